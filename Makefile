@@ -1,0 +1,53 @@
+# SynergAI. `make demo` and `make test` install what they need themselves: Python 3.11 or newer is all a machine must have.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt
+TRAIN_CONFIG ?= training/configs/default.yaml
+
+.PHONY: help demo test test-fast check bench train install clean constraints
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SynergAI needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/uv
+	$(UV) --editable .
+	@touch $@
+
+$(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/uv
+	$(UV) --editable '.[train,dev]'
+	@touch $@ $(VENV)/.base
+
+install: $(VENV)/.all  ## everything, with torch and the developers' tools, into .venv
+
+demo: $(VENV)/.base  ## the released policy schedules pods on an embedded cluster, beside three rules
+	$(BIN)/synergai demo
+
+test: $(VENV)/.all  ## every test, end-to-end ones included
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.all  ## the tests that need seconds
+	$(BIN)/python -m pytest -m "not slow and not e2e"
+
+check: $(VENV)/.all  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+train: $(VENV)/.all  ## train a policy with $(TRAIN_CONFIG) into runs/
+	$(BIN)/synergai train --config $(TRAIN_CONFIG) --out runs/default
+
+bench: $(VENV)/.all  ## timings, as ratios and rates, one JSON line each
+	$(BIN)/python -m benchmarks
+
+constraints: | $(BIN)/uv  ## pin the newest versions of everything
+	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --all-extras --python-version 3.11 --upgrade pyproject.toml --output-file constraints.txt
+
+clean:  ## remove what was installed and made here
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis out
