@@ -1,0 +1,200 @@
+"""The profile table: what is known of every model on every hardware class."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from math import ceil
+from pathlib import Path
+from statistics import median
+
+from synergai.offline_profiles.profile import Hardware, Profile
+from synergai.offline_profiles.rows import (
+    Placed,
+    ProfileError,
+    ReferenceRow,
+    Row,
+    read_rows,
+    read_text,
+    write_rows,
+)
+
+__all__ = ["ProfileError", "ProfileTable", "ReferenceRow", "address"]
+
+
+def address(model: str, version: str) -> str:
+    """How a model is called outside the table: its name, with `:version` unless that is 1."""
+    return model if version == "1" else f"{model}:{version}"
+
+
+@dataclass(frozen=True)
+class ProfileTable:
+    """All profiles and hardware classes, and the reference that deadlines are measured against.
+
+    Take one with `default()` or `load()`, which check every row. The reference stays the shipped one whatever
+    hardware is added, so that a deadline means the same on every cluster.
+    """
+
+    profiles: tuple[Profile, ...]
+    """Sorted by (model, hardware, configuration)."""
+    hardware: dict[str, Hardware]
+    """By name, sorted; read only."""
+    reference: tuple[ReferenceRow, ...]
+
+    @staticmethod
+    @cache
+    def default() -> "ProfileTable":
+        """The table that ships with the package."""
+        return ProfileTable.load()
+
+    @staticmethod
+    def load(*paths: Path | str, base: bool = True, hardware: Path | str | None = None) -> "ProfileTable":
+        """The shipped rows (`base`) plus those of CSV files, which win over shipped rows of the same key.
+
+        `hardware` names a CSV of hardware classes, needed for those that the base does not hold. Raises ProfileError
+        with one line for each bad row; nothing is loaded by halves.
+        """
+        problems: list[str] = []
+        classes = _shipped(Hardware, "hardware.csv", problems) if base else []
+        profiles = _shipped(Profile, "profiles.csv", problems) if base else []
+        reference = _shipped(ReferenceRow, "reference.csv", problems)
+        added = _from_file(Hardware, Path(hardware), problems) if hardware else []
+        known = {row.value.name: row.value for row in [*classes, *_unique(added, _hardware_key, problems)]}
+        rows = [row for path in paths for row in _from_file(Profile, Path(path), problems)]
+        problems.extend(_unknown_hardware(rows, known))
+        kept = {
+            _profile_key(row.value): row.value for row in [*profiles, *_unique(rows, _profile_key, problems)]
+        }
+        if problems:
+            raise ProfileError(problems)
+        return ProfileTable(
+            profiles=tuple(sorted(kept.values(), key=_sort_key)),
+            hardware=dict(sorted(known.items())),
+            reference=tuple(row.value for row in reference),
+        )
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Addresses of all models, sorted."""
+        return tuple(sorted({_model(profile) for profile in self.profiles}))
+
+    def of(self, model: str, hardware: str) -> tuple[Profile, ...]:
+        """The profiles of a model on a hardware class, by configuration; empty if there are none."""
+        return self._by_pair.get((model, hardware), ())
+
+    def find(self, model: str, hardware: str, configuration: str) -> Profile:
+        """One profile; KeyError names all three if there is none."""
+        for profile in self.of(model, hardware):
+            if profile.configuration == configuration:
+                return profile
+        raise KeyError(
+            f"no profile of model {model!r} on hardware {hardware!r} with configuration {configuration!r}"
+        )
+
+    def best(self, model: str, hardware: str) -> Profile:
+        """The configuration of highest throughput, SynergAI's dictionary; KeyError names both if there is none."""
+        profiles = self.of(model, hardware)
+        if not profiles:
+            raise KeyError(f"no profile of model {model!r} on hardware {hardware!r}")
+        return max(profiles, key=lambda profile: profile.throughput_sps)
+
+    def reference_s(self, model: str, samples: int) -> float:
+        """Median over hardware classes of the best configuration's run time, in seconds.
+
+        Of the frozen reference; a model that it does not hold takes this table's rows instead.
+        """
+        classes = self._reference_times.get(model)
+        if classes is None:
+            raise KeyError(f"no profile of model {model!r}; known are {', '.join(self.models)}")
+        return median(min(_run_time_s(row, samples) for row in rows) for rows in classes)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of profiles and hardware, whatever files they came from."""
+        return _sha256(write_rows(Profile, self.profiles) + write_rows(Hardware, self.hardware.values()))
+
+    @cached_property
+    def reference_sha256(self) -> str:
+        """Hash of the frozen reference."""
+        return _sha256(write_rows(ReferenceRow, self.reference))
+
+    @cached_property
+    def _by_pair(self) -> dict[tuple[str, str], tuple[Profile, ...]]:
+        pairs: defaultdict[tuple[str, str], list[Profile]] = defaultdict(list)
+        for profile in self.profiles:
+            pairs[_model(profile), profile.hardware].append(profile)
+        return {pair: tuple(profiles) for pair, profiles in pairs.items()}
+
+    @cached_property
+    def _reference_times(self) -> dict[str, list[list[ReferenceRow]]]:
+        frozen = {row.model for row in self.reference}
+        own = [row for row in reference_rows(self.profiles) if row.model not in frozen]
+        models: defaultdict[str, defaultdict[str, list[ReferenceRow]]]
+        models = defaultdict(lambda: defaultdict(list))
+        for row in [*self.reference, *own]:
+            models[row.model][row.hardware].append(row)
+        return {model: list(classes.values()) for model, classes in models.items()}
+
+
+def reference_rows(profiles: Iterable[Profile]) -> list[ReferenceRow]:
+    """What a reference keeps of profiles."""
+    return [
+        ReferenceRow(_model(p), p.hardware, p.configuration, p.batch, p.throughput_sps, p.latency_ms)
+        for p in profiles
+    ]
+
+
+def _run_time_s(row: ReferenceRow, samples: int) -> float:
+    # the formula of Profile.run_time_s, frozen with the rows
+    return max(samples / row.throughput_sps, ceil(samples / row.batch) * row.latency_ms / 1000.0)
+
+
+def _model(profile: Profile) -> str:
+    return address(profile.model, profile.model_version)
+
+
+def _sort_key(profile: Profile) -> tuple[str, str, str]:
+    return _model(profile), profile.hardware, profile.configuration
+
+
+def _profile_key(profile: Profile) -> str:
+    return " on ".join((_model(profile), profile.hardware)) + f" as {profile.configuration}"
+
+
+def _hardware_key(hardware: Hardware) -> str:
+    return hardware.name
+
+
+def _shipped(kind: type[Row], name: str, problems: list[str]) -> list[Placed[Row]]:
+    text = (files("synergai.offline_profiles") / "data" / name).read_text(encoding="utf-8")
+    return read_rows(kind, text, f"shipped {name}", problems)
+
+
+def _from_file(kind: type[Row], path: Path, problems: list[str]) -> list[Placed[Row]]:
+    text = read_text(path, problems)
+    return [] if text is None else read_rows(kind, text, str(path), problems)
+
+
+def _unique(rows: Sequence[Placed[Row]], key, problems: list[str]) -> list[Placed[Row]]:
+    seen: dict[str, str] = {}
+    for row in rows:
+        name = key(row.value)
+        if name in seen:
+            column = "name" if isinstance(row.value, Hardware) else "configuration"
+            problems.append(f"{row.place}, column {column}: {name} is there twice, first in {seen[name]}")
+        seen.setdefault(name, row.place)
+    return list(rows)
+
+
+def _unknown_hardware(rows: Sequence[Placed[Profile]], known: dict[str, Hardware]) -> list[str]:
+    return [
+        f"{row.place}, column hardware: {row.value.hardware!r} is unknown; describe it in a hardware file"
+        for row in rows
+        if row.value.hardware not in known
+    ]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
