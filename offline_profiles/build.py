@@ -1,4 +1,4 @@
-"""Builds the shipped profile table from the published measurements in `sources/`, the same bytes on each run."""
+"""Builds the shipped table from the published measurements in `sources/`, the same bytes on each run."""
 
 import csv
 import gzip
@@ -11,7 +11,15 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from synergai.offline_profiles.choose import Figure, Source, fastest, grouped, mlperf_figures, ncnn_figures
+from synergai.offline_profiles.choose import (
+    Figure,
+    Source,
+    fastest,
+    grouped,
+    is_admitted,
+    mlperf_figures,
+    ncnn_figures,
+)
 from synergai.offline_profiles.power import PowerTable, of_share
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.rows import ReferenceRow, write_rows
@@ -22,8 +30,12 @@ from synergai.offline_profiles.threads import Sweeps, with_fewer_threads
 ACCELERATOR_CPU_MILLI = {"jetson": 1000, "gpu": 2000}
 BASE_MEMORY_MIB = {"jetson": 1024, "gpu": 2048, "arm": 256, "cpu": 1024}
 MEMORY_STEP_MIB = 64
-NETWORK_OF_CLASSES_MIB_S = 100.0
+STORE_MIB_PER_S = 100.0
 """Fetching a model or engine cache from a store in the cluster, over 1 Gbit/s."""
+RESOURCES_BASIS = {
+    "cpu": "assumed: all threads it runs; memory from model size",
+    "accelerator": "assumed: the whole accelerator, a few cores to feed it; memory from model size",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,9 @@ def _read(file: Traversable | Path) -> list[Source]:
 
 def _class_rows(row: Source, sources: Sources) -> list[Source]:
     wanted = row["device"], row["power_mode"]
-    return [one for one in sources.mlperf if (one["device"], one["power_mode"]) == wanted]
+    return [
+        one for one in sources.mlperf if (one["device"], one["power_mode"]) == wanted and is_admitted(one)
+    ]
 
 
 def _class_figures(row: Source, sources: Sources) -> list[Figure]:
@@ -167,19 +181,16 @@ def _profile(figure: Figure, row: Source, model: Source, table: PowerTable) -> P
         latency_basis=figure.latency_basis,
         startup_basis="assumed: bare process start plus image and model size over bandwidth",
         power_basis=power.basis,
-        resources_basis="assumed: all threads it runs; memory from model size" if on_cpu else RESOURCES_BASIS,
+        resources_basis=RESOURCES_BASIS["cpu" if on_cpu else "accelerator"],
         source=figure.source,
         licence=figure.licence,
     )
 
 
-RESOURCES_BASIS = "assumed: the whole accelerator, a few cores to feed it; memory from model size"
-
-
 def _startup_s(row: Source, model: Source) -> Sequence[float]:
     model_mib = float(model["model_mib"])
     cached_s = float(row["bare_start_s"]) + model_mib / float(row["disk_mib_per_s"])
-    present_s = cached_s + model_mib / min(NETWORK_OF_CLASSES_MIB_S, float(row["pull_mib_per_s"]))
+    present_s = cached_s + model_mib / min(STORE_MIB_PER_S, float(row["pull_mib_per_s"]))
     return cached_s, present_s, present_s + float(row["image_mib"]) / float(row["pull_mib_per_s"])
 
 

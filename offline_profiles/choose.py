@@ -1,8 +1,9 @@
-"""Which published row is *the* measurement: closed division, one accelerator, no remark against it, newest round."""
+"""Which published row is *the* measurement: closed, one accelerator, no remark against it, newest round."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import median_high
 from typing import NamedTuple, TypeVar
 
@@ -16,6 +17,8 @@ REMARKS = (
     "log stored under",
     "accelerator count unstated",
 )
+PREVIEWS = {("jetson-agx-orin", "v2.0")}
+"""Filed as preview systems: (device, round)."""
 ASSUMED_BATCH = 32
 LICENCES = {"Tencent/ncnn": "BSD-3-Clause"}
 
@@ -57,12 +60,14 @@ class Figure:
     scenario: str
     source: str
     licence: str
+    is_narrowed: bool = False
+    """Derived for fewer threads than were measured."""
 
     def key(self) -> tuple[str, str, str, int, int]:
         return self.model, self.hardware, self.unit, self.batch, self.threads
 
 
-def grouped(items: Iterable[Item], key) -> dict[Key, list[Item]]:  # type: ignore[type-var]
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
     """Items by key, in the order they came."""
     groups: defaultdict[Key, list[Item]] = defaultdict(list)
     for item in items:
@@ -70,11 +75,20 @@ def grouped(items: Iterable[Item], key) -> dict[Key, list[Item]]:  # type: ignor
     return dict(groups)
 
 
+def is_admitted(row: Source) -> bool:
+    """Closed division, with a figure, and nothing said against it."""
+    has_figure = bool(row["samples_per_second"] or row["p90_ms"])
+    remarked = any(remark in row["note"] for remark in REMARKS)
+    is_preview = (row["device"], row["mlperf_version"]) in PREVIEWS
+    return row["division"] == "closed" and has_figure and not remarked and not is_preview
+
+
 def mlperf_figures(rows: Sequence[Source], hardware: str) -> list[Figure]:
     """The figures of one hardware class: of each model, compute unit and scenario the fastest engine."""
-    fit = [row for row in rows if _fits(row)]
-    groups = grouped(fit, lambda row: (row["model_family"], row["compute_unit"], row["scenario"]))
-    return [_fastest(_one_accelerator(group), fit, hardware) for group in groups.values()]
+    groups = grouped(rows, lambda row: (row["model_family"], row["compute_unit"], row["scenario"]))
+    figures = [_fastest(_one_accelerator(group), rows, hardware) for group in groups.values()]
+    single = {(one.model, _before_plus(one.unit)): one for one in figures if one.scenario == "SingleStream"}
+    return [_in_flight(one, single.get((one.model, _before_plus(one.unit)))) for one in figures]
 
 
 def ncnn_figures(rows: Sequence[Source], hardware: str) -> list[Figure]:
@@ -83,9 +97,21 @@ def ncnn_figures(rows: Sequence[Source], hardware: str) -> list[Figure]:
 
 
 def fastest(figures: Iterable[Figure]) -> list[Figure]:
-    """Of configurations that take the same unit, batch and threads, the one of highest throughput."""
+    """Of configurations that take the same unit, batch and threads the one of highest throughput; of those
+    derived for fewer threads only what no other beats with as few."""
     groups = grouped(figures, Figure.key)
-    return [max(group, key=lambda figure: figure.throughput_sps) for group in groups.values()]
+    best = [max(group, key=lambda figure: figure.throughput_sps) for group in groups.values()]
+    return [one for one in best if not (one.is_narrowed and any(_beats(other, one) for other in best))]
+
+
+def _beats(other: Figure, one: Figure) -> bool:
+    return (
+        other is not one
+        and (other.model, other.unit) == (one.model, one.unit)
+        and other.threads <= one.threads
+        and other.throughput_sps >= one.throughput_sps
+        and other.latency.mean <= one.latency.mean
+    )
 
 
 def round_of(row: Source) -> tuple[int, ...]:
@@ -93,14 +119,14 @@ def round_of(row: Source) -> tuple[int, ...]:
     return tuple(int(part) for part in row["mlperf_version"].removeprefix("v").split("."))
 
 
+def place_of(row: Source) -> str:
+    """Repository and path of a published run."""
+    return f"{row['source_repo']}/{row['source_path']}"
+
+
 def accelerators(row: Source) -> int:
     """How many accelerators the run used, at least 1."""
     return max(1, int(row["accelerator_count"] or 1))
-
-
-def _fits(row: Source) -> bool:
-    has_figure = bool(row["samples_per_second"] or row["p90_ms"])
-    return row["division"] == "closed" and has_figure and not any(remark in row["note"] for remark in REMARKS)
 
 
 def _one_accelerator(rows: list[Source]) -> list[Source]:
@@ -148,7 +174,7 @@ def _figure(row: Source, siblings: Sequence[Source], hardware: str) -> Figure:
         latency=_latency(row),
         latency_basis="measured",
         scenario=row["scenario"],
-        source=f"{row['source_repo']}/{row['source_path']}",
+        source=place_of(row),
         licence="Apache-2.0",
     )
     if row["scenario"] == "Offline":
@@ -168,12 +194,20 @@ def _offline(figure: Figure, row: Source, siblings: Sequence[Source]) -> Figure:
     return replace(
         figure,
         batch=batch,
-        throughput_basis=f"derived: a {accelerators(row)}th of that many accelerators"
-        if shared
-        else "measured",
+        throughput_basis=f"derived: one share of {accelerators(row)} accelerators" if shared else "measured",
         latency=_flat(batch / figure.throughput_sps * 1000.0),
         latency_basis=f"derived: batch / throughput for mean and quantiles; {batch_basis}",
     )
+
+
+def _in_flight(figure: Figure, single: Figure | None) -> Figure:
+    """A batch is not done sooner than one query: where batch / throughput says so, several were in flight."""
+    if figure.scenario != "Offline" or single is None or figure.latency.mean >= single.latency.mean:
+        return figure
+    batch = ceil(figure.throughput_sps * single.latency.mean / 1000.0)
+    basis = f"derived: batch / throughput for mean and quantiles; batch {batch} in flight by Little's law"
+    latency = _flat(batch / figure.throughput_sps * 1000.0)
+    return replace(figure, batch=batch, latency=latency, latency_basis=basis)
 
 
 def _flat(latency_ms: float) -> Latency:
@@ -193,14 +227,21 @@ def _batch(row: Source, siblings: Sequence[Source]) -> tuple[int, str]:
     alike = [
         other
         for other in siblings
-        if all(other[name] == row[name] for name in ("model_family", "compute_unit", "scenario"))
-        and other["engine"].split("+")[0] == row["engine"].split("+")[0]
+        if all(other[name] == row[name] for name in ("model_family", "scenario"))
+        and all(_before_plus(other[name]) == _before_plus(row[name]) for name in ("compute_unit", "engine"))
         and stated_batch(other)
     ]
     if not alike:
         return ASSUMED_BATCH, f"batch {ASSUMED_BATCH} assumed"
-    newest = max(alike, key=lambda other: (round_of(other), other["engine"] == row["engine"]))
+    newest = max(
+        alike, key=lambda other: (round_of(other), other["engine"] == row["engine"], stated_batch(other))
+    )
     return stated_batch(newest), f"batch of the {newest['mlperf_version']} submission"
+
+
+def _before_plus(text: str) -> str:
+    """`gpu+dla` runs the GPU's batch too, `TensorRT+Triton` the same engine."""
+    return text.split("+")[0]
 
 
 def stated_batch(row: Source) -> int:

@@ -1,14 +1,14 @@
-"""Power of a configuration: measured in its own run, else derived from the nearest measured run, else assumed."""
+"""Power of a configuration: measured in its run, else derived from the nearest measured run, else assumed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from synergai.offline_profiles.choose import Figure, Source, accelerators, round_of
+from synergai.offline_profiles.choose import Figure, Source, accelerators, place_of, round_of
 
-# Share of the span from idle to peak that a run is assumed to draw where nothing is published. Measured Jetson,
-# RTX 4090 and T4 runs lie around these; a CPU run leaves a Jetson's accelerator idle.
+# Share of the span from idle to peak that a run is assumed to draw where nothing is published; a CPU run
+# leaves a Jetson's accelerator idle. docs/profiles.md sets them beside what measured runs draw.
 LOAD = {"Offline": 0.8, "SingleStream": 0.55}
 CPU_LOAD_ON_JETSON = 0.4
 
@@ -33,7 +33,7 @@ class PowerTable:
     def of(self, figure: Figure) -> Power:
         """Power of a figure on all the cores or the whole accelerator."""
         alike = [row for row in self.rows if self._is_alike(row, figure)]
-        own = [row for row in alike if figure.source.endswith(row["source_path"]) and accelerators(row) == 1]
+        own = [row for row in alike if figure.source == place_of(row) and accelerators(row) == 1]
         if own and own[0]["idle_power_w_est"]:
             return Power(float(own[0]["power_w"]), float(own[0]["idle_power_w_est"]), "measured")
         if own:
@@ -43,11 +43,12 @@ class PowerTable:
         same_model = [row for row in alike if row["model_family"] == figure.model]
         if same_model:
             newest = max(same_model, key=round_of)
-            why = f"derived: the {newest['mlperf_version']} run's, per accelerator"
+            shared = f", one share of {accelerators(newest)} accelerators" if accelerators(newest) > 1 else ""
+            why = f"derived: above idle as in the {newest['mlperf_version']} run{shared}"
             return Power(self.idle_w + self._above_idle_w(newest), self.idle_w, why)
         if alike:
             above_idle_w = median(self._above_idle_w(row) for row in alike)
-            why = f"derived: median of {len(alike)} measured runs of this hardware"
+            why = f"derived: above idle as in this hardware's {figure.scenario} runs, median of {len(alike)}"
             return Power(self.idle_w + above_idle_w, self.idle_w, why)
         return self._assumed(figure)
 

@@ -23,13 +23,13 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One row of the profile table. Values are of the whole configuration on one device of the hardware class."""
+    """One row of the profile table. Values are of the whole configuration on one device of the class."""
 
     model: str
     model_version: str
     hardware: str
     configuration: str
-    """Unique per (model, hardware); names engine, precision, unit, batch or threads: `tensorrt-int8-gpu-b32`."""
+    """Unique per model and hardware: engine, precision, unit, threads, batch: `tensorrt-int8-gpu-b32`."""
     engine: str
     precision: str
     compute_unit: str
@@ -63,7 +63,7 @@ class Profile:
     licence: str
 
     def run_time_s(self, samples: int) -> float:
-        """Predicted seconds of compute for `samples`, without start-up, transfer or slow-down (docs/simulator.md)."""
+        """Predicted seconds of compute, without start-up, transfer or slow-down (docs/simulator.md)."""
         return max(samples / self.throughput_sps, ceil(samples / self.batch) * self.latency_ms / 1000.0)
 
     def energy_j(self, samples: int) -> float:

@@ -1,10 +1,11 @@
-"""Reads CSV rows into `Profile`, `Hardware` and `ReferenceRow`, strictly: every bad row is named, none is kept."""
+"""Reads CSV rows into `Profile`, `Hardware` and `ReferenceRow`: every bad row is named, none is kept."""
 
 import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -15,6 +16,7 @@ from synergai.offline_profiles.profile import Hardware, Profile
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 RESOURCE = re.compile(r"([a-z0-9.-]+/[A-Za-z0-9._-]+)?")
 BASIS = re.compile(r"measured|(derived|assumed): \S.*")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf)")
 KINDS = ("arm", "cpu", "gpu", "jetson")
 QUANTILES = ("latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "latency_p999_ms")
 STARTUPS = ("startup_cached_s", "startup_image_present_s", "startup_image_absent_s")
@@ -89,7 +91,7 @@ def read_rows(kind: type[Row], text: str, file: str, problems: list[str]) -> lis
 def read_text(path: Path, problems: list[str]) -> str | None:
     """The text of a file, or None and a problem."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{path}: cannot be read: {error}")
         return None
@@ -139,6 +141,8 @@ def _row(kind: type[Row], raw: dict[str, str], place: str, problems: list[str]) 
 def _value(name: str, kind: object, text: str) -> str | int | float:
     if kind is str:
         return _word(name, text)
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a number")
     try:
         number = int(text) if kind is int else float(text)
     except ValueError:
@@ -170,7 +174,7 @@ def _word(name: str, text: str) -> str:
 def _rising(row: Profile, names: Sequence[str]) -> list[Problem]:
     return [
         Problem(high, f"{getattr(row, high):g} is below {low} {getattr(row, low):g}")
-        for low, high in zip(names, names[1:])
+        for low, high in pairwise(names)
         if getattr(row, high) < getattr(row, low)
     ]
 
@@ -185,9 +189,12 @@ def _profile_problems(row: Profile) -> list[Problem]:
 
 
 def _hardware_problems(row: Hardware) -> list[Problem]:
+    bad = [
+        Problem(name, "0 must be above 0") for name in ("cpu_milli", "memory_mib") if not getattr(row, name)
+    ]
     if row.kind == "cpu" and row.resource:
-        return [Problem("resource", f"{row.resource!r}, but a CPU has no units")]
-    return []
+        bad.append(Problem("resource", f"{row.resource!r}, but a CPU has no units"))
+    return bad
 
 
 RULES: dict[type, Callable[..., list[Problem]]] = {

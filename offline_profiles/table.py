@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from math import ceil
@@ -11,15 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from synergai.offline_profiles.profile import Hardware, Profile
-from synergai.offline_profiles.rows import (
-    Placed,
-    ProfileError,
-    ReferenceRow,
-    Row,
-    read_rows,
-    read_text,
-    write_rows,
-)
+from synergai.offline_profiles.rows import Placed, ProfileError, ReferenceRow, Row, read_rows, read_text
 
 __all__ = ["ProfileError", "ProfileTable", "ReferenceRow", "address"]
 
@@ -53,20 +45,19 @@ class ProfileTable:
     def load(*paths: Path | str, base: bool = True, hardware: Path | str | None = None) -> "ProfileTable":
         """The shipped rows (`base`) plus those of CSV files, which win over shipped rows of the same key.
 
-        `hardware` names a CSV of hardware classes, needed for those that the base does not hold. Raises ProfileError
-        with one line for each bad row; nothing is loaded by halves.
+        `hardware` names a CSV of hardware classes, needed for those that the base does not hold. Raises
+        ProfileError with one line for each bad row; nothing is loaded by halves.
         """
         problems: list[str] = []
         classes = _shipped(Hardware, "hardware.csv", problems) if base else []
         profiles = _shipped(Profile, "profiles.csv", problems) if base else []
         reference = _shipped(ReferenceRow, "reference.csv", problems)
         added = _from_file(Hardware, Path(hardware), problems) if hardware else []
-        known = {row.value.name: row.value for row in [*classes, *_unique(added, _hardware_key, problems)]}
         rows = [row for path in paths for row in _from_file(Profile, Path(path), problems)]
-        problems.extend(_unknown_hardware(rows, known))
-        kept = {
-            _profile_key(row.value): row.value for row in [*profiles, *_unique(rows, _profile_key, problems)]
-        }
+        known = {row.value.name: row.value for row in [*classes, *added]}
+        kept = {_profile_key(row.value): row.value for row in [*profiles, *rows]}
+        problems += _twice(added, _hardware_key) + _twice(rows, _profile_key)
+        problems += [problem for row in [*profiles, *rows] for problem in _misplaced(row, known)]
         if problems:
             raise ProfileError(problems)
         return ProfileTable(
@@ -94,7 +85,7 @@ class ProfileTable:
         )
 
     def best(self, model: str, hardware: str) -> Profile:
-        """The configuration of highest throughput, SynergAI's dictionary; KeyError names both if there is none."""
+        """The configuration of highest throughput, SynergAI's dictionary; KeyError names both if none."""
         profiles = self.of(model, hardware)
         if not profiles:
             raise KeyError(f"no profile of model {model!r} on hardware {hardware!r}")
@@ -113,12 +104,12 @@ class ProfileTable:
     @cached_property
     def sha256(self) -> str:
         """Hash of profiles and hardware, whatever files they came from."""
-        return _sha256(write_rows(Profile, self.profiles) + write_rows(Hardware, self.hardware.values()))
+        return _sha256([*self.profiles, *self.hardware.values()])
 
     @cached_property
     def reference_sha256(self) -> str:
         """Hash of the frozen reference."""
-        return _sha256(write_rows(ReferenceRow, self.reference))
+        return _sha256(self.reference)
 
     @cached_property
     def _by_pair(self) -> dict[tuple[str, str], tuple[Profile, ...]]:
@@ -177,24 +168,31 @@ def _from_file(kind: type[Row], path: Path, problems: list[str]) -> list[Placed[
     return [] if text is None else read_rows(kind, text, str(path), problems)
 
 
-def _unique(rows: Sequence[Placed[Row]], key, problems: list[str]) -> list[Placed[Row]]:
-    seen: dict[str, str] = {}
+def _twice(rows: Sequence[Placed[Row]], key: Callable[[Row], str]) -> list[str]:
+    problems: list[str] = []
+    first: dict[str, str] = {}
     for row in rows:
         name = key(row.value)
-        if name in seen:
+        if name in first:
             column = "name" if isinstance(row.value, Hardware) else "configuration"
-            problems.append(f"{row.place}, column {column}: {name} is there twice, first in {seen[name]}")
-        seen.setdefault(name, row.place)
-    return list(rows)
+            problems.append(f"{row.place}, column {column}: {name} is there twice, first in {first[name]}")
+        first.setdefault(name, row.place)
+    return problems
 
 
-def _unknown_hardware(rows: Sequence[Placed[Profile]], known: dict[str, Hardware]) -> list[str]:
-    return [
-        f"{row.place}, column hardware: {row.value.hardware!r} is unknown; describe it in a hardware file"
-        for row in rows
-        if row.value.hardware not in known
-    ]
+def _misplaced(row: Placed[Profile], known: dict[str, Hardware]) -> list[str]:
+    """What is wrong with a profile on the hardware class it names."""
+    profile = row.value
+    hardware = known.get(profile.hardware)
+    if hardware is None:
+        reason = "is unknown; describe it in a hardware file"
+        return [f"{row.place}, column hardware: {profile.hardware!r} {reason}"]
+    if profile.device_units and not hardware.resource:
+        return [
+            f"{row.place}, column device_units: {profile.device_units}, but {hardware.name} has no resource"
+        ]
+    return []
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(rows: Iterable[Hardware | Profile | ReferenceRow]) -> str:
+    return hashlib.sha256("\n".join(repr(astuple(row)) for row in rows).encode()).hexdigest()

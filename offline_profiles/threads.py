@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from synergai.offline_profiles.choose import ASSUMED_BATCH, Figure, Source
 
@@ -19,7 +20,7 @@ class Curve:
 
     def at(self, threads: int) -> float:
         """Linear between the measured points, flat beyond them."""
-        for (low, slow), (high, fast) in zip(self.points, self.points[1:]):
+        for (low, slow), (high, fast) in pairwise(self.points):
             if threads <= high:
                 return slow + (fast - slow) * (max(threads, low) - low) / (high - low)
         return self.points[-1][1]
@@ -64,8 +65,8 @@ def with_fewer_threads(
 
 
 def _narrowed(figure: Figure, threads: int, curve: Curve | None) -> Figure:
-    """SingleStream is one instance on all cores: its curve holds. Offline is many instances side by side: fewer
-    cores run fewer of them, and the parts never add up to more than the whole that was measured."""
+    """SingleStream is one instance on all cores: its curve holds. Offline is many instances side by side:
+    fewer cores run fewer of them, so the parts never add up to more than the whole that was measured."""
     if curve is None:
         factor, how = threads / figure.threads, "in proportion to its cores"
     else:
@@ -78,6 +79,7 @@ def _narrowed(figure: Figure, threads: int, curve: Curve | None) -> Figure:
         throughput_basis=why,
         latency=figure.latency.times(1 / factor),
         latency_basis=why,
+        is_narrowed=True,
     )
 
 
@@ -96,4 +98,5 @@ def _single_query(figure: Figure, threads: int, sweeps: Sweeps, model_curve: str
         throughput_basis=why,
         latency=latency,
         latency_basis=why,
+        is_narrowed=True,
     )

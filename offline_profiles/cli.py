@@ -1,0 +1,62 @@
+"""`synergai profiles`: build the shipped table, show what it says of a model."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    help="The measured profiles: build the shipped table, show who is fastest.", no_args_is_help=True
+)
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+@app.command()
+def build(
+    sources: Annotated[Path, typer.Option(help="Folder of source tables.")] = SHIPPED / "sources",
+    out: Annotated[Path, typer.Option(help="Folder to write the three CSV files to.")] = SHIPPED / "data",
+) -> None:
+    """Build profiles.csv, hardware.csv and reference.csv from the source tables."""
+    from synergai.offline_profiles.build import build as build_texts
+    from synergai.offline_profiles.build import read_sources, write
+    from synergai.offline_profiles.table import ProfileError, ProfileTable
+
+    try:
+        texts = build_texts(read_sources(sources))
+        for name, sha256 in write(texts, out).items():
+            typer.echo(f"{sha256}  {out / name}")
+        ProfileTable.load(out / "profiles.csv", base=False, hardware=out / "hardware.csv")
+    except (OSError, ProfileError) as error:
+        _fail(str(error))
+    except (KeyError, ValueError) as error:
+        _fail(f"{sources}: a source table has a bad cell or lacks a column: {error}")
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Option(help="Model, as in `synergai profiles show --model resnet50`.")],
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="One job size instead of 1, 32 and 2000.")
+    ] = None,
+    profiles: Annotated[Path | None, typer.Option(help="CSV of profiles to add or override.")] = None,
+    hardware: Annotated[Path | None, typer.Option(help="CSV of hardware classes that they need.")] = None,
+) -> None:
+    """Who is fastest and most frugal for a model, and where the order flips with the size of the job."""
+    from rich.console import Console
+
+    from synergai.offline_profiles.show import show as render
+    from synergai.offline_profiles.table import ProfileError, ProfileTable
+
+    try:
+        table = ProfileTable.load(*([profiles] if profiles else []), hardware=hardware)
+        Console().print(render(table, model, samples))
+    except ProfileError as error:
+        _fail(str(error))
+    except KeyError as error:
+        _fail(str(error.args[0]))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)
