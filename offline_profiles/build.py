@@ -5,7 +5,8 @@ import gzip
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -22,7 +23,7 @@ from synergai.offline_profiles.choose import (
 )
 from synergai.offline_profiles.power import PowerTable, of_share
 from synergai.offline_profiles.profile import Hardware, Profile
-from synergai.offline_profiles.rows import ReferenceRow, write_rows
+from synergai.offline_profiles.rows import ProfileError, ReferenceRow, columns, read_rows, write_rows
 from synergai.offline_profiles.table import reference_rows
 from synergai.offline_profiles.threads import Sweeps, with_fewer_threads
 
@@ -66,11 +67,23 @@ def build(sources: Sources) -> dict[str, str]:
         key=lambda profile: (profile.model, profile.hardware, profile.configuration),
     )
     hardware = sorted((_hardware(row, sources) for row in sources.classes), key=lambda one: one.name)
-    return {
+    texts = {
         "hardware.csv": write_rows(Hardware, hardware),
         "profiles.csv": write_rows(Profile, profiles),
         "reference.csv": write_rows(ReferenceRow, reference_rows(profiles)),
     }
+    _check(texts)
+    return texts
+
+
+def _check(texts: dict[str, str]) -> None:
+    """What is about to be written must load."""
+    problems: list[str] = []
+    read_rows(Hardware, texts["hardware.csv"], "hardware.csv", problems)
+    read_rows(Profile, texts["profiles.csv"], "profiles.csv", problems)
+    read_rows(ReferenceRow, texts["reference.csv"], "reference.csv", problems)
+    if problems:
+        raise ProfileError(problems)
 
 
 def write(texts: dict[str, str], folder: Path) -> dict[str, str]:
@@ -79,6 +92,12 @@ def write(texts: dict[str, str], folder: Path) -> dict[str, str]:
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode())
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+
+
+def counts(profiles: Collection[Profile]) -> dict[str, Counter[str]]:
+    """How many rows are measured, derived and assumed, by kind of figure."""
+    kinds = [name for name in columns(Profile) if name.endswith("_basis")]
+    return {kind: Counter(getattr(one, kind).split(":")[0] for one in profiles) for kind in kinds}
 
 
 def slug(text: str) -> str:

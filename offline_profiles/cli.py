@@ -19,14 +19,16 @@ def build(
 ) -> None:
     """Build profiles.csv, hardware.csv and reference.csv from the source tables."""
     from synergai.offline_profiles.build import build as build_texts
-    from synergai.offline_profiles.build import read_sources, write
+    from synergai.offline_profiles.build import counts, read_sources, write
     from synergai.offline_profiles.table import ProfileError, ProfileTable
 
     try:
         texts = build_texts(read_sources(sources))
         for name, sha256 in write(texts, out).items():
             typer.echo(f"{sha256}  {out / name}")
-        ProfileTable.load(out / "profiles.csv", base=False, hardware=out / "hardware.csv")
+        table = ProfileTable.load(out / "profiles.csv", base=False, hardware=out / "hardware.csv")
+        for kind, words in counts(table.profiles).items():
+            typer.echo(f"{kind}: " + ", ".join(f"{number} {word}" for word, number in sorted(words.items())))
     except (OSError, ProfileError) as error:
         _fail(str(error))
     except (KeyError, ValueError) as error:
