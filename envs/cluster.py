@@ -2,9 +2,52 @@
 says, asks it for a round, and carries the decisions out."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from synergai.envs.types import Decision, Job, Node
+import numpy as np
+
+from synergai.envs import ageing, capacity, epochs
+from synergai.envs.candidates import DONE, Candidates, Scratch, empty_candidates, list_candidates, only_action, scratch_for
+from synergai.envs.capacity import ModelLoad
+from synergai.envs.catalog import Catalog, build_catalog, new_state
+from synergai.envs.state import (
+    NEVER_US,
+    NONE,
+    ClusterState,
+    append_queued,
+    book,
+    count_arrival,
+    hold,
+    observe,
+    release,
+    remove_queued,
+    run_us,
+    set_best,
+    start,
+    take_slot,
+)
+from synergai.envs.tape import best_effort_deadline_us
+from synergai.envs.types import Action, Decision, Job, Node
 from synergai.offline_profiles.table import ProfileTable
+
+FIRST_JOBS = 256
+DEFAULT_SAMPLES = 1000.0
+"""Of a model of which nothing has arrived yet."""
+
+
+class UnknownModel(ValueError):
+    """No hardware of the cluster has a profile of the job's model."""
+
+
+@dataclass
+class _Booked:
+    """What runs (or occupies room), and in which slot."""
+
+    slot: int
+    node: str
+    job: Job | None
+    hardware: str = ""
+    configuration: str = ""
 
 
 class Cluster:
@@ -14,49 +57,386 @@ class Cluster:
     ValueError) from `enqueue`. All times are microseconds on the caller's clock and never run back.
     """
 
-    def __init__(self, table: ProfileTable) -> None: ...
+    def __init__(
+        self,
+        table: ProfileTable,
+        mix: dict[str, ModelLoad] | None = None,
+        energy_weight: float = 0.0,
+        pod_start_s: float = 0.0,
+    ) -> None:
+        """`mix` is the workload to expect until enough of it has been seen."""
+        self.table = table
+        self.energy_weight = energy_weight
+        self.pod_start_s = pod_start_s
+        self._mix = {name: load for name, load in (mix or {}).items() if name in table.models}
+        self._nodes: dict[str, Node] = {}
+        self._jobs: dict[int, Job] = {}
+        self._numbers: dict[str, int] = {}
+        self._booked: dict[str, _Booked] = {}
+        self._signatures: dict[frozenset[str] | None, int] = {None: 0}
+        self._next_number = 0
+        self._capacity_of: tuple[object, ...] = ()
+        self._rebuild()
 
-    # nodes -------------------------------------------------------------------------------------------------------
+    # nodes -----------------------------------------------------------------------------------------------------------
     def set_node(self, node: Node) -> None:
         """Add the node or change it. Capacity is what is ours to give: without what other schedulers' pods use."""
+        before = self._nodes.get(node.name)
+        if before == node:
+            return
+        self._nodes[node.name] = node
+        if before is None or (before.devices, before.site, before.ready) != (node.devices, node.site, node.ready):
+            self._rebuild()
+        else:
+            self._resize(node)
 
     def remove_node(self, name: str) -> list[str]:
         """Forget the node; returns the keys of the jobs that ran there (they are forgotten too)."""
+        del self._nodes[name]
+        lost = [key for key, booked in self._booked.items() if booked.node == name]
+        for key in lost:
+            self._forget(key)
+        self._rebuild()
+        return lost
 
-    # jobs --------------------------------------------------------------------------------------------------------
+    # jobs ------------------------------------------------------------------------------------------------------------
     def enqueue(self, job: Job) -> None:
         """The job waits from now on; its key must be new."""
+        if job.key in self._numbers or job.key in self._booked:
+            raise ValueError(f"job {job.key!r} is already known")
+        if job.model not in self.table.models:
+            raise UnknownModel(f"no profile of model {job.model!r}; known are {', '.join(self.table.models)}")
+        if job.samples < 1:
+            raise ValueError(f"job {job.key!r}: samples is {job.samples}, must be at least 1")
+        self._add(job, fresh=True)
 
     def withdraw(self, key: str) -> None:
         """A queued job is gone (deleted before it started)."""
+        number = self._numbers.pop(key)
+        del self._jobs[number]
+        remove_queued(self.state, self._row(number))
 
     def adopt(self, job: Job, node: str, hardware: str, configuration: str, started_us: int) -> None:
         """A job found running (after a restart, or bound by a rival): booked as if we had started it."""
+        n = self.catalog.node_index[node]
+        option = self._option(job.model, hardware, configuration, self._nodes[node].site)
+        device = self._device(n, hardware)
+        if job.key in self._numbers:
+            self.withdraw(job.key)
+        if option == NONE or device == NONE:
+            self.occupy(job.key, node, job.cpu_milli, job.memory_mib)
+            return
+        record = self.state.options[option]
+        cpu = max(int(record["cpu_milli"]), job.cpu_milli)
+        memory = max(int(record["memory_mib"]), job.memory_mib)
+        took = int(run_us(record, job.samples))
+        self._book(job.key, node, cpu, memory, option, device, int(record["units"]), started_us, took, job)
+        booked = self._booked[job.key]
+        booked.job, booked.hardware, booked.configuration = job, hardware, configuration
 
     def occupy(self, key: str, node: str, cpu_milli: int, memory_mib: int, hardware: str = "", units: int = 0) -> None:
         """Book room for something that has no profile; `release` gives it back."""
+        device = self._device(self.catalog.node_index[node], hardware) if hardware else NONE
+        now_us = int(self.state.clock[0]["now_us"])
+        self._book(key, node, cpu_milli, memory_mib, NONE, device, units, now_us, 0, None)
 
     def release(self, key: str, now_us: int, observed_run_s: float | None = None, cause: str = "done") -> None:
         """A started, adopted or occupying job has ended: its room is free; a run time feeds the history."""
+        self._at(now_us)
+        booked = self._booked[key]
+        record = self.state.running[booked.slot]
+        if cause == "done" and observed_run_s is not None and record["option"] != NONE and observed_run_s > 0:
+            observe(self.state, record["option"], record["run_us"], int(observed_run_s * 1e6))
+        self._forget(key)
 
     def requeue(self, key: str) -> None:
         """A START could not be carried out (bind failed): take the booking back, the job waits again."""
+        job = self._booked[key].job
+        if job is None:
+            raise KeyError(f"{key}: occupies room but is no job")
+        self._forget(key)
+        self._add(job, fresh=False)
 
-    # decisions ---------------------------------------------------------------------------------------------------
+    # decisions -------------------------------------------------------------------------------------------------------
     def round(self, now_us: int, scheduler) -> Iterator[Decision]:
-        """One round at `now_us`: yields each START and HOLD (already applied as assumed) until DONE."""
-        yield from ()
+        """One round at `now_us`: yields each START and HOLD (already applied as assumed) until DONE.
+
+        `scheduler` is an `agents.scheduler.Scheduler`; an index that the mask forbids raises ValueError.
+        """
+        self._at(now_us)
+        self._solve()
+        epochs.begin_round(self.state, self.scratch.survey)
+        while self.state.clock[0]["n_queued"] > 0:
+            legal = list_candidates(self.state, self.scratch, self.out, getattr(scheduler, "extra_rule", NONE))
+            if legal > 1:
+                decision = scheduler.decide(self.state, self.out)
+            else:
+                action = int(only_action(self.out))
+                kind = Action.DONE if action == DONE else self._kind(action)
+                decision = Decision(kind, -1 if action == DONE else action, decided_by="forced", reason="only legal action")
+            if decision.action == Action.DONE:
+                self.state.clock[0]["wake_us"] = decision.wake_at_us
+                return
+            yield self._apply(decision)
 
     def least_allocated_node(self, cpu_milli: int, memory_mib: int, nodes: frozenset[str] | None = None) -> str | None:
         """kube-scheduler's default choice for a job without a profile: most free room after it, None if none fits."""
+        best, best_share = None, -1.0
+        for n, node in enumerate(self.catalog.nodes):
+            record = self.state.nodes[n]
+            if not node.ready or (nodes is not None and node.name not in nodes) or record["pods_free"] < 1:
+                continue
+            cpu, memory = int(record["cpu_free"]) - cpu_milli, int(record["memory_free"]) - memory_mib
+            share = 0.5 * (cpu / max(node.cpu_milli, 1) + memory / max(node.memory_mib, 1))
+            if cpu >= 0 and memory >= 0 and share > best_share:
+                best, best_share = node.name, share
+        return best
 
     def next_epoch_us(self, now_us: int) -> int | None:
         """The next instant at which a round is due by itself (hold expiry, latest start, wake-up, 1 s tick)."""
+        self._at(now_us)
+        at_us = int(epochs.next_timer_us(self.state))
+        return None if at_us >= NEVER_US else at_us
 
     def queued(self) -> int:
         """Jobs that wait, held ones included."""
-        return 0
+        return int(self.state.clock[0]["n_queued"])
 
     def running(self) -> int:
         """Jobs that are booked on nodes."""
-        return 0
+        return int(self.state.clock[0]["n_running"])
+
+    # inside ----------------------------------------------------------------------------------------------------------
+    def _at(self, now_us: int) -> None:
+        clock = self.state.clock[0]
+        clock["now_us"] = max(int(clock["now_us"]), now_us)
+
+    def _row(self, number: int) -> int:
+        used = self.state.queue["job"][: self.queued()]
+        return int(np.flatnonzero(used == number)[0])
+
+    def _kind(self, candidate: int) -> Action:
+        return Action.START if self.scratch.survey.pairs[self.out.pair[candidate]]["start"] == 1 else Action.HOLD
+
+    def _add(self, job: Job, fresh: bool) -> None:
+        self._make_room()
+        number = self._next_number
+        self._next_number += 1
+        row = append_queued(self.state)
+        queued = self.state.queue[row]
+        self._fill(queued, job, number)
+        self._jobs[number] = job
+        self._numbers[job.key] = number
+        clock = self.state.clock[0]
+        clock["now_us"] = max(int(clock["now_us"]), job.arrival_us) if fresh else clock["now_us"]
+        if not set_best(self.state, queued):
+            queued["best_us"] = int(self.table.reference_s(job.model, job.samples) * 1e6)
+            queued["best_energy_j"] = 1.0
+        if fresh:
+            count_arrival(self.state, queued)
+            self._learn_mix(job)
+
+    def _fill(self, queued: np.void, job: Job, number: int) -> None:
+        queued["job"] = number
+        queued["samples"] = job.samples
+        queued["arrival_us"] = job.arrival_us
+        queued["counted"] = job.deadline_us is not None
+        queued["deadline_us"] = (
+            job.deadline_us
+            if job.deadline_us is not None
+            else best_effort_deadline_us(self.table, job.model, job.samples, job.arrival_us)
+        )
+        queued["classes"] = self.catalog.class_mask(job.hardware)
+        queued["cpu_floor"], queued["memory_floor"] = job.cpu_milli, job.memory_mib
+        queued["model"] = self.catalog.model_index[job.model]
+        queued["priority"] = job.priority
+        queued["namespace"] = 0
+        queued["site"] = 0
+        queued["signature"] = self._signature(job.nodes)
+        queued["attempt"] = job.attempt
+
+    def _apply(self, decision: Decision) -> Decision:
+        i = decision.candidate
+        if not (0 <= i < self.out.count[0]) or not self.out.mask[i]:
+            raise ValueError(f"scheduler chose candidate {i}, which is not legal")
+        pair = self.scratch.survey.pairs[self.out.pair[i]].copy()
+        option = self.state.options[pair["option"]]
+        profile = self.catalog.profiles[pair["option"]]
+        job = self._jobs[int(self.state.queue[pair["j"]]["job"])]
+        now_us = int(self.state.clock[0]["now_us"])
+        node = self.catalog.nodes[self.state.devices[pair["device"]]["node"]].name
+        told = replace(
+            decision,
+            action=self._kind(i),
+            job=job.key,
+            node=node,
+            hardware=profile.hardware,
+            configuration=profile.configuration,
+            device_units=int(option["units"]),
+            cpu_milli=max(int(option["cpu_milli"]), job.cpu_milli),
+            memory_mib=max(int(option["memory_mib"]), job.memory_mib),
+            run_s=float(pair["e_us"]) * 1e-6,
+            finish_us=now_us + int(pair["wait_us"] + pair["e_us"]),
+        )
+        if told.action == Action.HOLD:
+            hold(self.state, pair["j"], pair["option"], pair["wait_us"])
+            return replace(told, until_us=int(self.state.queue[pair["j"]]["hold_until_us"]))
+        ageing.account(self.state, self.scratch.survey, self.scratch.survey.pairs[self.out.pair[i]])
+        slot = start(self.state, pair["j"], pair["option"], pair["device"])
+        number = self._numbers.pop(job.key)
+        del self._jobs[number]
+        self._booked[job.key] = _Booked(int(slot), node, job, profile.hardware, profile.configuration)
+        return told
+
+    def _book(
+        self, key: str, node: str, cpu: int, memory: int, option: int, device: int, units: int, start_us: int,
+        took_us: int, job: Job | None,
+    ) -> None:
+        if key in self._booked:
+            raise ValueError(f"{key!r} is already booked on {self._booked[key].node}")
+        self._make_room()
+        deadline = job.deadline_us if job is not None and job.deadline_us is not None else NEVER_US
+        slot = take_slot(self.state)
+        book(
+            self.state, slot, NONE, option, device, self.catalog.node_index[node], cpu, memory, units, start_us,
+            took_us, deadline,
+        )
+        self._booked[key] = _Booked(int(slot), node, job)
+
+    def _forget(self, key: str) -> None:
+        release(self.state, self._booked.pop(key).slot)
+
+    def _option(self, model: str, hardware: str, configuration: str, site: str) -> int:
+        for o, profile in enumerate(self.catalog.profiles):
+            option = self.state.options[o]
+            here = self.catalog.sites[self.catalog.groups[option["group"]][1]] == site
+            if here and self.catalog.models[option["model"]] == model:
+                if (profile.hardware, profile.configuration) == (hardware, configuration):
+                    return o
+        return NONE
+
+    def _device(self, node: int, hardware: str) -> int:
+        h = self.catalog.class_index.get(hardware)
+        return self.catalog.devices.index((node, h)) if h is not None and (node, h) in self.catalog.devices else NONE
+
+    def _signature(self, nodes: frozenset[str] | None) -> int:
+        if nodes not in self._signatures:
+            if len(self._signatures) >= len(self.state.admitted):
+                self._signatures[nodes] = len(self._signatures)
+                self._rebuild()
+            self._signatures[nodes] = self._signatures.get(nodes, len(self._signatures))
+            self._admit(nodes)
+        return self._signatures[nodes]
+
+    def _admit(self, nodes: frozenset[str] | None) -> None:
+        row = self.state.admitted[self._signatures[nodes]]
+        for n, node in enumerate(self.catalog.nodes):
+            row[n] = nodes is None or node.name in nodes
+
+    def _make_room(self) -> None:
+        """Double the tables before they are full."""
+        clock = self.state.clock[0]
+        if max(clock["n_queued"], clock["running_top"]) + 1 >= len(self.state.queue):
+            self._allocate(2 * len(self.state.queue))
+
+    def _learn_mix(self, job: Job) -> None:
+        """Shares and sizes of what arrives, remembered over the last hundred or so jobs."""
+        for name, load in self._mix.items():
+            self._mix[name] = replace(load, share=load.share * 0.99)
+        load = self._mix.get(job.model, ModelLoad(0.0, float(job.samples)))
+        samples = load.samples * (job.samples / load.samples) ** 0.05
+        self._mix[job.model] = ModelLoad(load.share + 0.01, samples, load.log_sd or 0.7)
+
+    def _resize(self, node: Node) -> None:
+        record = self.state.nodes[self.catalog.node_index[node.name]]
+        for free, total in (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods")):
+            record[free] += getattr(node, total) - record[total]
+            record[total] = getattr(node, total)
+
+    def _solve(self) -> None:
+        """lambda*, tau and prices: again after a change of nodes and every hundred arrivals."""
+        key = (id(self.catalog), int(self.state.clock[0]["seq"]) // 100)
+        if key == self._capacity_of:
+            return
+        self._capacity_of = key
+        served = {self.catalog.models[m] for m in set(self.state.options["model"][: len(self.catalog.profiles)].tolist())}
+        mix = {name: load for name, load in self._mix.items() if name in served and load.share > 1e-6}
+        if not mix:
+            mix = {name: ModelLoad(1.0, DEFAULT_SAMPLES, 0.7) for name in sorted(served)}
+        if mix and any(node.ready for node in self._nodes.values()):
+            try:
+                capacity.apply(self.state, capacity.solve(self.catalog, self.state, mix))
+            except ValueError:
+                return  # a model lost its last node: keep the old figures until the next change
+
+    def _rebuild(self) -> None:
+        """Number everything anew after nodes changed, and put back what waits, runs and was learnt."""
+        self._allocate(len(self.state.queue) if hasattr(self, "state") else FIRST_JOBS)
+
+    def _allocate(self, jobs: int) -> None:
+        before: ClusterState | None = getattr(self, "state", None)
+        old: Catalog | None = getattr(self, "catalog", None)
+        known = tuple(self._nodes.values())
+        usable = [replace(n, devices=tuple(d for d in n.devices if d.hardware in self.table.hardware)) for n in known]
+        self.catalog = build_catalog(self.table, usable)
+        rows = max(2 * len(self._signatures), 16)
+        self.state = new_state(self.catalog, jobs, rows)
+        self.state.options["startup_us"] += self.pod_start_s * 1e6
+        self.state.clock[0]["energy_weight"] = self.energy_weight
+        for nodes in self._signatures:
+            self._admit(nodes)
+        if before is not None and old is not None:
+            self._carry_over(before, old)
+        self.scratch: Scratch = scratch_for(self.state)
+        self.out: Candidates = empty_candidates()
+        self._capacity_of = ()
+
+    def _carry_over(self, before: ClusterState, old: Catalog) -> None:
+        clock, past = self.state.clock[0], before.clock[0]
+        for name in CARRIED:
+            clock[name] = past[name]
+        options = {(old.models[r["model"]], p.hardware, p.configuration): i
+                   for i, (p, r) in enumerate(zip(old.profiles, before.options))}
+        for o, profile in enumerate(self.catalog.profiles):
+            key = (self.catalog.models[self.state.options[o]["model"]], profile.hardware, profile.configuration)
+            if key in options:
+                self.state.history[o] = before.history[options[key]]
+        for m, model in enumerate(self.catalog.models):
+            for name in ("work_short", "work_long"):
+                self.state.models[m][name] = before.models[old.model_index[model]][name]
+        self._carry_queue(before)
+        self._carry_running(before)
+
+    def _carry_queue(self, before: ClusterState) -> None:
+        n = int(before.clock[0]["n_queued"])
+        self.state.queue[:n] = before.queue[:n]
+        self.state.clock[0]["n_queued"] = n
+        for queued in self.state.queue[:n]:
+            self._fill(queued, self._jobs[int(queued["job"])], int(queued["job"]))
+            queued["hold_option"] = NONE
+            if not set_best(self.state, queued):
+                job = self._jobs[int(queued["job"])]
+                queued["best_us"] = int(self.table.reference_s(job.model, job.samples) * 1e6)
+                queued["best_energy_j"] = 1.0
+
+    def _carry_running(self, before: ClusterState) -> None:
+        for booked in self._booked.values():
+            record = before.running[booked.slot]
+            option, device = NONE, NONE
+            node = self.catalog.node_index[booked.node]
+            if booked.job is not None and record["option"] != NONE:
+                site = self._nodes[booked.node].site
+                option = self._option(booked.job.model, booked.hardware, booked.configuration, site)
+                device = self._device(node, booked.hardware)
+            booked.slot = int(take_slot(self.state))
+            book(
+                self.state, booked.slot, record["job"], option, device, node, record["cpu_milli"],
+                record["memory_mib"], record["units"], record["start_us"], record["run_us"], record["deadline_us"],
+            )
+
+
+CARRIED = (
+    "now_us", "round", "wake_us", "last_round_us", "last_arrival_us", "seq", "draws", "seed", "cursor", "tau_us",
+    "capacity_sps", "work_short", "work_long", "gap_mean_s", "gap_square_s2",
+)
+"""Fields of the clock that outlive a change of nodes."""

@@ -1,0 +1,38 @@
+"""The decorator of every compiled function of the core.
+
+Numba's own cache looks at one source file per function and would go on using a kernel whose callee in another file
+has changed. The cache folder is therefore named after the sources of all kernels.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _sources_hash() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for file in sorted(resources.files("synergai.envs").iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".py"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_root() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "synergai" / "kernels"
+
+
+if "NUMBA_CACHE_DIR" not in os.environ:
+    numba.config.CACHE_DIR = str(_cache_root() / _sources_hash())  # type: ignore[attr-defined] - set at run time
+
+
+def kernel(function: F) -> F:
+    """Compile for one thread, without fast-math: equal seeds give equal trajectories."""
+    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)

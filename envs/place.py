@@ -1,0 +1,187 @@
+"""Which device of a group an option would take, and when there is room.
+
+Best start-up state first (one state for now: engine cache present), then the tightest fit (least dominant share left
+over), then the name; for a busy option the device with the earliest predicted release that makes room.
+"""
+
+from math import erf, exp, log, sqrt
+
+import numpy as np
+
+from synergai.envs.compile import kernel
+from synergai.envs.state import NEVER_US, NONE, admits
+
+PLACED = np.dtype(
+    [
+        ("stamp", "i8"),  # of the survey that filled it in
+        ("release_us", "i8"),  # from then on there is room; now if there is room, NEVER_US if there never is
+        ("device", "i4"),  # NONE if no device can take it at all
+        ("room", "i4"),
+        ("free", "i4"),  # how many of this option fit into the group now
+        ("left", "f8"),  # dominant share of the node left over
+    ],
+    align=True,
+)
+STRAGGLER_Z = 2.5
+"""Beyond this many log-sds a run is a straggler (2-5 times as long), so half of the time elapsed is still to come."""
+
+
+@kernel
+def normal_cdf(z):
+    return 0.5 * (1.0 + erf(z / sqrt(2.0)))
+
+
+@kernel
+def normal_quantile(p):
+    """Inverse of `normal_cdf` to 4.5e-4 (Abramowitz and Stegun 26.2.23)."""
+    tail = min(p, 1.0 - p)
+    t = sqrt(-2.0 * log(max(tail, 1e-300)))
+    z = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
+    return -z if p < 0.5 else z
+
+
+@kernel
+def expected_end_us(record, sigma, now_us):
+    """When a running job is expected to end, given that it has run so long: the median of what is left of a
+    log-normal around the predicted run time."""
+    elapsed_us = now_us - record.start_us
+    if elapsed_us <= 0 or record.run_us <= 0 or sigma <= 0.0:
+        return max(record.finish_us, now_us + 1)
+    z = log(elapsed_us / record.run_us) / sigma
+    if z < -3.0:
+        return record.finish_us
+    if z > STRAGGLER_Z:
+        return now_us + np.int64(0.5 * elapsed_us) + 1
+    survival = 1.0 - normal_cdf(z)
+    end_us = record.run_us * exp(sigma * normal_quantile(1.0 - 0.5 * survival))
+    return record.start_us + max(np.int64(end_us), elapsed_us + 1)
+
+
+@kernel
+def fits(state, device, cpu_milli, memory_mib, units):
+    node = state.nodes[device.node]
+    return (
+        node.ready == 1
+        and node.pods_free >= 1
+        and node.cpu_free >= cpu_milli
+        and node.memory_free >= memory_mib
+        and device.units_free >= units
+    )
+
+
+@kernel
+def could_fit(state, device, cpu_milli, memory_mib, units):
+    """Whether it would fit if nothing ran there."""
+    node = state.nodes[device.node]
+    return (
+        node.ready == 1 and node.cpu_milli >= cpu_milli and node.memory_mib >= memory_mib and device.units >= units
+    )
+
+
+@kernel
+def how_many(state, device, cpu_milli, memory_mib, units):
+    node = state.nodes[device.node]
+    count = node.pods_free
+    if cpu_milli > 0:
+        count = min(count, node.cpu_free // cpu_milli)
+    if memory_mib > 0:
+        count = min(count, node.memory_free // memory_mib)
+    if units > 0:
+        count = min(count, np.int64(device.units_free // units))
+    return max(count, 0)
+
+
+@kernel
+def share_left(state, device, cpu_milli, memory_mib, units):
+    """Dominant share of the node that stays free after the option is placed."""
+    node = state.nodes[device.node]
+    left = (node.cpu_free - cpu_milli) / max(node.cpu_milli, 1)
+    left = max(left, (node.memory_free - memory_mib) / max(node.memory_mib, 1))
+    if device.units > 0:
+        left = max(left, (device.units_free - units) / device.units)
+    return left
+
+
+@kernel
+def expect_ends(state, ends):
+    """When each running job is expected to end, by slot: once per decision, as many options ask."""
+    clock = state.clock[0]
+    for r in range(clock.running_top):
+        record = state.running[r]
+        if record.used == 1:
+            sigma = state.options[record.option].sigma if record.option != NONE else 0.0
+            ends[r] = expected_end_us(record, sigma, clock.now_us)
+
+
+@kernel
+def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
+    """When enough of what runs on the device's node is expected to have ended; NEVER_US if that never suffices."""
+    node = state.nodes[device.node]
+    now_us = state.clock[0].now_us
+    cpu, memory, free, pods = node.cpu_free, node.memory_free, np.int64(device.units_free), node.pods_free
+    last_us = np.int64(NONE)
+    last_slot = np.int64(NONE)
+    while cpu < cpu_milli or memory < memory_mib or free < units or pods < 1:
+        # the next release after (last_us, last_slot): few jobs share a node, so a scan per step is the fast way
+        best_us = np.int64(NEVER_US)
+        best_slot = np.int64(NONE)
+        r = node.first_running
+        while r != NONE:
+            end_us = ends[r]
+            later = end_us > last_us or (end_us == last_us and r > last_slot)
+            if later and (end_us < best_us or (end_us == best_us and r < best_slot)):
+                best_us = end_us
+                best_slot = np.int64(r)
+            r = state.running[r].next
+        if best_slot == NONE:
+            return np.int64(NEVER_US)
+        ended = state.running[best_slot]
+        cpu += ended.cpu_milli
+        memory += ended.memory_mib
+        pods += 1
+        if ended.device == d:
+            free += ended.units
+        last_us, last_slot = best_us, best_slot
+    return max(last_us, now_us + 1)
+
+
+@kernel
+def find_room(state, queued, option, placed):
+    """Fill `placed` with the tightest device of the group that has room now; True if there is one."""
+    cpu = max(option.cpu_milli, queued.cpu_floor)
+    memory = max(option.memory_mib, queued.memory_floor)
+    group = state.groups[option.group]
+    placed.device = NONE
+    placed.room = 0
+    placed.free = 0
+    placed.left = 1.0
+    placed.release_us = NEVER_US
+    for d in range(group.first_device, group.first_device + group.n_devices):
+        device = state.devices[d]
+        if admits(state, queued, device) and fits(state, device, cpu, memory, option.units):
+            placed.free += how_many(state, device, cpu, memory, option.units)
+            left = share_left(state, device, cpu, memory, option.units)
+            if placed.room == 0 or left < placed.left:
+                placed.device = d
+                placed.room = 1
+                placed.left = left
+    if placed.room == 1:
+        placed.release_us = state.clock[0].now_us
+    return placed.room == 1
+
+
+@kernel
+def place(state, ends, queued, option, placed):
+    """Fill `placed` with the device that the option takes for this job: with room, else the first to have it."""
+    if find_room(state, queued, option, placed):
+        return
+    cpu = max(option.cpu_milli, queued.cpu_floor)
+    memory = max(option.memory_mib, queued.memory_floor)
+    group = state.groups[option.group]
+    for d in range(group.first_device, group.first_device + group.n_devices):
+        device = state.devices[d]
+        if admits(state, queued, device) and could_fit(state, device, cpu, memory, option.units):
+            at_us = room_at_us(state, ends, device, d, cpu, memory, option.units)
+            if at_us < placed.release_us:
+                placed.release_us = at_us
+                placed.device = d

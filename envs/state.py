@@ -1,0 +1,385 @@
+"""One moment of a cluster as arrays, and the few ways in which it changes.
+
+`ClusterState` is a tuple of record arrays, so a copy is a dozen memory copies, a recording is an `.npz`, and compiled
+code and Python read the same names. Arrays may be longer than what is in use: the counts stand in `clock`. The
+simulator and the bridge change a state only through the functions below.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from synergai.envs.compile import kernel
+
+NONE = -1
+NEVER_US = np.iinfo(np.int64).max // 4
+BEST_EFFORT_FACTOR = 100.0
+"""A job without a deadline gets creation + 100 x reference time, and is not counted (docs/simulator.md)."""
+
+CLOCK = np.dtype(
+    [
+        ("now_us", "i8"),
+        ("round", "i8"),
+        ("wake_us", "i8"),  # asked for with DONE, -1 for none
+        ("last_round_us", "i8"),
+        ("last_arrival_us", "i8"),
+        ("seq", "i8"),  # arrivals so far, breaks ties
+        ("draws", "i8"),  # random numbers used by the random rule
+        ("seed", "i8"),
+        ("n_models", "i4"),
+        ("n_classes", "i4"),
+        ("n_groups", "i4"),
+        ("n_options", "i4"),
+        ("n_nodes", "i4"),
+        ("n_devices", "i4"),
+        ("n_queued", "i4"),
+        ("n_running", "i4"),
+        ("running_top", "i4"),  # no slot at or above this was ever used
+        ("running_free", "i4"),  # head of the list of free slots below the top
+        ("cursor", "i4"),  # round_robin: the device after which to look next
+        ("tau_us", "f8"),  # work-weighted mean best run time of the mix
+        ("capacity_sps", "f8"),  # lambda*: jobs per second that the cluster can sustain
+        ("energy_weight", "f8"),
+        ("work_short", "f8"),  # arriving work, seconds of best run time per second, time constant 5 tau
+        ("work_long", "f8"),  # the same over 50 tau
+        ("gap_mean_s", "f8"),  # between arrivals, over the last 50 or so
+        ("gap_square_s2", "f8"),
+    ],
+    align=True,
+)
+MODEL = np.dtype([("first_option", "i4"), ("n_options", "i4"), ("work_short", "f8"), ("work_long", "f8")], align=True)
+CLASS = np.dtype(
+    [
+        ("credit_us", "f8"),  # ageing share, device-microseconds
+        ("capacity", "f8"),  # devices' worth of this class in the cluster
+    ],
+    align=True,
+)
+GROUP = np.dtype([("klass", "i4"), ("site", "i4"), ("first_device", "i4"), ("n_devices", "i4")], align=True)
+OPTION = np.dtype(
+    [
+        ("model", "i4"),
+        ("group", "i4"),
+        ("klass", "i4"),
+        ("profile", "i4"),  # row of the profile table
+        ("cpu_milli", "i8"),
+        ("memory_mib", "i8"),
+        ("units", "i4"),
+        ("dictionary", "i4"),  # 1: the best throughput of its (model, hardware)
+        ("per_sample_us", "f8"),
+        ("per_batch_us", "f8"),
+        ("batch", "i8"),
+        ("startup_us", "f8"),
+        ("active_w", "f8"),  # above idle
+        ("sigma", "f8"),  # log-sd of the run time
+        ("load", "f8"),  # share of one device it takes
+        ("price", "f8"),  # log of its opportunity cost over the model's cheapest, from the capacity LP
+        ("advantage", "f8"),  # mean over models of log(e / best e) on this class: subtract to compare
+    ],
+    align=True,
+)
+NODE = np.dtype(
+    [
+        ("cpu_milli", "i8"),
+        ("memory_mib", "i8"),
+        ("pods", "i8"),
+        ("cpu_free", "i8"),
+        ("memory_free", "i8"),
+        ("pods_free", "i8"),
+        ("ready", "i4"),
+        ("first_running", "i4"),
+        ("site", "i4"),
+    ],
+    align=True,
+)
+DEVICE = np.dtype([("node", "i4"), ("klass", "i4"), ("group", "i4"), ("units", "i4"), ("units_free", "i4")], align=True)
+QUEUED = np.dtype(
+    [
+        ("job", "i8"),
+        ("seq", "i8"),
+        ("samples", "i8"),
+        ("arrival_us", "i8"),
+        ("deadline_us", "i8"),
+        ("classes", "i8"),  # bit h: hardware class h is allowed
+        ("cpu_floor", "i8"),
+        ("memory_floor", "i8"),
+        ("best_us", "i8"),  # e*: shortest predicted run time over admitted options
+        ("best_energy_j", "f8"),
+        ("hold_until_us", "i8"),
+        ("hold_finish_us", "i8"),
+        ("hold_round", "i8"),  # the round of its last HOLD
+        ("model", "i4"),
+        ("priority", "i4"),
+        ("namespace", "i4"),
+        ("site", "i4"),
+        ("signature", "i4"),  # row of `admitted`
+        ("attempt", "i4"),
+        ("counted", "i4"),  # 0: best effort
+        ("hold_option", "i4"),  # NONE: it is free to be started
+    ],
+    align=True,
+)
+RUNNING = np.dtype(
+    [
+        ("job", "i8"),
+        ("start_us", "i8"),
+        ("finish_us", "i8"),  # predicted
+        ("run_us", "i8"),  # predicted
+        ("deadline_us", "i8"),
+        ("cpu_milli", "i8"),
+        ("memory_mib", "i8"),
+        ("option", "i4"),  # NONE: something without a profile
+        ("device", "i4"),  # NONE: takes cpu and memory only
+        ("node", "i4"),
+        ("units", "i4"),
+        ("next", "i4"),  # on the same node, or the next free slot
+        ("previous", "i4"),
+        ("used", "i4"),
+    ],
+    align=True,
+)
+HISTORY = np.dtype([("log_ratio", "f8"), ("count", "f8")], align=True)
+HISTORY_STEP = 0.2
+"""Weight of the newest log(observed / predicted) once five or more have been seen."""
+
+
+class ClusterState(NamedTuple):
+    """One moment. Shapes are capacities; see `clock` for how much of each is in use."""
+
+    clock: np.ndarray  # (1,) CLOCK
+    models: np.ndarray  # (models,) MODEL
+    classes: np.ndarray  # (classes,) CLASS
+    groups: np.ndarray  # (groups,) GROUP
+    options: np.ndarray  # (options,) OPTION, by model, then group
+    nodes: np.ndarray  # (nodes,) NODE, by name
+    devices: np.ndarray  # (devices,) DEVICE, by group, then node
+    queue: np.ndarray  # (jobs,) QUEUED, in no order
+    running: np.ndarray  # (jobs,) RUNNING, slots
+    history: np.ndarray  # (options,) HISTORY
+    admitted: np.ndarray  # (signatures, nodes) bool; row 0 admits all
+
+    def copy(self) -> "ClusterState":
+        """An independent copy."""
+        return ClusterState(*(array.copy() for array in self))
+
+
+def empty_state(
+    models: int, classes: int, groups: int, options: int, nodes: int, devices: int, jobs: int, signatures: int = 1
+) -> ClusterState:
+    """A state with room for so many of each and nothing in it."""
+    state = ClusterState(
+        np.zeros(1, CLOCK),
+        np.zeros(models, MODEL),
+        np.zeros(classes, CLASS),
+        np.zeros(groups, GROUP),
+        np.zeros(options, OPTION),
+        np.zeros(nodes, NODE),
+        np.zeros(devices, DEVICE),
+        np.zeros(jobs, QUEUED),
+        np.zeros(jobs, RUNNING),
+        np.zeros(options, HISTORY),
+        np.ones((signatures, nodes), np.bool_),
+    )
+    state.clock[0]["wake_us"] = NONE
+    state.clock[0]["running_free"] = NONE
+    state.clock[0]["last_arrival_us"] = NONE
+    state.nodes["first_running"] = NONE
+    return state
+
+
+@kernel
+def run_us(option, samples):
+    """Predicted run time in microseconds, rounded up: start-up + max(all at hand, batch by batch)."""
+    batches = (samples + option.batch - 1) // option.batch
+    return np.int64(np.ceil(option.startup_us + max(samples * option.per_sample_us, batches * option.per_batch_us)))
+
+
+@kernel
+def admits(state, queued, device):
+    """Whether the job's constraints allow this device."""
+    if (queued.classes >> device.klass) & 1 == 0:
+        return False
+    return state.admitted[queued.signature, device.node]
+
+
+@kernel
+def group_admits(state, queued, group_index):
+    group = state.groups[group_index]
+    for d in range(group.first_device, group.first_device + group.n_devices):
+        if admits(state, queued, state.devices[d]):
+            return True
+    return False
+
+
+@kernel
+def set_best(state, queued):
+    """Fill in the job's shortest run time and least energy over admitted options; False if there is none."""
+    best = np.int64(NEVER_US)
+    energy = np.inf
+    model = state.models[queued.model]
+    for o in range(model.first_option, model.first_option + model.n_options):
+        option = state.options[o]
+        if group_admits(state, queued, option.group):
+            e_us = run_us(option, queued.samples)
+            best = min(best, e_us)
+            energy = min(energy, option.active_w * e_us * 1e-6)
+    queued.best_us = best
+    queued.best_energy_j = energy
+    return best < NEVER_US
+
+
+@kernel
+def count_arrival(state, queued):
+    """Feed the history of arrivals: work rates over two time constants, and the gaps between arrivals."""
+    clock = state.clock[0]
+    work_s = queued.best_us * 1e-6
+    tau_s = max(clock.tau_us * 1e-6, 1e-6)
+    if clock.last_arrival_us >= 0:
+        gap_s = max(clock.now_us - clock.last_arrival_us, 0) * 1e-6
+        step = 0.02 if clock.seq > 50 else 1.0 / max(clock.seq, 1)
+        clock.gap_mean_s += step * (gap_s - clock.gap_mean_s)
+        clock.gap_square_s2 += step * (gap_s * gap_s - clock.gap_square_s2)
+        short = np.exp(-gap_s / (5.0 * tau_s))
+        long = np.exp(-gap_s / (50.0 * tau_s))
+        clock.work_short *= short
+        clock.work_long *= long
+        for m in range(clock.n_models):
+            state.models[m].work_short *= short
+            state.models[m].work_long *= long
+    clock.work_short += work_s / (5.0 * tau_s)
+    clock.work_long += work_s / (50.0 * tau_s)
+    state.models[queued.model].work_short += work_s / (5.0 * tau_s)
+    state.models[queued.model].work_long += work_s / (50.0 * tau_s)
+    clock.last_arrival_us = clock.now_us
+
+
+@kernel
+def append_queued(state):
+    """A cleared record at the end of the queue, to be filled in; the caller made sure that there is room."""
+    clock = state.clock[0]
+    j = clock.n_queued
+    clock.n_queued += 1
+    state.queue[j].seq = clock.seq
+    clock.seq += 1
+    state.queue[j].hold_option = NONE
+    state.queue[j].hold_round = NONE
+    state.queue[j].hold_until_us = 0
+    state.queue[j].hold_finish_us = 0
+    return j
+
+
+@kernel
+def remove_queued(state, j):
+    """Take job j out of the queue; the last one takes its place."""
+    clock = state.clock[0]
+    clock.n_queued -= 1
+    if j != clock.n_queued:
+        state.queue[j] = state.queue[clock.n_queued]
+
+
+@kernel
+def take_slot(state):
+    """A free slot of the running table; the caller made sure that there is one."""
+    clock = state.clock[0]
+    if clock.running_free != NONE:
+        r = clock.running_free
+        clock.running_free = state.running[r].next
+    else:
+        r = clock.running_top
+        clock.running_top += 1
+    clock.n_running += 1
+    return r
+
+
+@kernel
+def book(state, r, job, option, device, node, cpu_milli, memory_mib, units, start_us, run_time_us, deadline_us):
+    """Write slot r and take the room it needs."""
+    record = state.running[r]
+    record.used = 1
+    record.job = job
+    record.option = option
+    record.device = device
+    record.node = node
+    record.cpu_milli = cpu_milli
+    record.memory_mib = memory_mib
+    record.units = units
+    record.start_us = start_us
+    record.run_us = run_time_us
+    record.finish_us = start_us + run_time_us
+    record.deadline_us = deadline_us
+    machine = state.nodes[node]
+    record.previous = NONE
+    record.next = machine.first_running
+    if machine.first_running != NONE:
+        state.running[machine.first_running].previous = r
+    machine.first_running = r
+    machine.cpu_free -= cpu_milli
+    machine.memory_free -= memory_mib
+    machine.pods_free -= 1
+    if device != NONE:
+        state.devices[device].units_free -= units
+
+
+@kernel
+def start(state, j, o, d):
+    """START job j with option o on device d, now: leaves the queue, room is booked. Returns the slot."""
+    queued = state.queue[j]
+    option = state.options[o]
+    r = take_slot(state)
+    e_us = run_us(option, queued.samples)
+    cpu = max(option.cpu_milli, queued.cpu_floor)
+    memory = max(option.memory_mib, queued.memory_floor)
+    node = state.devices[d].node
+    now_us = state.clock[0].now_us
+    book(state, r, queued.job, o, d, node, cpu, memory, option.units, now_us, e_us, queued.deadline_us)
+    remove_queued(state, j)
+    return r
+
+
+@kernel
+def release(state, r):
+    """The job in slot r is gone: give its room back and free the slot."""
+    clock = state.clock[0]
+    record = state.running[r]
+    node = state.nodes[record.node]
+    node.cpu_free += record.cpu_milli
+    node.memory_free += record.memory_mib
+    node.pods_free += 1
+    if record.device != NONE:
+        state.devices[record.device].units_free += record.units
+    if record.previous != NONE:
+        state.running[record.previous].next = record.next
+    else:
+        node.first_running = record.next
+    if record.next != NONE:
+        state.running[record.next].previous = record.previous
+    record.used = 0
+    record.next = clock.running_free
+    clock.running_free = r
+    clock.n_running -= 1
+
+
+@kernel
+def observe(state, o, predicted_us, observed_us):
+    """Feed the history of an option with one finished run."""
+    record = state.history[o]
+    record.count += 1.0
+    step = max(HISTORY_STEP, 1.0 / record.count)
+    record.log_ratio += step * (np.log(max(observed_us, 1) / max(predicted_us, 1)) - record.log_ratio)
+
+
+@kernel
+def hold(state, j, o, wait_us):
+    """HOLD job j for busy option o: it leaves the candidates until `epochs.begin_round` lets it go."""
+    clock = state.clock[0]
+    queued = state.queue[j]
+    option = state.options[o]
+    e_us = run_us(option, queued.samples)
+    queued.hold_option = o
+    queued.hold_round = clock.round
+    queued.hold_finish_us = clock.now_us + wait_us + e_us
+    margin_us = max(100_000.0, 0.5 * option.sigma * e_us)
+    until_us = np.int64(queued.deadline_us - e_us - margin_us)
+    if queued.hold_finish_us > queued.deadline_us or until_us <= clock.now_us:
+        until_us = clock.now_us + wait_us + 1_000_000
+    queued.hold_until_us = until_us

@@ -1,0 +1,205 @@
+"""What every queued job could do right now: all legal (job, option) pairs and a summary per job.
+
+Filled in once per decision; the rules, the candidate list and the features read it and nothing else. It is scratch,
+not state: the same `ClusterState` always gives the same survey.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from synergai.envs import ageing
+from synergai.envs.compile import kernel
+from synergai.envs.place import PLACED, expect_ends, place
+from synergai.envs.state import NEVER_US, NONE, ClusterState, run_us
+
+PAIR = np.dtype(
+    [
+        ("e_us", "i8"),  # predicted run time
+        ("wait_us", "i8"),  # until there is room, 0 if there is
+        ("j", "i4"),  # index into the queue
+        ("option", "i4"),
+        ("device", "i4"),
+        ("start", "i4"),  # 1: START is legal
+        ("hold", "i4"),  # 1: HOLD is legal
+        ("free", "i4"),
+        ("left", "f8"),
+    ],
+    align=True,
+)
+SUMMARY = np.dtype(
+    [
+        ("slack_us", "i8"),  # deadline - now - e*
+        ("first_pair", "i4"),
+        ("n_pairs", "i4"),
+        ("fast", "i4"),  # pair: smallest e among dictionary options that may START; NONE
+        ("busy", "i4"),  # pair: smallest e among busy dictionary options that still meet the deadline; NONE
+        ("score", "i4"),  # pair: best SLO-MAEL score over dictionary options, busy or not; NONE
+        ("possible", "i4"),  # 1: some dictionary option meets the deadline, busy or not
+        ("in_time", "i4"),  # classes with a pair that meets it
+        ("reach", "i4"),  # classes with any pair
+    ],
+    align=True,
+)
+COUNTS = np.dtype([("stamp", "i8"), ("n_pairs", "i4")], align=True)
+DUE = np.dtype(
+    [
+        ("j", "i4"),  # the late job that alone may START on this class, as an index into the queue; NONE
+        ("arrival_us", "i8"),
+        ("cost_us", "f8"),
+        ("largest_us", "f8"),  # cost of the largest late job of the class
+    ],
+    align=True,
+)
+
+
+class Survey(NamedTuple):
+    """Scratch of one decision; one is enough for any number of clusters stepped in one thread."""
+
+    counts: np.ndarray  # (1,) COUNTS
+    placed: np.ndarray  # (signatures, options) PLACED
+    pairs: np.ndarray  # (pairs,) PAIR, by job
+    jobs: np.ndarray  # (jobs,) SUMMARY, as the queue
+    due: np.ndarray  # (classes,) DUE, see `ageing`
+    ends: np.ndarray  # (jobs,) int64: expected ends of the running jobs, by slot
+    own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
+
+
+def survey_for(state: ClusterState) -> Survey:
+    """Scratch large enough for a state of these capacities."""
+    jobs, options = len(state.queue), len(state.options)
+    per_model = max(int(state.models["n_options"].max(initial=1)), 1)
+    return survey_scratch(len(state.admitted), options, len(state.classes), jobs, per_model)
+
+
+def survey_scratch(signatures: int, options: int, classes: int, jobs: int, options_per_model: int) -> Survey:
+    return Survey(
+        np.zeros(1, COUNTS),
+        np.zeros((signatures, options), PLACED),
+        np.zeros(jobs * options_per_model, PAIR),
+        np.zeros(jobs, SUMMARY),
+        np.zeros(classes, DUE),
+        np.zeros(jobs, np.int64),
+        np.zeros(1, PLACED),
+    )
+
+
+@kernel
+def look_up(state, survey, queued, o):
+    """The placement of option o for this job, shared by all jobs of one signature that ask for no more than it takes."""
+    option = state.options[o]
+    if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
+        place(state, survey.ends, queued, option, survey.own[0])
+        return survey.own[0]
+    placed = survey.placed[queued.signature, o]
+    if placed.stamp != survey.counts[0].stamp:
+        place(state, survey.ends, queued, option, placed)
+        placed.stamp = survey.counts[0].stamp
+    return placed
+
+
+@kernel
+def slo_score(latency_us, budget_us):
+    """SLO-MAEL's score of one request (BASELINES of the authors' code): 1, or the overrun in percent, times 1.5."""
+    if budget_us >= 1.5 * latency_us:
+        return 1.0
+    return -150.0 * latency_us / max(budget_us, 1)
+
+
+@kernel
+def add_pairs(state, survey, j):
+    """All pairs of job j, whatever the ageing share will forbid."""
+    clock = state.clock[0]
+    queued = state.queue[j]
+    counts = survey.counts[0]
+    model = state.models[queued.model]
+    job = survey.jobs[j]
+    job.first_pair = counts.n_pairs
+    job.n_pairs = 0
+    job.slack_us = queued.deadline_us - clock.now_us - queued.best_us
+    if queued.hold_option != NONE:
+        return
+    for o in range(model.first_option, model.first_option + model.n_options):
+        if (queued.classes >> state.options[o].klass) & 1 == 0:
+            continue
+        placed = look_up(state, survey, queued, o)
+        if placed.device == NONE or placed.release_us >= NEVER_US:
+            continue
+        pair = survey.pairs[counts.n_pairs]
+        pair.j = j
+        pair.option = o
+        pair.device = placed.device
+        pair.e_us = run_us(state.options[o], queued.samples)
+        pair.wait_us = max(placed.release_us - clock.now_us, 0)
+        pair.free = placed.free
+        pair.left = placed.left
+        pair.start = placed.room
+        may_hold = placed.room == 0 and queued.hold_round != clock.round and state.options[o].dictionary == 1
+        pair.hold = 1 if may_hold else 0
+        counts.n_pairs += 1
+        job.n_pairs += 1
+
+
+@kernel
+def summarise(state, survey, j):
+    """What the rules need to know of job j."""
+    clock = state.clock[0]
+    queued = state.queue[j]
+    job = survey.jobs[j]
+    job.fast = NONE
+    job.busy = NONE
+    job.score = NONE
+    job.possible = 0
+    in_time = np.int64(0)
+    reach = np.int64(0)
+    best_score = -np.inf
+    best_latency = np.int64(NEVER_US)
+    budget_us = queued.deadline_us - queued.arrival_us
+    for p in range(job.first_pair, job.first_pair + job.n_pairs):
+        pair = survey.pairs[p]
+        option = state.options[pair.option]
+        latency_us = pair.wait_us + pair.e_us
+        possible = clock.now_us + latency_us <= queued.deadline_us
+        bit = np.int64(1) << option.klass
+        reach |= bit
+        if possible:
+            in_time |= bit
+        if option.dictionary == 0:
+            continue
+        if possible:
+            job.possible = 1
+        if pair.start == 1 and (job.fast == NONE or pair.e_us < survey.pairs[job.fast].e_us):
+            job.fast = p
+        if pair.hold == 1 and possible and (job.busy == NONE or pair.e_us < survey.pairs[job.busy].e_us):
+            job.busy = p
+        if pair.start == 1 or pair.hold == 1:
+            score = slo_score(latency_us, budget_us)
+            if score > best_score or (score == best_score and latency_us < best_latency):
+                best_score = score
+                best_latency = latency_us
+                job.score = p
+    job.in_time = bits(in_time)
+    job.reach = bits(reach)
+
+
+@kernel
+def bits(mask):
+    count = 0
+    while mask != 0:
+        mask &= mask - 1
+        count += 1
+    return count
+
+
+@kernel
+def take_survey(state, survey):
+    """Look at the whole queue."""
+    survey.counts[0].stamp += 1
+    survey.counts[0].n_pairs = 0
+    expect_ends(state, survey.ends)
+    n = state.clock[0].n_queued
+    for j in range(n):
+        add_pairs(state, survey, j)
+    ageing.restrict(state, survey)
+    for j in range(n):
+        summarise(state, survey, j)

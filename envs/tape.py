@@ -1,0 +1,184 @@
+"""A tape: one recorded input of a simulation. Arrivals, deadlines and noise are fixed when it is made, so every
+scheduler compared on it meets the same jobs and the same luck."""
+
+import csv
+import gzip
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from synergai.envs import capacity, noise
+from synergai.envs.capacity import Capacity
+from synergai.envs.catalog import Catalog, build_catalog, new_state
+from synergai.envs.scenario import Scenario, ScenarioError
+from synergai.envs.state import BEST_EFFORT_FACTOR
+from synergai.offline_profiles.table import ProfileTable
+
+TAIL = 0.25
+"""Arrivals after the counted window, as a share of it, so that its last jobs are served under load."""
+
+TAPE_JOB = np.dtype(
+    [
+        ("arrival_us", "i8"),
+        ("deadline_us", "i8"),
+        ("samples", "i8"),
+        ("model", "i4"),
+        ("counted", "i4"),
+        ("priority", "i4"),
+        ("namespace", "i4"),
+    ],
+    align=True,
+)
+TRUTH = np.dtype([("factor", "f8"), ("hardware_key", "i8"), ("configuration_key", "i8")], align=True)
+
+
+class Tape(NamedTuple):
+    """Arrays of one tape."""
+
+    jobs: np.ndarray  # (jobs,) TAPE_JOB by arrival
+    by_deadline: np.ndarray  # (jobs,) int64: indices in order of deadline
+    truth: np.ndarray  # (options,) TRUTH: how wrong each option's profile is
+    drift: np.ndarray  # (nodes, steps) factors, one step a minute, node factor included
+    window: np.ndarray  # (2,) int64: first counted job, first not counted after it
+    seed: np.ndarray  # (1,) int64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A scenario with everything that does not depend on the seed worked out."""
+
+    scenario: Scenario
+    table: ProfileTable
+    catalog: Catalog
+    capacity: Capacity
+
+    @property
+    def rate_sps(self) -> float:
+        """Arrivals per second: load x lambda*."""
+        return self.scenario.load * self.capacity.jobs_per_s
+
+
+def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting:
+    """Check a scenario against the profiles and solve its capacity. ScenarioError says what does not fit."""
+    table = table or ProfileTable.default()
+    if scenario.reference_sha256 and scenario.reference_sha256 != table.reference_sha256:
+        raise ScenarioError(
+            f"scenario {scenario.name}: reference_sha256 is {scenario.reference_sha256[:12]}..., but the profiles' "
+            f"reference is {table.reference_sha256[:12]}...: its deadlines would mean something else"
+        )
+    for model in scenario.jobs:
+        if model not in table.models:
+            raise ScenarioError(f"scenario {scenario.name}: jobs: no profile of model {model!r}; known are "
+                                f"{', '.join(table.models)}")
+    catalog = build_catalog(table, scenario.nodes(table), tuple(sorted(scenario.jobs)))
+    state = new_state(catalog, jobs=1)
+    add_pod_start(state, scenario)
+    try:
+        found = capacity.solve(catalog, state, scenario.mix())
+    except ValueError as error:
+        raise ScenarioError(f"scenario {scenario.name}: {error}") from None
+    return Setting(scenario, table, catalog, found)
+
+
+def add_pod_start(state, scenario: Scenario) -> None:
+    """Starting a pod takes its time on this cluster, and the policy knows."""
+    state.options["startup_us"] += scenario.delays.pod_start_s * 1e6
+
+
+def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float = TAIL) -> Tape:
+    """The tape of this seed: `count` arrivals (default: the scenario's), and a tail that is not counted."""
+    scenario = setting.scenario
+    counted = count or scenario.arrivals_per_tape
+    total = counted + int(np.ceil(counted * tail))
+    rng = np.random.default_rng([seed, 0x5359])
+    names = list(setting.catalog.models)
+    mix = scenario.mix()
+    shares = np.array([mix[name].share for name in names])
+    model = rng.choice(len(names), size=total, p=shares / shares.sum())
+    if scenario.arrivals.kind == "trace":
+        arrival_s, sizes = _replay(scenario.arrivals.trace, rng, total, setting.rate_sps)
+    else:
+        arrival_s = np.cumsum(rng.exponential(1.0 / setting.rate_sps, total))
+        log_sd = np.array([mix[name].log_sd for name in names])[model]
+        sizes = np.exp(log_sd * rng.standard_normal(total))
+    samples = np.maximum(np.round(np.array([mix[name].samples for name in names])[model] * sizes), 1).astype(np.int64)
+    jobs = np.zeros(total, TAPE_JOB)
+    jobs["arrival_us"] = np.round(arrival_s * 1e6)
+    jobs["model"] = model
+    jobs["samples"] = samples
+    jobs["counted"] = 1
+    jobs["deadline_us"] = jobs["arrival_us"] + np.ceil(_budgets_s(setting, rng, names, model, samples) * 1e6)
+    window = np.array([int(scenario.warm_up * counted), counted], np.int64)
+    by_deadline = np.argsort(jobs["deadline_us"], kind="stable").astype(np.int64)
+    end_s = float(jobs["arrival_us"][-1] * 1e-6 + 60.0 * setting.capacity.tau_s + 600.0)
+    return Tape(jobs, by_deadline, _truth(setting, seed), _drift(setting, seed, end_s), window, np.array([seed]))
+
+
+def _budgets_s(
+    setting: Setting, rng: np.random.Generator, names: list[str], model: np.ndarray, samples: np.ndarray
+) -> np.ndarray:
+    """Seconds from arrival to deadline: tightness x reference time. Shape (jobs,)."""
+    bands = np.log(np.array(setting.scenario.deadlines.tightness))
+    band = rng.integers(len(bands), size=len(model))
+    tightness = np.exp(rng.uniform(bands[band, 0], bands[band, 1]))
+    reference = np.array([setting.table.reference_s(names[m], int(s)) for m, s in zip(model, samples)])
+    return tightness * reference
+
+
+def best_effort_deadline_us(table: ProfileTable, model: str, samples: int, arrival_us: int) -> int:
+    """The internal deadline of a job that has none: it orders the job and is not counted."""
+    return arrival_us + int(BEST_EFFORT_FACTOR * table.reference_s(model, samples) * 1e6)
+
+
+def _truth(setting: Setting, seed: int) -> np.ndarray:
+    truth = np.zeros(max(len(setting.catalog.profiles), 1), TRUTH)
+    error = setting.scenario.noise.profile_error
+    for o, profile in enumerate(setting.catalog.profiles):
+        keys = noise.option_keys(profile)
+        factor = noise.persistent_factor(seed, error, keys["model"], keys["hardware"], keys["configuration"])
+        truth[o] = (factor, keys["hardware"], keys["configuration"])
+    return truth
+
+
+def _drift(setting: Setting, seed: int, end_s: float) -> np.ndarray:
+    level = setting.scenario.noise.level
+    series = np.ones((max(len(setting.catalog.nodes), 1), int(end_s / noise.DRIFT_STEP_S) + 2))
+    for n, node in enumerate(setting.catalog.nodes):
+        key = noise.name_key(node.name)
+        noise.drift_series(seed, level, key, series[n])
+        series[n] *= noise.node_factor(seed, level, key)
+    return series
+
+
+@cache
+def read_trace(name_or_path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Arrival seconds from the first one, and sizes as multiples of the median. Shapes (requests,), (requests,)."""
+    path = Path(name_or_path)
+    try:
+        if path.suffix == ".csv":
+            rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        else:
+            packed = (files("synergai.envs") / "traces" / f"{name_or_path}.csv.gz").read_bytes()
+            rows = list(csv.reader(gzip.decompress(packed).decode().splitlines()))
+        if rows[0] != ["arrival_ms", "tokens"]:
+            raise ValueError(f"columns are {rows[0]}, expected arrival_ms,tokens")
+        values = np.array(rows[1:], dtype=float)
+        if len(values) < 2 or not np.isfinite(values).all() or (np.diff(values[:, 0]) < 0).any() or (values[:, 1] <= 0).any():
+            raise ValueError("needs two or more rows, arrivals in order and tokens above 0")
+    except (OSError, ValueError, IndexError) as error:
+        raise ScenarioError(f"trace {name_or_path!r}: {error}") from None
+    return values[:, 0] / 1e3, values[:, 1] / np.median(values[:, 1])
+
+
+def _replay(trace: str, rng: np.random.Generator, count: int, rate_sps: float) -> tuple[np.ndarray, np.ndarray]:
+    """A stretch of the trace from a random start (wrapping round), time-scaled to the rate."""
+    at_s, size = read_trace(trace)
+    gaps = np.diff(at_s, append=at_s[-1] + (at_s[-1] - at_s[0]) / len(at_s))
+    index = (rng.integers(len(at_s)) + np.arange(count)) % len(at_s)
+    taken = gaps[index] + 1e-6
+    arrival_s = np.cumsum(taken)
+    return arrival_s * (count / rate_sps / arrival_s[-1]), size[index]
