@@ -1,0 +1,1 @@
+"""A small Kubernetes API server and simulated kubelets, in one process and without a cluster."""

@@ -1,0 +1,255 @@
+"""The types of the fields that somebody relies on, and reading what was sent by them.
+
+kube-apiserver decodes into Go structs; here a table names the fields that scheduler and kubelets read.
+Other fields are kept as they came. As in Go: null is absent, a number is a quantity, and times keep whole
+seconds only.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from synergai.k8s_bridge.embedded.clock import parse_s, seconds_text
+from synergai.k8s_bridge.embedded.objects import Json
+
+Shape = Any
+"""A type, a mapping of names to shapes, a list of one shape, a `MapOf` or a `Read`; recursive, so `Any`."""
+
+_QUANTITY = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
+_MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
+_GO_KINDS = {bool: "bool", str: "string", int: "number", float: "number", dict: "object", list: "array"}
+_GO_TYPES = {bool: "bool", str: "string", int: "int64"}
+
+
+class DecodeError(ValueError):
+    """A field is not of its type."""
+
+
+class MapOf(NamedTuple):
+    """An object with any keys and values of one shape."""
+
+    value: Shape
+
+
+class Read(NamedTuple):
+    """A value that a function reads, or refuses with a text."""
+
+    read: Callable[[object], object]
+
+
+def _quantity(value: object) -> str:
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _QUANTITY.match(text):
+        raise DecodeError(
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+        )
+    return text
+
+
+def _time(value: object) -> str:
+    found = parse_s(value) if isinstance(value, str) else None
+    if found is None:
+        raise DecodeError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse')
+    return seconds_text(found)
+
+
+def _micro_time(value: object) -> object:
+    if not isinstance(value, str) or not _MICRO_TIME.match(value) or parse_s(value) is None:
+        raise DecodeError(f'parsing time "{value}" as "2006-01-02T15:04:05.000000Z07:00": cannot parse')
+    return value
+
+
+QUANTITY = Read(_quantity)
+TIME = Read(_time)
+MICRO_TIME = Read(_micro_time)
+
+
+def read(value: object, shape: Shape, path: str = "") -> Any:
+    """`value` as the shape has it, or DecodeError. `Any`: the user's JSON."""
+    if isinstance(shape, Read):
+        return shape.read(value)
+    if isinstance(shape, MapOf):
+        return {
+            key: read(_zero(item, shape.value), shape.value, path) for key, item in _dict(value, path).items()
+        }
+    if isinstance(shape, Mapping):
+        return _fields(_dict(value, path), shape, path)
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            raise _mismatch(value, path, "array")
+        return [read(_zero(item, shape[0]), shape[0], path) for item in value]
+    if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
+        raise _mismatch(value, path, _GO_TYPES[shape])
+    return value
+
+
+def _fields(given: Json, shape: Mapping[str, Shape], path: str) -> Json:
+    kept = {key: value for key, value in given.items() if value is not None}
+    for key, inner in shape.items():
+        if key in kept:
+            kept[key] = read(kept[key], inner, f"{path}.{key}" if path else key)
+    return kept
+
+
+def _dict(value: object, path: str) -> Json:
+    if not isinstance(value, dict):
+        raise _mismatch(value, path, "object")
+    return value
+
+
+def _zero(value: object, shape: Shape) -> object:
+    """null inside a list or map is the zero value."""
+    if value is not None:
+        return value
+    return "" if shape is str else {} if isinstance(shape, Mapping) else value
+
+
+def _mismatch(value: object, path: str, wanted: str) -> DecodeError:
+    kind = _GO_KINDS.get(type(value), "null")
+    return DecodeError(f"json: cannot unmarshal {kind} into Go struct field {path} of type {wanted}")
+
+
+METADATA: Shape = {
+    "name": str,
+    "generateName": str,
+    "namespace": str,
+    "uid": str,
+    "resourceVersion": str,
+    "labels": MapOf(str),
+    "annotations": MapOf(str),
+    "finalizers": [str],
+    "ownerReferences": [
+        {
+            "apiVersion": str,
+            "kind": str,
+            "name": str,
+            "uid": str,
+            "controller": bool,
+            "blockOwnerDeletion": bool,
+        }
+    ],
+    "creationTimestamp": TIME,
+    "deletionTimestamp": TIME,
+    "deletionGracePeriodSeconds": int,
+    "generation": int,
+}
+OBJECT: Shape = {"apiVersion": str, "kind": str, "metadata": METADATA}
+
+_CONDITIONS: Shape = [
+    {
+        "type": str,
+        "status": str,
+        "reason": str,
+        "message": str,
+        "lastTransitionTime": TIME,
+        "lastProbeTime": TIME,
+    }
+]
+_RESOURCES: Shape = {"requests": MapOf(QUANTITY), "limits": MapOf(QUANTITY)}
+_CONTAINER: Shape = {
+    "name": str,
+    "image": str,
+    "command": [str],
+    "args": [str],
+    "env": [{"name": str, "value": str}],
+    "ports": [{"containerPort": int, "hostPort": int, "protocol": str}],
+    "resources": _RESOURCES,
+    "restartPolicy": str,
+}
+_RAN: Shape = {"exitCode": int, "reason": str, "message": str, "startedAt": TIME, "finishedAt": TIME}
+_CONTAINER_STATUS: Shape = {
+    "name": str,
+    "image": str,
+    "ready": bool,
+    "restartCount": int,
+    "state": {"running": {"startedAt": TIME}, "terminated": _RAN, "waiting": {"reason": str, "message": str}},
+}
+POD: Shape = OBJECT | {
+    "spec": {
+        "nodeName": str,
+        "schedulerName": str,
+        "priorityClassName": str,
+        "priority": int,
+        "runtimeClassName": str,
+        "restartPolicy": str,
+        "terminationGracePeriodSeconds": int,
+        "nodeSelector": MapOf(str),
+        "affinity": {},
+        "tolerations": [
+            {"key": str, "operator": str, "value": str, "effect": str, "tolerationSeconds": int},
+        ],
+        "topologySpreadConstraints": [{}],
+        "schedulingGates": [{"name": str}],
+        "overhead": MapOf(QUANTITY),
+        "resources": _RESOURCES,
+        "hostNetwork": bool,
+        "volumes": [{"name": str}],
+        "initContainers": [_CONTAINER],
+        "containers": [_CONTAINER],
+    },
+    "status": {
+        "phase": str,
+        "reason": str,
+        "message": str,
+        "nominatedNodeName": str,
+        "startTime": TIME,
+        "conditions": _CONDITIONS,
+        "containerStatuses": [_CONTAINER_STATUS],
+        "initContainerStatuses": [_CONTAINER_STATUS],
+    },
+}
+NODE: Shape = OBJECT | {
+    "spec": {"unschedulable": bool, "taints": [{"key": str, "value": str, "effect": str, "timeAdded": TIME}]},
+    "status": {
+        "capacity": MapOf(QUANTITY),
+        "allocatable": MapOf(QUANTITY),
+        "conditions": _CONDITIONS,
+        "addresses": [{"type": str, "address": str}],
+    },
+}
+LEASE: Shape = OBJECT | {
+    "spec": {
+        "holderIdentity": str,
+        "leaseDurationSeconds": int,
+        "leaseTransitions": int,
+        "acquireTime": MICRO_TIME,
+        "renewTime": MICRO_TIME,
+    }
+}
+_REFERENCE: Shape = {"kind": str, "namespace": str, "name": str, "uid": str, "apiVersion": str}
+EVENT: Shape = OBJECT | {
+    "involvedObject": _REFERENCE,
+    "related": _REFERENCE,
+    "reason": str,
+    "message": str,
+    "type": str,
+    "action": str,
+    "count": int,
+    "source": {"component": str, "host": str},
+    "firstTimestamp": TIME,
+    "lastTimestamp": TIME,
+    "eventTime": MICRO_TIME,
+    "series": {"count": int, "lastObservedTime": MICRO_TIME},
+    "reportingComponent": str,
+    "reportingInstance": str,
+}
+CONFIG_MAP: Shape = OBJECT | {"data": MapOf(str), "binaryData": MapOf(str), "immutable": bool}
+PRIORITY_CLASS: Shape = OBJECT | {
+    "value": int,
+    "globalDefault": bool,
+    "preemptionPolicy": str,
+    "description": str,
+}
+RUNTIME_CLASS: Shape = OBJECT | {
+    "handler": str,
+    "overhead": {"podFixed": MapOf(QUANTITY)},
+    "scheduling": {"nodeSelector": MapOf(str), "tolerations": [{}]},
+}
+NAMESPACE: Shape = OBJECT | {"spec": {"finalizers": [str]}, "status": {"phase": str}}
+BINDING: Shape = OBJECT | {"target": _REFERENCE}
+DELETE_OPTIONS: Shape = {
+    "gracePeriodSeconds": int,
+    "propagationPolicy": str,
+    "preconditions": {"uid": str, "resourceVersion": str},
+    "dryRun": [str],
+}
