@@ -230,6 +230,31 @@ def busy_share(state):
 
 
 @kernel
+def smallest(values, n, k):
+    """The k-th smallest (from 0) of the first n values, which are reordered (Hoare's selection)."""
+    low, high = 0, n - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            return values[k]
+    return values[k]
+
+
+@kernel
 def fill_global(state, survey, slacks, row):
     """The part that all candidates share. `slacks` is scratch of at least the queue's length."""
     clock = state.clock[0]
@@ -258,10 +283,9 @@ def fill_global(state, survey, slacks, row):
     variance = max(clock.gap_square_s2 - clock.gap_mean_s**2, 0.0)
     row[8] = soft(sqrt(variance) / clock.gap_mean_s) if clock.gap_mean_s > 0.0 else 0.5
     if n > 0:
-        ordered = np.sort(slacks[:n])
-        row[9] = ordered[int(0.1 * (n - 1))]
-        row[10] = ordered[int(0.5 * (n - 1))]
-        row[11] = ordered[int(0.9 * (n - 1))]
+        row[9] = smallest(slacks, n, int(0.1 * (n - 1)))
+        row[10] = smallest(slacks, n, int(0.5 * (n - 1)))
+        row[11] = smallest(slacks, n, int(0.9 * (n - 1)))
     else:
         row[9], row[10], row[11] = 0.0, 0.0, 0.0
     row[12] = clip(clock.energy_weight, 0.0, 1.0)
