@@ -15,10 +15,11 @@ ANNOTATION_ORIGIN_SITE = f"{PREFIX}/origin-site"
 ANNOTATION_HARDWARE = f"{PREFIX}/hardware"
 """Comma list of hardware classes the pod may run on."""
 ANNOTATION_DECISION = f"{PREFIX}/decision"
-"""Written by us: JSON with id, hardware, configuration, deviceUnits, cpuMilli, memoryMib, predictedFinish, decidedBy."""
+"""Written by us: JSON with id, hardware, configuration, deviceUnits, cpuMilli, memoryMib, decidedAt,
+predictedFinish (null where unknown) and decidedBy."""
 
 LABEL_HARDWARE_PREFIX = f"hardware.{PREFIX}/"
-"""On nodes, one per device: `hardware.synergai.dev/nvidia-t4: "4"`; the value is the number of such devices."""
+"""On nodes, one per device: `hardware.synergai.dev/nvidia-t4: "4"`; the value is how many there are."""
 LABEL_DEDICATED = f"{PREFIX}/dedicated"
 TAINT_DEDICATED = f"{PREFIX}/dedicated"
 LABEL_SITE = "topology.kubernetes.io/zone"

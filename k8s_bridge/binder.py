@@ -1,0 +1,147 @@
+"""Carries decisions out: POST pods/binding with uid and decision, and finds out what a lost reply did."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
+from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.pods import Json
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 16
+
+
+class Outcome(Enum):
+    """How a bind ended."""
+
+    BOUND = "bound"
+    TAKEN = "taken"
+    """Bound, but by another decision: `BindResult.pod` says where."""
+    GONE = "gone"
+    """The pod is deleted, being deleted, or another of the same name."""
+    FAILED = "failed"
+    """Not bound; may be tried again."""
+    DRY = "dry_run"
+
+
+@dataclass(frozen=True, slots=True)
+class BindOrder:
+    """One pod, one node, one decision."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+    record: DecisionRecord
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def body(self) -> Json:
+        """https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/binding-v1/"""
+        annotations = {
+            keys.ANNOTATION_SCHEMA: keys.SCHEMA,
+            keys.ANNOTATION_DECISION: self.record.to_json(),
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {
+                "name": self.name,
+                "namespace": self.namespace,
+                "uid": self.uid,
+                "annotations": annotations,
+            },
+            "target": {"apiVersion": "v1", "kind": "Node", "name": self.node},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BindResult:
+    """What became of an order."""
+
+    order: BindOrder
+    outcome: Outcome
+    message: str = ""
+    pod: Json | None = None
+
+
+class Binder:
+    """Binds up to `concurrency` pods at once; each result is handed to `deliver`."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        deliver: Callable[[BindResult], None],
+        *,
+        concurrency: int = CONCURRENCY,
+        timeout_s: float = 1.0,
+        dry_run: bool = False,
+    ) -> None:
+        self._client = client
+        self._deliver = deliver
+        self._room = asyncio.Semaphore(concurrency)
+        self._timeout_s = timeout_s
+        self._dry_run = dry_run
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, order: BindOrder) -> None:
+        """Bind in the background."""
+        task = asyncio.get_running_loop().create_task(self._carry_out(order))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Until no bind is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def _carry_out(self, order: BindOrder) -> None:
+        if self._dry_run:
+            log.info("dry run: would bind %s to %s: %s", order.key, order.node, order.record.to_json())
+            self._deliver(BindResult(order, Outcome.DRY))
+            return
+        async with self._room:
+            self._deliver(await self.bind(order))
+
+    async def bind(self, order: BindOrder) -> BindResult:
+        """One bind to its certain end, as far as the server can be reached."""
+        path = f"/api/v1/namespaces/{order.namespace}/pods/{order.name}/binding"
+        try:
+            await self._client.post(path, order.body(), timeout_s=self._timeout_s)
+        except ApiError as error:
+            return await self._resolve(order, error)
+        return BindResult(order, Outcome.BOUND)
+
+    async def _resolve(self, order: BindOrder, error: ApiError) -> BindResult:
+        """A conflict and a lost reply look alike: what the pod says now decides."""
+        if error.status == 404:
+            return BindResult(order, Outcome.GONE, error.message)
+        if error.status and error.status != 409 and error.status < 500:
+            return BindResult(order, Outcome.FAILED, str(error))
+        try:
+            pod = await self._client.get(f"/api/v1/namespaces/{order.namespace}/pods/{order.name}")
+        except ApiError as unknown:
+            if unknown.status == 404:
+                return BindResult(order, Outcome.GONE, unknown.message)
+            return BindResult(order, Outcome.FAILED, f"{error}; then {unknown}")
+        return _compare(order, pod, str(error))
+
+
+def _compare(order: BindOrder, pod: Json, message: str) -> BindResult:
+    metadata = pod["metadata"]
+    if metadata.get("uid") != order.uid:
+        return BindResult(order, Outcome.GONE, "another pod has the name now")
+    if pod.get("spec", {}).get("nodeName"):
+        written = read_decision(metadata.get("annotations") or {})
+        ours = written is not None and written.id == order.record.id
+        return BindResult(order, Outcome.BOUND if ours else Outcome.TAKEN, message, pod)
+    if "deletionTimestamp" in metadata:
+        return BindResult(order, Outcome.GONE, "it is being deleted")
+    return BindResult(order, Outcome.FAILED, message)

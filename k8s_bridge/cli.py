@@ -1,0 +1,68 @@
+"""`synergai bridge`: options to settings, signals to a stop, problems to one line and exit code 2."""
+
+from typing import Annotated
+
+import typer
+
+
+def bridge(
+    checkpoint: Annotated[str | None, typer.Option(help="Folder of a trained policy.", metavar="DIR")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="A rule by name.", metavar="RULE")] = None,
+    kubeconfig: Annotated[str | None, typer.Option(help="Which cluster.", metavar="FILE")] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Decide and log, write nothing.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="One round, then stop.")] = False,
+    config: Annotated[str, typer.Option(help="YAML file of settings.", metavar="FILE")] = "",
+    speed: Annotated[float | None, typer.Option(help="Scenario seconds per second.", metavar="K")] = None,
+    epoch: Annotated[str | None, typer.Option(help="Where scenario time begins.", metavar="RFC3339")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="0 is any free port.", metavar="PORT")] = None,
+    decisions: Annotated[str | None, typer.Option(help="Append decisions here.", metavar="FILE")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Schedule the pods of a Kubernetes cluster that name `synergai` as their scheduler."""
+    from synergai.k8s_bridge.config import ConfigError, load_settings
+    from synergai.k8s_bridge.credentials import CredentialsError
+    from synergai.k8s_bridge.http import PortError
+    from synergai.k8s_bridge.startup import StartupError
+
+    try:
+        if checkpoint and scheduler:
+            raise ConfigError("--checkpoint and --scheduler exclude each other; give one")
+        settings = load_settings(
+            config,
+            checkpoint="" if scheduler else checkpoint,
+            scheduler=scheduler,
+            kubeconfig=kubeconfig,
+            dry_run=dry_run,
+            speed=speed,
+            epoch=epoch,
+            metrics_port=metrics_port,
+            decisions=decisions,
+            log_level=log_level,
+        )
+        _run(settings, once)
+    except (ConfigError, CredentialsError, PortError, StartupError) as problem:
+        typer.echo(f"synergai bridge: {problem}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _run(settings, once: bool) -> None:
+    import asyncio
+    import logging
+
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=settings.log_level.upper(), format=form)
+    logging.getLogger("numba").setLevel(logging.WARNING)
+    asyncio.run(_until_signal(settings, once))
+
+
+async def _until_signal(settings, once: bool) -> None:
+    import asyncio
+    import signal
+
+    from synergai.k8s_bridge.startup import run_bridge
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await run_bridge(settings, stop, once=once)

@@ -1,0 +1,225 @@
+"""Raw JSON to and from an API server over keep-alive connections, with typed errors and bounded retries."""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Literal  # replies are JSON of any shape
+
+import aiohttp
+
+from synergai.k8s_bridge.backoff import Backoff
+from synergai.k8s_bridge.clock import ServerClock
+from synergai.k8s_bridge.credentials import Credentials
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 48
+"""Three watches, sixteen binds, events and the GETs behind them."""
+ATTEMPTS = 5
+FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0
+LONGEST_RETRY_AFTER_S = 30.0
+_TRANSIENT = frozenset({500, 502, 503, 504})
+Retry = Literal["all", "throttled"]
+"""`all`: also server errors and lost connections, for requests that may be sent twice; `throttled`: only 429,
+where the server says that it did nothing."""
+
+
+class ApiError(Exception):
+    """A reply that is not 2xx, or no reply (`status` 0)."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}" if status else f"{reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class ApiClient:
+    """One API server. `sleep` and `rng` are injected so that retries can be tested without waiting."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        clock: ServerClock | None = None,
+        timeout_s: float = 10.0,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        rng: random.Random | None = None,
+        on_request: Callable[[str, int], None] = lambda method, status: None,
+    ) -> None:
+        self.clock = clock or ServerClock()
+        self._credentials = credentials
+        self._timeout_s = timeout_s
+        self._sleep = sleep
+        self._rng = rng or random.Random()
+        self._on_request = on_request
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "ApiClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def now_us(self) -> int:
+        """The server's clock."""
+        return self.clock.now_us()
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return await self.request("GET", path, params=params)
+
+    async def post(
+        self, path: str, body: object, *, retry: Retry = "throttled", timeout_s: float | None = None
+    ):
+        return await self.request("POST", path, body=body, retry=retry, timeout_s=timeout_s)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        retry: Retry = "all",
+        timeout_s: float | None = None,
+    ) -> dict[str, Any]:
+        """One request, tried again while that is safe; the reply's JSON, or ApiError."""
+        backoff = Backoff(FIRST_DELAY_S, LAST_DELAY_S, self._rng)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._reply(method, path, params, body, timeout_s or self._timeout_s) as response:
+                    return _json(await response.read())
+            except ApiError as error:
+                if attempt == ATTEMPTS or not _may_retry(error, retry):
+                    raise
+                if error.status == 401:
+                    await self._refresh()
+                delay_s = backoff.next_s()
+                if error.retry_after_s is not None:
+                    delay_s = max(delay_s, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
+                log.debug("%s %s: %s; again in %.2f s", method, path, error, delay_s)
+                await self._sleep(delay_s)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def lines(self, path: str, params: Mapping[str, str], idle_s: float) -> AsyncGenerator[bytes]:
+        """The lines of an endless reply, of any length, until its end or a silence of `idle_s`."""
+        pending: list[bytes] = []
+        async with self._reply("GET", path, params, None, None, idle_s) as response:
+            async for chunk in _chunks(response):
+                *whole, rest = chunk.split(b"\n")
+                if whole:
+                    yield b"".join([*pending, whole[0]])
+                    for line in whole[1:]:
+                        yield line
+                    pending = []
+                pending.append(rest)
+
+    @asynccontextmanager
+    async def _reply(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: object,
+        total_s: float | None,
+        idle_s: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._credentials.stale():
+            await self._refresh()
+        sent_us = self.clock.local_us()
+        timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=self._timeout_s, sock_read=idle_s)
+        status = 0
+        try:
+            async with self._open().request(
+                method,
+                self._credentials.host + path,
+                params=params,
+                data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
+                headers=self._headers(body),
+                timeout=timeout,
+                proxy=self._credentials.proxy,
+                server_hostname=self._credentials.server_name,
+                allow_redirects=False,
+            ) as response:
+                status = response.status
+                self.clock.observe(response.headers.get("Date", ""), sent_us, self.clock.local_us())
+                if not 200 <= response.status < 300:
+                    raise _error(response, await response.read())
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _lost(error, self._credentials.host) from error
+        finally:
+            self._on_request(method, status)
+
+    def _headers(self, body: object) -> dict[str, str]:
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        return {"Accept": "application/json", **kind, **self._credentials.headers()}
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            tls = self._credentials.tls
+            connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=True if tls is None else tls)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+        return self._session
+
+    async def _refresh(self) -> None:
+        await asyncio.to_thread(self._credentials.refresh)
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async for chunk in response.content.iter_any():
+        yield chunk
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw) if raw else {}
+    except ValueError as error:
+        raise ApiError(0, "BadReply", f"the reply is not JSON: {raw[:80]!r}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _error(response: aiohttp.ClientResponse, raw: bytes) -> ApiError:
+    """From a Status object; API Priority and Fairness and proxies answer in plain text."""
+    try:
+        status = json.loads(raw)
+    except ValueError:
+        status = {}
+    if not isinstance(status, dict):
+        status = {}
+    message = status.get("message") or raw[:200].decode(errors="replace").strip() or response.reason or ""
+    reason = status.get("reason") or response.reason or "Unknown"
+    return ApiError(response.status, reason, message, _retry_after_s(response.headers.get("Retry-After")))
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    return float(value) if value and value.isascii() and value.isdigit() else None
+
+
+def _lost(error: Exception, host: str) -> ApiError:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return ApiError(0, "Untrusted", f"{host}: {error}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ApiError(
+            0, "Unreachable", f"{host} cannot be reached ({error.os_error.strerror or error.os_error})"
+        )
+    if isinstance(error, TimeoutError):
+        return ApiError(0, "Timeout", f"{host} did not answer in time")
+    return ApiError(0, "Disconnected", f"{host}: {error or type(error).__name__}")
+
+
+def _may_retry(error: ApiError, retry: Retry) -> bool:
+    if error.status in (401, 429):  # refused before anything was done
+        return True
+    if retry == "throttled" or error.reason == "Untrusted":
+        return False
+    return error.status in _TRANSIENT or error.status == 0

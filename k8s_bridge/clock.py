@@ -1,0 +1,108 @@
+"""Two clocks: what time it is at the API server, and what time that is in a scenario that runs faster."""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+SECOND_US = 1_000_000
+_FURTHEST_US = 2**62
+"""Times beyond are cut to it, so that sums of two still fit 64 bits."""
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def parse_time_us(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time with at most six decimals; ValueError otherwise."""
+    if not _RFC3339.fullmatch(text):
+        raise ValueError(f"{text[:64]!r} is not an RFC 3339 time such as 2026-11-22T10:00:00.250000Z")
+    moment = datetime.fromisoformat(text.upper())
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * SECOND_US + delta.microseconds
+
+
+def format_time_us(time_us: int) -> str:
+    """RFC 3339 in UTC with six decimals."""
+    clamped = min(max(time_us, 0), 253_402_300_799 * SECOND_US)  # 9999-12-31T23:59:59, datetime's end
+    moment = datetime.fromtimestamp(clamped // SECOND_US, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{clamped % SECOND_US:06d}Z"
+
+
+class ScenarioClock:
+    """Maps server time to scenario time, `speed` times as fast from `epoch_us` on; 1 is the identity.
+
+    The `Cluster` lives in scenario time; the API server, and everything written there, in server time.
+    """
+
+    def __init__(self, speed: float = 1.0, epoch_us: int = 0) -> None:
+        if not speed > 0:
+            raise ValueError(f"speed {speed} is not above 0")
+        self.speed = speed
+        self.epoch_us = epoch_us
+
+    def to_scenario(self, server_us: int) -> int:
+        if self.speed == 1:
+            return server_us
+        return _cut(self.epoch_us + round((server_us - self.epoch_us) * self.speed))
+
+    def to_server(self, scenario_us: int) -> int:
+        if self.speed == 1:
+            return scenario_us
+        return _cut(self.epoch_us + round((scenario_us - self.epoch_us) / self.speed))
+
+    def real_seconds(self, scenario_us: int) -> float:
+        """How long a span of scenario time takes on a wall clock."""
+        return scenario_us / SECOND_US / self.speed
+
+    def span_us(self, real_s: float) -> int:
+        """How much scenario time passes in real seconds."""
+        return round(real_s * SECOND_US * self.speed)
+
+
+def _cut(time_us: int) -> int:
+    return min(max(time_us, -_FURTHEST_US), _FURTHEST_US)
+
+
+class ServerClock:
+    """The API server's clock, as far as its `Date` headers (whole seconds) tell; never runs back.
+
+    Each reply bounds the offset: the server's time lay in [date, date + 1 s) between sending and receiving.
+    While the local clock agrees with all bounds seen it is taken as it is; else their middle is added.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        self._base_us = round((wall() - monotonic()) * SECOND_US)
+        self._low_us = -_FURTHEST_US
+        self._high_us = _FURTHEST_US
+        self._last_us = 0
+
+    def local_us(self) -> int:
+        """This machine's clock, undisturbed by steps of it since the start."""
+        return self._base_us + round(self._monotonic() * SECOND_US)
+
+    @property
+    def offset_us(self) -> int:
+        """What is added to the local clock."""
+        if self._low_us <= 0 <= self._high_us:
+            return 0
+        return (self._low_us + self._high_us) // 2
+
+    def observe(self, date: str, sent_us: int, received_us: int) -> None:
+        """Learn from the Date header of a reply."""
+        try:
+            server_us = round(parsedate_to_datetime(date).timestamp()) * SECOND_US
+        except ValueError:
+            return
+        low, high = server_us - received_us, server_us + SECOND_US - sent_us
+        self._low_us, self._high_us = max(self._low_us, low), min(self._high_us, high)
+        if self._low_us > self._high_us:  # one of the clocks was stepped: start again from this reply
+            self._low_us, self._high_us = low, high
+
+    def now_us(self) -> int:
+        self._last_us = max(self._last_us, self.local_us() + self.offset_us)
+        return self._last_us

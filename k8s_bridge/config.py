@@ -1,0 +1,93 @@
+"""The bridge's settings: defaults here, a YAML file over them, command-line options over both."""
+
+from pathlib import Path
+from typing import Any, Literal  # a YAML file holds anything
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from synergai.k8s_bridge.binder import CONCURRENCY
+from synergai.k8s_bridge.clock import parse_time_us
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; one line that names file and key."""
+
+
+class Settings(BaseModel):
+    """Everything that can be set, logged once at the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kubeconfig: str = ""
+    """Empty: KUBECONFIG, ~/.kube/config, or the pod's service account."""
+    context: str = ""
+    scheduler: str = "sjf_feasible"
+    """A rule by name; unused when there is a checkpoint."""
+    checkpoint: str = ""
+    """Directory of a trained policy."""
+    fallback: str = "sjf_feasible"
+    """The rule that answers where the policy's answer is refused."""
+    profiles: tuple[str, ...] = ()
+    """CSV files of profiles, which win over the shipped rows."""
+    hardware: str = ""
+    """CSV file of hardware classes that the shipped table lacks."""
+    dry_run: bool = False
+    """Decide and log; write nothing to the API server, neither binds nor events."""
+    shared_nodes: bool = False
+    """Use nodes that are not dedicated; another scheduler there may take the same room."""
+    speed: float = Field(1.0, gt=0, le=1000)
+    """Scenario seconds per second of a simulated cluster."""
+    epoch: str = ""
+    """RFC 3339 time at which scenario time and server time are equal; empty: the start of the daemon."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(8080, ge=0, le=65535)
+    """For /metrics, /healthz and /readyz; 0 is any free port, null none."""
+    decisions: str = ""
+    """File to which decisions and outcomes are appended, one JSON object per line."""
+    batch_ms: float = Field(5.0, ge=0, le=1000)
+    """Changes that arrive within this time are decided on together."""
+    bind_concurrency: int = Field(CONCURRENCY, ge=1, le=256)
+    bind_timeout_s: float = Field(1.0, gt=0, le=60)
+    request_timeout_s: float = Field(10.0, gt=0, le=300)
+    events_queue: int = Field(1000, ge=1)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("epoch")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        if value:
+            parse_time_us(value)
+        return value
+
+
+def load_settings(path: str = "", **options: object) -> Settings:
+    """Settings of a file (none if empty), with the options that are not None over them."""
+    given = {name: value for name, value in options.items() if value is not None}
+    values = _read(path) if path else {}
+    try:
+        return Settings.model_validate({**values, **given})
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(problem, path, given) for problem in error.errors())) from error
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read config {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config {path} is not YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"config {path} is not a mapping of keys to values")
+    return {str(name): value for name, value in values.items()}
+
+
+def _explain(problem: Any, path: str, given: dict[str, object]) -> str:  # pydantic's ErrorDetails
+    key = ".".join(str(part) for part in problem["loc"])
+    where = f"config {path}" if path and key not in given else "option"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key {key!r}; known are {', '.join(Settings.model_fields)}"
+    return f"{where}: {key} is {problem['input']!r}: {problem['msg']}"

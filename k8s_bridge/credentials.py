@@ -1,0 +1,128 @@
+"""Where the API server is and who we are there, read by the kubernetes package's own loaders."""
+
+import ipaddress
+import os
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import yaml
+from kubernetes.client.configuration import Configuration
+from kubernetes.config import ConfigException, incluster_config, kube_config
+
+TOKEN_AGE_S = 60.0
+"""A token is read again after this long: service account tokens and exec plugins rotate."""
+
+
+class CredentialsError(Exception):
+    """No usable way to a cluster; one line that says what to do."""
+
+
+@dataclass
+class Credentials:
+    """One cluster and one identity. `token` is empty where a client certificate, or nobody, speaks."""
+
+    host: str
+    tls: ssl.SSLContext | None = None
+    proxy: str | None = None
+    server_name: str | None = None
+    """Name the server's certificate is checked against, where it is not the host's."""
+    token_source: Callable[[], str | None] = lambda: None
+    monotonic: Callable[[], float] = time.monotonic
+    _authorization: str | None = field(default=None, repr=False)
+    _read_at_s: float | None = None
+
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        return {"Authorization": self._authorization} if self._authorization else {}
+
+    def stale(self) -> bool:
+        return self._read_at_s is None or self.monotonic() - self._read_at_s > TOKEN_AGE_S
+
+    def refresh(self) -> None:
+        """Read the token again; may block on a file or an exec plugin."""
+        self._authorization = self.token_source()
+        self._read_at_s = self.monotonic()
+
+
+def load(kubeconfig: str = "", context: str = "") -> Credentials:
+    """The named kubeconfig; else KUBECONFIG or ~/.kube/config; else the pod's service account."""
+    configuration = Configuration()
+    default = os.path.expanduser(kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
+    found = any(os.path.exists(path) for path in default.split(os.pathsep))
+    if kubeconfig or found:
+        _from_file(configuration, kubeconfig or default, context)
+    elif incluster_config.SERVICE_HOST_ENV_NAME in os.environ:
+        _from_pod(configuration)
+    else:
+        raise CredentialsError(
+            f"no cluster: {default} does not exist and this is no pod; name one with --kubeconfig FILE"
+        )
+    return from_configuration(configuration, kubeconfig or default)
+
+
+def _from_file(configuration: Configuration, path: str, context: str) -> None:
+    # The loader meets a damaged file with whatever its parts raise; each means the same to the user.
+    damaged = (ConfigException, yaml.YAMLError, OSError, LookupError, TypeError, AttributeError, ValueError)
+    try:
+        kube_config.load_kube_config(
+            config_file=path,
+            context=context or None,
+            client_configuration=configuration,
+            persist_config=False,
+        )
+    except damaged as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CredentialsError(
+            f"cannot use kubeconfig {path}: {reason}; check it with 'kubectl --kubeconfig {path} get nodes'"
+        ) from error
+
+
+def _from_pod(configuration: Configuration) -> None:
+    try:
+        incluster_config.load_incluster_config(client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        raise CredentialsError(f"cannot use the pod's service account: {error}; mount its token") from error
+
+
+def from_configuration(configuration: Configuration, source: str) -> Credentials:
+    """Check what a loader found; TLS is always verified."""
+    host = configuration.host.rstrip("/")
+    parts = urlsplit(host)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CredentialsError(f"cannot use {source}: its server {host!r} is not an https URL")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise CredentialsError(
+            f"cannot use {source}: its server {host} is not https; credentials would be readable"
+        )
+    if not configuration.verify_ssl:
+        raise CredentialsError(
+            f"cannot use {source}: it sets insecure-skip-tls-verify, and TLS is always verified here; "
+            "put the cluster's certificate-authority there instead"
+        )
+    return Credentials(
+        host=host,
+        tls=_tls(configuration, source) if parts.scheme == "https" else None,
+        proxy=configuration.proxy or None,
+        server_name=configuration.tls_server_name or None,
+        token_source=lambda: configuration.get_api_key_with_prefix("BearerToken", alias="authorization"),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls(configuration: Configuration, source: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CredentialsError(f"cannot use {source}: its certificates cannot be read ({error})") from error
+    return context

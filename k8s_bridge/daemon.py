@@ -1,0 +1,238 @@
+"""The bridge: watches, decides in rounds, binds. One loop, no threads; what it waits for can be injected."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+from synergai.agents.scheduler import Scheduler
+from synergai.envs.cluster import Cluster
+from synergai.k8s_bridge import http
+from synergai.k8s_bridge.binder import Binder, BindResult
+from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
+from synergai.k8s_bridge.config import Settings
+from synergai.k8s_bridge.events import EventRecorder, Notice
+from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.placing import Placing
+from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.snapshot import Snapshot
+from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
+
+LONGEST_PAUSE_S = 5.0
+"""The loop turns at least this often, which is how /healthz knows that it turns."""
+HEALTHY_FOR_S = 30.0
+DECISIONS_PER_TURN = 32
+"""After so many decisions of a round others get a turn: binds leave, watches are read."""
+LAST_BINDS_S, LAST_EVENTS_S = 1.0, 0.4
+"""How long a stop waits for what is under way; together below two seconds."""
+Pause = Callable[[asyncio.Event, float], Awaitable[None]]
+
+
+async def wait_for_bell(bell: asyncio.Event, timeout_s: float) -> None:
+    """Until something happens, but no longer than the timeout."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(bell.wait(), timeout_s)
+
+
+class Daemon:
+    """One bridge over one API server. `await run(stop)` is its life."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: ApiClient,
+        scheduler: Scheduler,
+        cluster: Cluster,
+        *,
+        metrics: Metrics | None = None,
+        journal: Journal | None = None,
+        pause: Pause = wait_for_bell,
+    ) -> None:
+        epoch_us = parse_time_us(settings.epoch) if settings.epoch else client.now_us()
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self.clock = ScenarioClock(settings.speed, epoch_us)
+        self.port: int | None = None
+        """Where metrics and probes are served, once they are."""
+        self.synced = asyncio.Event()
+        """Set when the API server's whole state has been read and the first round is over."""
+        self._client = client
+        self._scheduler = scheduler
+        self._cluster = cluster
+        self._pause = pause
+        self._bell = asyncio.Event()
+        self._inbox: list[WatchEvent] = []
+        self._results: list[BindResult] = []
+        self._epoch_us: int | None = None
+        self._turned_s = time.monotonic()
+        self._events = EventRecorder(
+            client,
+            capacity=settings.events_queue,
+            on_written=lambda reason: self.metrics.events.labels(reason).inc(),
+            on_dropped=self.metrics.events_dropped.inc,
+        )
+        notify: Callable[[Notice], None] = (lambda _: None) if settings.dry_run else self._events
+        self._report = Report(self.metrics, notify, journal)
+        self.nodes = NodeBook(
+            cluster,
+            cluster.table.hardware,
+            shared_nodes=settings.shared_nodes,
+            on_problem=self._report.node_problem,
+        )
+        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report)
+        self._snapshot = Snapshot(self.nodes, self.pods)
+        self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report)
+        self._binder = Binder(
+            client,
+            self._deliver,
+            concurrency=settings.bind_concurrency,
+            timeout_s=settings.bind_timeout_s,
+            dry_run=settings.dry_run,
+        )
+        self._reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
+        self._background: list[asyncio.Task[None]] = []
+
+    def _reflector(self, resource) -> Reflector:
+        restarts = self.metrics.watch_restarts
+        return Reflector(
+            self._client,
+            resource,
+            self._take,
+            on_restart=lambda name, cause: restarts.labels(name, cause).inc(),
+        )
+
+    def _take(self, event: WatchEvent) -> None:
+        self._inbox.append(event)
+        self._bell.set()
+
+    def _deliver(self, result: BindResult) -> None:
+        self._results.append(result)
+        self._bell.set()
+
+    def now_us(self) -> int:
+        """Scenario time."""
+        return self.clock.to_scenario(self._client.now_us())
+
+    async def run(self, stop: asyncio.Event, once: bool = False) -> None:
+        """Until `stop` is set, or one round is over; a first list that is refused raises ApiError."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self.settings.metrics_port is not None:
+                self.port = await stack.enter_async_context(self._served())
+            stack.push_async_callback(self._finish)
+            self._background = [asyncio.create_task(r.run()) for r in self._reflectors]
+            self._background.append(asyncio.create_task(self._events.run()))
+            self._background.append(asyncio.create_task(self._ring_at(stop)))
+            for task in self._background:
+                task.add_done_callback(lambda _: self._bell.set())
+            if await self._sync(stop):
+                await self.cycle(first=True)
+                self.synced.set()
+                while not (once or stop.is_set()):
+                    await self._wait()
+                    await self.cycle()
+
+    def _served(self):
+        return http.serve(
+            self.settings.metrics_host,
+            self.settings.metrics_port or 0,
+            metrics=self.render_metrics,
+            healthy=lambda: time.monotonic() - self._turned_s < HEALTHY_FOR_S,
+            ready=self.synced.is_set,
+        )
+
+    async def _ring_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._bell.set()
+        await asyncio.Event().wait()  # a background task that ends is taken for a failure
+
+    def _raise_failures(self) -> None:
+        for task in self._background:
+            if task.done():
+                task.result()
+
+    async def _sync(self, stop: asyncio.Event) -> bool:
+        """All first lists are in, unless stopped before."""
+        lists = asyncio.gather(*(reflector.synced.wait() for reflector in self._reflectors))
+        lists.add_done_callback(lambda _: self._bell.set())
+        try:
+            while not (lists.done() or stop.is_set()):
+                self._bell.clear()
+                self._raise_failures()
+                await self._pause(self._bell, LONGEST_PAUSE_S)
+                self._turned_s = time.monotonic()
+            return lists.done()
+        finally:
+            lists.cancel()
+
+    async def _wait(self) -> None:
+        """Until something has happened or is due; then a moment more, so that a burst is one batch."""
+        await self._pause(self._bell, self._pause_s())
+        if self._inbox and self.settings.batch_ms:
+            await asyncio.sleep(self.settings.batch_ms / 1000)
+        self._bell.clear()
+        self._raise_failures()
+
+    def _pause_s(self) -> float:
+        due = [at_us for at_us in (self._epoch_us, self.pods.next_timer_us()) if at_us is not None]
+        if not due:
+            return LONGEST_PAUSE_S
+        return min(max(self.clock.real_seconds(min(due) - self.now_us()), 0.001), LONGEST_PAUSE_S)
+
+    async def cycle(self, first: bool = False) -> None:
+        """Take in what has happened; one round if that, or a timer, calls for it."""
+        self._turned_s = time.monotonic()
+        now_us = self.now_us()
+        events, self._inbox = self._inbox, []
+        results, self._results = self._results, []
+        due = self._snapshot.apply(events, now_us) or first
+        for result in results:
+            due |= self._placing.settle(result, now_us)
+        due |= self.pods.expire(now_us)
+        if due or (self._epoch_us is not None and now_us >= self._epoch_us):
+            await self._round(now_us)
+        self._epoch_us = self._cluster.next_epoch_us(now_us)
+
+    async def _round(self, now_us: int) -> None:
+        began_s = time.perf_counter()
+        for order in self._placing.place_plain(now_us):
+            self._binder.start(order)
+        for number, decision in enumerate(self._cluster.round(now_us, self._scheduler), start=1):
+            order = self._placing.decide(decision, now_us)
+            if order is not None:
+                self._binder.start(order)
+            if number % DECISIONS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        self.metrics.rounds.inc()
+        self.metrics.round_s.observe(time.perf_counter() - began_s)
+
+    async def _finish(self) -> None:
+        """Stop deciding, let the binds under way end, and tell what became of them."""
+        reading, writing = self._background[:-2], self._background[-2:]
+        await _cancel(reading)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._binder.drain(), LAST_BINDS_S)
+        for result in self._results:
+            self._placing.settle(result, self.now_us())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._events.flush(), LAST_EVENTS_S)
+        await _cancel(writing)
+
+    def render_metrics(self) -> bytes:
+        """The metrics page, gauges read now."""
+        counts = self.pods.counts()
+        for stage in ("waiting", "unschedulable", "queued", "unprofiled", "backoff", "binding"):
+            self.metrics.pending.labels(stage).set(counts[stage])
+        for state, count in self.nodes.counts().items():
+            self.metrics.nodes.labels(state).set(count)
+        self.metrics.running.set(self._cluster.running())
+        self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
+        return self.metrics.render()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

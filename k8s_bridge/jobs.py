@@ -1,0 +1,93 @@
+"""From a pod to the job a scheduler decides on, or to the reason why the fallback has to place it."""
+
+from dataclasses import dataclass
+
+from synergai.envs.types import Job
+from synergai.k8s_bridge.annotations import Request, read_request
+from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock
+from synergai.k8s_bridge.filters import Wish
+from synergai.k8s_bridge.pods import Pod
+from synergai.offline_profiles.table import ProfileTable, address
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a pod asks for: a job where it is understood, else `reason` and `message` for its owner."""
+
+    wish: Wish
+    job: Job | None = None
+    reason: str = ""
+    message: str = ""
+
+
+def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -> Ask:
+    """Never raises: what cannot be understood is left to the fallback rule, with a reason."""
+    request = read_request(pod.annotations)
+    allowed = _allowed(pod, request, table)
+    plain = Wish(pod.demand, allowed)
+    if request.problems or request.model is None or request.samples is None:
+        return Ask(plain, reason="InvalidAnnotation", message="; ".join(request.problems))
+    if allowed is not None and not allowed & table.hardware.keys():
+        names = ", ".join(sorted(request.hardware or ()))
+        return Ask(plain, reason="InvalidAnnotation", message=f"no profile knows any of the hardware {names}")
+    if any(amount > 1 for _, amount in pod.demand.requests.extended):
+        return Ask(plain, reason="UnsupportedSpec", message=_several_units(pod))
+    model = address(*_split(request.model))
+    if model not in table.models:
+        return Ask(plain, reason="UnknownModel", message=f"there is no profile of model {request.model!r}")
+    serving = frozenset(name for name in table.hardware if table.of(model, name))
+    wish = Wish(pod.demand, serving if allowed is None else serving & allowed)
+    return Ask(wish, _job(pod, request, request.samples, model, allowed, clock, now_us))
+
+
+def _split(model: str) -> tuple[str, str]:
+    name, _, version = model.partition(":")
+    return name, version or "1"
+
+
+def _several_units(pod: Pod) -> str:
+    amounts = ", ".join(f"{amount} {name}" for name, amount in pod.demand.requests.extended)
+    return f"it requests {amounts}, and a profile's configuration is known for one device only"
+
+
+def _allowed(pod: Pod, request: Request, table: ProfileTable) -> frozenset[str] | None:
+    """Hardware the pod may run on: its annotation's, and behind the extended resources it requests."""
+    wanted = {name for name, _ in pod.demand.requests.extended}
+    if not wanted:
+        return request.hardware
+    behind = frozenset(h.name for h in table.hardware.values() if h.resource in wanted)
+    return behind if request.hardware is None else behind & request.hardware
+
+
+def _job(
+    pod: Pod,
+    request: Request,
+    samples: int,
+    model: str,
+    allowed: frozenset[str] | None,
+    clock: ScenarioClock,
+    now_us: int,
+) -> Job:
+    # creationTimestamp is cut to whole seconds: a pod seen within that second arrived when it was seen
+    first_us, last_us = clock.to_scenario(pod.created_us), clock.to_scenario(pod.created_us + SECOND_US)
+    return Job(
+        key=pod.key,
+        model=model,
+        samples=samples,
+        arrival_us=min(max(now_us, first_us), last_us),
+        deadline_us=_deadline_us(pod, request, clock),
+        priority=pod.priority,
+        namespace=pod.namespace,
+        site=request.site,
+        hardware=allowed,
+        cpu_milli=pod.demand.requests.cpu_milli,
+        memory_mib=pod.demand.requests.memory_mib,
+    )
+
+
+def _deadline_us(pod: Pod, request: Request, clock: ScenarioClock) -> int | None:
+    if request.deadline_at_us is not None:
+        return clock.to_scenario(request.deadline_at_us)
+    if request.deadline_after_us is not None:
+        return clock.to_scenario(pod.created_us) + request.deadline_after_us
+    return None

@@ -1,0 +1,55 @@
+"""Prometheus metrics, all named `synergai_*`; kube-scheduler's suffixes where it has the same thing."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_WAIT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+class Metrics:
+    """One registry per bridge, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.decisions = self._counter("decisions", "Decisions by action and by whom.", "action", "by")
+        self.binds = self._counter("binds", "Binds by result.", "result")
+        self.finished = self._counter("pods_finished", "Pods that ended, by cause.", "cause")
+        self.deadlines = self._counter("deadlines", "Finished pods that had a deadline.", "result")
+        self.fallbacks = self._counter("fallbacks", "Answers the guard replaced, by cause.", "cause")
+        self.pod_problems = self._counter("pod_problems", "Warning events on pods, by reason.", "reason")
+        self.node_problems = self._counter("node_problems", "Nodes meant for us that cannot be used.")
+        self.events = self._counter("events", "Events written, by reason.", "reason")
+        self.events_dropped = self._counter("events_dropped", "Events not written: queue full or refused.")
+        self.watch_restarts = self._counter("watch_restarts", "Watches opened again.", "resource", "cause")
+        self.api_requests = self._counter("api_requests", "Requests to the API server.", "method", "code")
+        self.rounds = self._counter("rounds", "Rounds of decisions.")
+        self.round_s = self._histogram("round_duration_seconds", "Time one round takes.", _LATENCY_S)
+        self.attempt_s = self._histogram(
+            "scheduling_attempt_duration_seconds", "From decision to bound.", _LATENCY_S
+        )
+        self.wait_s = self._histogram(
+            "pod_scheduling_sli_duration_seconds", "From creation to bound.", _WAIT_S
+        )
+        self.pending = self._gauge("pending_pods", "Pods that wait, by why.", "queue")
+        self.running = self._gauge("running_jobs", "Jobs booked on nodes.")
+        self.nodes = self._gauge("nodes", "Nodes, by whether they are used.", "state")
+        self._causes: dict[str, int] = {}
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"synergai_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"synergai_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"synergai_{name}", text, buckets=buckets, registry=self.registry)
+
+    def guard_causes(self, causes: dict[str, int]) -> None:
+        """Take over what a guard has counted since the last call."""
+        for cause, total in causes.items():
+            self.fallbacks.labels(cause).inc(total - self._causes.get(cause, 0))
+            self._causes[cause] = total
+
+    def render(self) -> bytes:
+        """The page a Prometheus server reads."""
+        return generate_latest(self.registry)

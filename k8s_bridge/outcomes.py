@@ -1,0 +1,48 @@
+"""What a finished pod's runner reports in its termination message."""
+
+import json
+import math
+from dataclasses import dataclass
+
+from synergai.k8s_bridge.pods import Pod
+
+LONGEST_RUN_S = 10 * 366 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The runner's own measurement."""
+
+    model: str
+    samples: int
+    hardware: str
+    configuration: str
+    run_s: float
+    """Scenario seconds by the runner's monotonic clock."""
+
+
+def read_report(pod: Pod) -> RunReport | None:
+    """The report of a pod that succeeded; None where there is none or it cannot be believed."""
+    if pod.phase != "Succeeded" or not pod.message:
+        return None
+    try:
+        value = json.loads(pod.message)
+        report = RunReport(
+            model=str(value["model"]),
+            samples=int(value["samples"]),
+            hardware=str(value["hardware"]),
+            configuration=str(value["configuration"]),
+            run_s=float(value["runSeconds"]),
+        )
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return None  # any container may end with any text
+    return report if math.isfinite(report.run_s) and 0 < report.run_s < LONGEST_RUN_S else None
+
+
+def failure_cause(pod: Pod) -> str:
+    """`done`, `rejected` (the kubelet had no room) or `failed`."""
+    if pod.phase == "Succeeded":
+        return "done"
+    # https://kubernetes.io/docs/concepts/scheduling-eviction/ : admission failures leave Reason on the pod
+    rejected = pod.reason.startswith("OutOf") or pod.reason in ("UnexpectedAdmissionError", "NodeAffinity")
+    return "rejected" if rejected else "failed"

@@ -1,0 +1,165 @@
+"""From decisions to binds, and from the results of binds back to the books."""
+
+from collections import Counter
+from collections.abc import Callable
+from uuid import uuid4
+
+from synergai.envs.cluster import Cluster
+from synergai.envs.types import Action, Decision
+from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
+from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock, format_time_us
+from synergai.k8s_bridge.entries import Entry, Stage
+from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.pod_book import FALLBACK_RULE, PodBook
+from synergai.k8s_bridge.pods import read_pod
+from synergai.k8s_bridge.report import Report
+
+_DRY_PLAIN_US = 60 * SECOND_US
+"""How long a dry run holds room for a pod whose run time nobody knows."""
+
+
+class Placing:
+    """Notes each decision before it is sent, and what became of it; all times are scenario time."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: ScenarioClock,
+        nodes: NodeBook,
+        pods: PodBook,
+        report: Report,
+        new_id: Callable[[], str] = lambda: uuid4().hex[:16],
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._nodes = nodes
+        self._pods = pods
+        self._report = report
+        self._new_id = new_id
+
+    def decide(self, decision: Decision, now_us: int) -> BindOrder | None:
+        """Note a decision that the cluster has applied already; a START must be bound."""
+        if decision.action is Action.START:
+            return self._start(decision, now_us)
+        if decision.action is Action.HOLD:
+            self._hold(decision, now_us)
+        return None
+
+    def _start(self, decision: Decision, now_us: int) -> BindOrder:
+        entry = self._pods.entries[decision.job]
+        record = DecisionRecord(
+            id=self._new_id(),
+            hardware=decision.hardware,
+            configuration=decision.configuration,
+            device_units=decision.device_units,
+            cpu_milli=decision.cpu_milli,
+            memory_mib=decision.memory_mib,
+            decided_by=decision.decided_by,
+            decided_us=self._clock.to_server(now_us),
+            finish_us=self._clock.to_server(decision.finish_us),
+        )
+        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record)
+        if decision.decided_by == "fallback":
+            why = f"the fallback rule decided: {decision.reason or 'no reason given'}"
+            self._report.pod(entry.pod, "DecisionFallback", why, warning=True)
+        return self._order(entry, decision.node, record)
+
+    def _hold(self, decision: Decision, now_us: int) -> None:
+        """Told once per hardware."""
+        entry = self._pods.entries[decision.job]
+        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, None)
+        if entry.held != decision.hardware:
+            entry.held = decision.hardware
+            until = format_time_us(self._clock.to_server(decision.until_us))
+            self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}")
+
+    def _order(self, entry: Entry, node: str, record: DecisionRecord) -> BindOrder:
+        pod = entry.pod
+        entry.stage, entry.node, entry.booked, entry.record = Stage.BINDING, node, True, record
+        return BindOrder(pod.namespace, pod.name, pod.uid, node, record)
+
+    def place_plain(self, now_us: int) -> list[BindOrder]:
+        """kube-scheduler's default choice for each pod without a profile, oldest first."""
+        waiting = sorted(
+            (self._pods.entries[key] for key in self._pods.plain),
+            key=lambda entry: (entry.pod.created_us, entry.pod.key),
+        )
+        return [order for entry in waiting if (order := self._place(entry, now_us))]
+
+    def _place(self, entry: Entry, now_us: int) -> BindOrder | None:
+        assert entry.ask is not None, "a pod is read before it waits"
+        pod, requests = entry.pod, entry.pod.demand.requests
+        admitted = self._with_free_devices(entry, self._nodes.admit(entry.ask.wish).nodes)
+        node = self._cluster.least_allocated_node(requests.cpu_milli, requests.memory_mib, admitted)
+        if node is None:
+            return None
+        hardware, units = self._pods.bookings.device(pod, node)
+        self._cluster.occupy(pod.key, node, requests.cpu_milli, requests.memory_mib, hardware, units)
+        self._pods.plain.discard(pod.key)
+        record = DecisionRecord(
+            id=self._new_id(),
+            hardware=hardware,
+            configuration="",
+            device_units=units,
+            cpu_milli=requests.cpu_milli,
+            memory_mib=requests.memory_mib,
+            decided_by=FALLBACK_RULE,
+            decided_us=self._clock.to_server(now_us),
+        )
+        return self._order(entry, node, record)
+
+    def _with_free_devices(self, entry: Entry, admitted: frozenset[str]) -> frozenset[str]:
+        """Leave out nodes whose units of the extended resource asked for are booked."""
+        if not entry.pod.demand.requests.extended:
+            return admitted
+        used = self._units_used()
+        return frozenset(name for name in admitted if self._has_free(entry, name, used))
+
+    def _has_free(self, entry: Entry, name: str, used: Counter[tuple[str, str]]) -> bool:
+        hardware, units = self._pods.bookings.device(entry.pod, name)
+        there = sum(d.units for d in self._nodes.node(name).devices if d.hardware == hardware)
+        return used[name, hardware] + units <= there
+
+    def _units_used(self) -> Counter[tuple[str, str]]:
+        used: Counter[tuple[str, str]] = Counter()
+        for entry in self._pods.entries.values():
+            if entry.booked and entry.record is not None:
+                used[entry.node, entry.record.hardware] += entry.record.device_units
+        return used
+
+    def settle(self, result: BindResult, now_us: int) -> bool:
+        """What became of a bind; whether a round is due."""
+        order = result.order
+        self._report.metrics.binds.labels(result.outcome.value).inc()
+        took_us = now_us - self._clock.to_scenario(order.record.decided_us)
+        self._report.metrics.attempt_s.observe(max(self._clock.real_seconds(took_us), 0.0))
+        entry = self._pods.entries.get(order.key)
+        if entry is None or entry.stage is not Stage.BINDING or entry.record != order.record:
+            return False  # the watch was faster
+        return self._settle(entry, result, now_us)
+
+    def _settle(self, entry: Entry, result: BindResult, now_us: int) -> bool:
+        match result.outcome:
+            case Outcome.BOUND:
+                self._pods.confirm(entry, now_us)
+                return False
+            case Outcome.DRY:
+                entry.stage = Stage.DRY
+                assert entry.record is not None, "a bind has a decision"
+                finish_us = entry.record.finish_us
+                known = self._clock.to_scenario(finish_us) if finish_us else now_us + _DRY_PLAIN_US
+                self._pods.wake(entry, known)
+                return False
+            case Outcome.TAKEN:
+                assert result.pod is not None, "a rival's bind was read"
+                entry.pod = read_pod(result.pod)
+                self._pods.book(entry, now_us)
+            case Outcome.GONE:
+                self._pods.undo(entry, now_us)
+                entry.stage = Stage.WAITING  # until the watch tells of its end
+            case Outcome.FAILED:
+                delay_s = self._pods.back_off(entry, now_us)
+                why = f"binding to {result.order.node} failed: {result.message}; again in {delay_s:.1f} s"
+                self._report.pod(entry.pod, "FailedScheduling", why, warning=True)
+        return True

@@ -1,0 +1,183 @@
+"""All pods of ours, where each stands, and the steps between; only here do pods enter and leave a cluster."""
+
+import heapq
+from collections import Counter
+from dataclasses import replace
+
+from synergai.envs.cluster import Cluster
+from synergai.k8s_bridge.clock import ScenarioClock
+from synergai.k8s_bridge.entries import Bookings, Entry, Stage
+from synergai.k8s_bridge.filters import Wish
+from synergai.k8s_bridge.jobs import read_ask
+from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.outcomes import failure_cause, read_report
+from synergai.k8s_bridge.report import Report
+from synergai.offline_profiles.table import ProfileTable
+
+FALLBACK_RULE = "least_allocated"
+
+
+class PodBook:
+    """Entries by key; every method leaves entry and cluster agreeing with each other."""
+
+    def __init__(
+        self, cluster: Cluster, table: ProfileTable, clock: ScenarioClock, nodes: NodeBook, report: Report
+    ) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.plain: set[str] = set()
+        """Keys of those that wait for the fallback rule."""
+        self.bookings = Bookings(cluster, table, clock, nodes)
+        self._cluster = cluster
+        self._table = table
+        self._clock = clock
+        self._nodes = nodes
+        self._report = report
+        self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
+
+    def counts(self) -> Counter[str]:
+        """Pods per stage."""
+        return Counter(entry.stage.value for entry in self.entries.values())
+
+    def admit(self, entry: Entry, now_us: int) -> None:
+        """Read an unbound pod and let it wait where it belongs."""
+        pod = entry.pod
+        entry.stage = Stage.WAITING
+        if pod.deleting or pod.gated:
+            return
+        if pod.unsupported:
+            refused = f"SynergAI does not support {', '.join(pod.unsupported)}; the pod is not scheduled"
+            self._report.pod(pod, "UnsupportedSpec", refused, warning=True)
+            return
+        entry.ask = read_ask(pod, self._table, self._clock, now_us)
+        if entry.ask.reason:
+            fallback = f"{entry.ask.message}; {FALLBACK_RULE} places the pod by its own requests"
+            self._report.pod(pod, entry.ask.reason, fallback, warning=True)
+        self.queue(entry)
+
+    def queue(self, entry: Entry) -> None:
+        """Let the pod wait for a decision, or for nodes where none admits it."""
+        assert entry.ask is not None, "a pod is read before it is queued"
+        admission = self._nodes.admit(entry.ask.wish)
+        entry.nodes = self.admitted(entry)
+        self.plain.discard(entry.pod.key)
+        if not admission.nodes:
+            entry.stage = Stage.PARKED
+            self._tell_parked(entry, admission.explain())
+        elif entry.ask.job:
+            entry.stage = Stage.QUEUED
+            self._cluster.enqueue(replace(entry.ask.job, nodes=entry.nodes))
+        else:
+            entry.stage = Stage.PLAIN
+            self.plain.add(entry.pod.key)
+
+    def _tell_parked(self, entry: Entry, why: str) -> None:
+        if entry.parked_for != why:
+            entry.parked_for = why
+            self._report.pod(entry.pod, "FailedScheduling", why, warning=True)
+
+    def admitted(self, entry: Entry) -> frozenset[str] | None:
+        """For a job the nodes its constraints admit, hardware aside; None for all."""
+        assert entry.ask is not None, "a pod is read before it is queued"
+        wish = Wish(entry.ask.wish.demand) if entry.ask.job else entry.ask.wish
+        nodes = self._nodes.admit(wish).nodes
+        return None if nodes == self._nodes.usable else nodes
+
+    def nodes_changed(self, now_us: int) -> None:
+        """Everything that waits is admitted anew; what runs on a node that turned up is booked."""
+        for entry in list(self.entries.values()):
+            if entry.stage is Stage.BOUND and not entry.booked:
+                self.bookings.book(entry, now_us)
+            elif entry.stage in (Stage.PARKED, Stage.PLAIN):
+                self.queue(entry)
+            elif entry.stage is Stage.QUEUED and self._admission_changed(entry):
+                self.undo(entry, now_us)
+                self.queue(entry)
+
+    def _admission_changed(self, entry: Entry) -> bool:
+        assert entry.ask is not None, "a queued pod was read"
+        return entry.nodes != self.admitted(entry) or not self._nodes.admit(entry.ask.wish).nodes
+
+    def undo(self, entry: Entry, now_us: int) -> None:
+        """Take the pod out of the cluster, wherever it stands there."""
+        key = entry.pod.key
+        self.plain.discard(key)
+        if entry.stage is Stage.QUEUED:
+            self._cluster.withdraw(key)
+        elif entry.booked and entry.stage is Stage.BINDING and entry.ask and entry.ask.job:
+            self._cluster.requeue(key)
+            self._cluster.withdraw(key)
+        elif entry.booked:
+            self._cluster.release(key, now_us, None, "undone")
+        entry.booked = False
+
+    def book(self, entry: Entry, now_us: int) -> None:
+        """The API server shows the pod bound in a way that we did not expect: what it says counts."""
+        self.undo(entry, now_us)
+        entry.stage = Stage.BOUND
+        self.bookings.book(entry, now_us)
+
+    def confirm(self, entry: Entry, now_us: int) -> None:
+        """Our own bind is done."""
+        entry.stage = Stage.BOUND
+        record = entry.record
+        assert record is not None, "a bind has a decision"
+        what = f": {record.configuration} on {record.hardware}" if record.configuration else ""
+        chosen = f"assigned {entry.pod.key} to {entry.node}{what}, decided by {record.decided_by}"
+        self._report.pod(entry.pod, "Scheduled", chosen)
+        wait_us = now_us - self._clock.to_scenario(entry.pod.created_us)
+        self._report.metrics.wait_s.observe(max(wait_us / 1e6, 0.0))
+
+    def finish(self, entry: Entry, now_us: int) -> bool:
+        """The pod has run to its end; whether that is news."""
+        pod, was, cause = entry.pod, entry.stage, failure_cause(entry.pod)
+        run = read_report(pod)
+        if entry.booked:
+            self._cluster.release(pod.key, now_us, run.run_s if run else None, cause)
+            entry.booked = False
+        else:
+            self.undo(entry, now_us)
+        entry.stage = Stage.DONE
+        if was is Stage.NEW:  # it ended before this process began, and was reported then
+            return False
+        job = entry.ask.job if entry.ask else None
+        self._report.outcome(pod, job, entry.record, run, cause, now_us)
+        return True
+
+    def forget(self, entry: Entry, now_us: int) -> None:
+        """The pod is gone from the API server."""
+        if entry.stage is Stage.BOUND:
+            job = entry.ask.job if entry.ask else None
+            self._report.outcome(entry.pod, job, entry.record, None, "deleted", now_us)
+        self.undo(entry, now_us)
+        del self.entries[entry.pod.key]
+
+    def back_off(self, entry: Entry, now_us: int) -> float:
+        """Not bound: out of the cluster for a while; returns for how many real seconds."""
+        self.undo(entry, now_us)
+        entry.stage = Stage.BACKOFF
+        delay_s = entry.backoff.next_s()
+        self.wake(entry, now_us + self._clock.span_us(delay_s))
+        return delay_s
+
+    def wake(self, entry: Entry, due_us: int) -> None:
+        heapq.heappush(self._timers, (due_us, entry.pod.key, entry.pod.uid))
+
+    def next_timer_us(self) -> int | None:
+        return self._timers[0][0] if self._timers else None
+
+    def expire(self, now_us: int) -> bool:
+        """Pods whose back-off or dry run is over; whether a round is due."""
+        moved = False
+        while self._timers and self._timers[0][0] <= now_us:
+            _, key, uid = heapq.heappop(self._timers)
+            entry = self.entries.get(key)
+            if entry is None or entry.pod.uid != uid:
+                continue
+            if entry.stage is Stage.BACKOFF:
+                self.admit(entry, now_us)
+                moved = True
+            elif entry.stage is Stage.DRY:
+                self.undo(entry, now_us)
+                entry.stage = Stage.WAITING
+                moved = True
+        return moved

@@ -1,0 +1,122 @@
+"""Everything the bridge says about what it does: log, Events, metrics and the decision log."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from synergai.envs.types import Action, Decision, Job
+from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.clock import format_time_us
+from synergai.k8s_bridge.events import Notice
+from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.nodes import NodeFacts
+from synergai.k8s_bridge.outcomes import RunReport
+from synergai.k8s_bridge.pods import Pod
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """The decision log: one JSON object per line, `kind` is `decision` or `outcome`; scenario time."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 closed by close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, kind: str, fields: dict[str, object]) -> None:
+        self._file.write(json.dumps({"kind": kind, **fields}, separators=(",", ":"), default=sorted) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Report:
+    """Fans every fact out to whoever should know it; nothing here changes what is decided."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        events: Callable[[Notice], None] = lambda notice: None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.metrics = metrics
+        self._events = events
+        self._journal = journal
+
+    def pod(self, pod: Pod, reason: str, message: str, warning: bool = False) -> None:
+        """An event on a pod, and a line in the log."""
+        log.log(logging.WARNING if warning else logging.INFO, "pod %s: %s: %s", pod.key, reason, message)
+        if warning:
+            self.metrics.pod_problems.labels(reason).inc()
+        self._events(Notice("Pod", pod.namespace, pod.name, pod.uid, reason, message, warning))
+
+    def node_problem(self, facts: NodeFacts) -> None:
+        """A node that was meant for us and cannot be used."""
+        message = f"SynergAI does not use this node: {facts.problem}"
+        log.warning("node %s: NodeNotUsable: %s", facts.name, message)
+        self.metrics.node_problems.inc()
+        self._events(Notice("Node", "", facts.name, facts.uid, "NodeNotUsable", message, warning=True))
+
+    def decision(
+        self, decision: Decision, job: Job | None, now_us: int, record: DecisionRecord | None
+    ) -> None:
+        """One START or HOLD."""
+        self.metrics.decisions.labels(decision.action.name.lower(), decision.decided_by).inc()
+        if self._journal is None:
+            return
+        self._journal.write(
+            "decision",
+            {
+                "nowUs": now_us,
+                "id": record.id if record else "",
+                "action": Action(decision.action).name,
+                "decision": asdict(decision),
+                "job": asdict(job) if job else None,
+            },
+        )
+
+    def outcome(
+        self,
+        pod: Pod,
+        job: Job | None,
+        record: DecisionRecord | None,
+        report: RunReport | None,
+        cause: str,
+        now_us: int,
+    ) -> None:
+        """One pod that has ended."""
+        met = (
+            None if job is None or job.deadline_us is None else cause == "done" and now_us <= job.deadline_us
+        )
+        self.metrics.finished.labels(cause).inc()
+        if met is not None:
+            self.metrics.deadlines.labels("met" if met else "missed").inc()
+        if cause == "rejected":
+            self.pod(
+                pod, "Rejected", f"the kubelet of {pod.node} refused the pod: {pod.reason}", warning=True
+            )
+        if self._journal is None:
+            return
+        self._journal.write(
+            "outcome",
+            {
+                "nowUs": now_us,
+                "id": record.id if record else "",
+                "pod": pod.key,
+                "uid": pod.uid,
+                "node": pod.node,
+                "cause": cause,
+                "deadlineMet": met,
+                "job": asdict(job) if job else None,
+                "report": asdict(report) if report else None,
+                "predictedFinish": format_time_us(record.finish_us) if record and record.finish_us else None,
+            },
+        )

@@ -1,0 +1,96 @@
+"""Applies what the API server says to the pods, the nodes and the cluster.
+
+Everything here is synchronous and runs between two awaits of the daemon.
+"""
+
+from collections.abc import Iterable
+
+from synergai.k8s_bridge.annotations import read_decision
+from synergai.k8s_bridge.entries import Entry, Stage
+from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.pods import Pod, read_pod
+from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
+
+
+class Snapshot:
+    """Turns watch events into steps of the books; all times are scenario time."""
+
+    def __init__(self, nodes: NodeBook, pods: PodBook) -> None:
+        self._nodes = nodes
+        self._pods = pods
+
+    def apply(self, events: Iterable[WatchEvent], now_us: int) -> bool:
+        """Nodes first, as events of different watches have no order; whether a round is due."""
+        by_resource: dict[str, list[WatchEvent]] = {}
+        for event in events:
+            by_resource.setdefault(event.resource.name, []).append(event)
+        moved = [self._node(event) for event in by_resource.get(NODES.name, ())]
+        moved += [self._other(event) for event in by_resource.get(OTHER_PODS.name, ())]
+        if any(moved):
+            self._nodes_changed(now_us)
+        due = [self._pod(event, now_us) for event in by_resource.get(OWN_PODS.name, ())]
+        return any(moved) or any(due)
+
+    def _node(self, event: WatchEvent) -> bool:
+        if event.kind == "DELETED":
+            return self._nodes.remove(event.object["metadata"]["name"])
+        return self._nodes.set(event.object)
+
+    def _other(self, event: WatchEvent) -> bool:
+        if event.kind == "DELETED":
+            return self._nodes.remove_other(event.object["metadata"]["uid"])
+        return self._nodes.set_other(event.object)
+
+    def _nodes_changed(self, now_us: int) -> None:
+        for key in self._nodes.drop_lost():
+            self._pods.entries[key].booked = False
+        self._pods.nodes_changed(now_us)
+
+    def _pod(self, event: WatchEvent, now_us: int) -> bool:
+        pod = read_pod(event.object)
+        entry = self._pods.entries.get(pod.key)
+        if entry is not None and entry.pod.uid != pod.uid:
+            if event.kind == "DELETED":
+                return False  # an earlier pod of the name, forgotten when this one appeared
+            self._pods.forget(entry, now_us)
+            entry = None
+        if event.kind == "DELETED":
+            if entry is not None:
+                self._pods.forget(entry, now_us)
+            return entry is not None
+        if entry is None:
+            entry = self._pods.entries[pod.key] = Entry(pod)
+        return self._update(entry, pod, now_us)
+
+    def _update(self, entry: Entry, pod: Pod, now_us: int) -> bool:
+        before, entry.pod = entry.pod, pod
+        if entry.stage is Stage.DONE:
+            return False
+        if pod.finished:
+            return self._pods.finish(entry, now_us)
+        if pod.node:
+            return self._seen_bound(entry, now_us)
+        if entry.stage in (Stage.BINDING, Stage.BOUND, Stage.BACKOFF, Stage.DRY):
+            return False  # an older view than ours, or read when the back-off ends
+        if entry.stage is not Stage.NEW and before.asks_the_same(pod):
+            return False
+        self._pods.undo(entry, now_us)
+        self._pods.admit(entry, now_us)
+        return True
+
+    def _seen_bound(self, entry: Entry, now_us: int) -> bool:
+        if entry.stage is Stage.BOUND and entry.node == entry.pod.node:
+            return False
+        if entry.stage is Stage.BINDING and _is_ours(entry):
+            self._pods.confirm(entry, now_us)
+            return False
+        self._pods.book(entry, now_us)
+        return True
+
+
+def _is_ours(entry: Entry) -> bool:
+    """Whether the pod went where we decided, by the decision that we made."""
+    written = read_decision(entry.pod.annotations)
+    same = written is not None and entry.record is not None and written.id == entry.record.id
+    return same and entry.node == entry.pod.node

@@ -1,0 +1,122 @@
+"""From settings to a running bridge; what is wrong before the first decision is one line that says what to do."""
+
+import asyncio
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from synergai.agents.guard import Guarded
+from synergai.agents.registry import make
+from synergai.agents.scheduler import Scheduler
+from synergai.envs.cluster import Cluster
+from synergai.envs.types import Device, Job, Node
+from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.config import Settings
+from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.daemon import Daemon
+from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.report import Journal
+from synergai.offline_profiles.table import ProfileError, ProfileTable
+
+log = logging.getLogger(__name__)
+
+
+class StartupError(Exception):
+    """The bridge cannot start; one line."""
+
+
+def load_table(settings: Settings) -> ProfileTable:
+    """The shipped profiles and those of the settings."""
+    try:
+        return ProfileTable.load(*settings.profiles, hardware=settings.hardware or None)
+    except ProfileError as error:
+        raise StartupError(f"cannot use the profiles: {'; '.join(str(error).splitlines())}") from error
+
+
+def load_scheduler(settings: Settings) -> Scheduler:
+    """The rule, or the learned policy behind the guard."""
+    try:
+        if not settings.checkpoint:
+            return make(settings.scheduler)
+        fallback = make(settings.fallback)
+    except ValueError as error:
+        raise StartupError(str(error)) from error
+    return Guarded(_load_policy(settings.checkpoint), fallback)
+
+
+def _load_policy(directory: str) -> Scheduler:
+    from synergai.agents import learned  # brings in the network's code, which a rule does not need
+
+    if not Path(directory).is_dir():
+        raise StartupError(f"checkpoint {directory} is no directory; name the folder that training wrote")
+    try:
+        return learned.load(directory)
+    except learned.CheckpointError as error:
+        raise StartupError(f"cannot use checkpoint {directory}: {error}") from error
+
+
+def warm_up(table: ProfileTable, scheduler: Scheduler) -> None:
+    """One round on a cluster of one node, so that no pod waits for the compiler."""
+    profile = table.profiles[0]
+    cluster = Cluster(table)
+    device = Device(profile.hardware, 0 if table.hardware[profile.hardware].kind == "cpu" else 1)
+    cluster.set_node(Node("warm-up", (device,), profile.cpu_milli, profile.memory_mib))
+    model = next(name for name in table.models if table.of(name, profile.hardware))
+    for number in range(3):
+        cluster.enqueue(Job(f"warm-up/{number}", model, 1, arrival_us=number, deadline_us=number + 10**7))
+    for _ in cluster.round(3, scheduler):
+        pass
+    cluster.next_epoch_us(3)
+
+
+def explain(error: ApiError) -> str:
+    """An API error at the start, as one line that says what to do."""
+    if error.status == 403:
+        return f"no permission: {error.message}; give the bridge's user the rights of docs/bridge.md"
+    if error.status == 401:
+        return f"the API server refused the credentials: {error.message}; log in or name another kubeconfig"
+    if error.reason == "Untrusted":
+        return (
+            f"the API server is not trusted: {error.message}; put its certificate-authority in the kubeconfig"
+        )
+    if error.status == 0:
+        return f"no cluster: {error.message}; start it, or name another with --kubeconfig FILE"
+    return f"the API server failed: {error}; try again when it is well"
+
+
+async def run_bridge(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    once: bool = False,
+    scheduler: Scheduler | None = None,
+    cluster: Cluster | None = None,
+) -> None:
+    """Everything from credentials to a clean stop."""
+    chosen = scheduler or load_scheduler(settings)
+    room = cluster or Cluster(load_table(settings))
+    warm_up(room.table, chosen)
+    metrics = Metrics()
+    credentials = await asyncio.to_thread(load, settings.kubeconfig, settings.context)
+    counted = metrics.api_requests
+    client = ApiClient(
+        credentials,
+        timeout_s=settings.request_timeout_s,
+        on_request=lambda method, status: counted.labels(method, str(status)).inc(),
+    )
+    async with client:
+        with _journal(settings) as journal:
+            try:
+                await client.get("/version")  # also tells the server's time, before anything is timed by it
+                daemon = Daemon(settings, client, chosen, room, metrics=metrics, journal=journal)
+                log.info("settings: %s", settings.model_dump_json())
+                await daemon.run(stop, once)
+            except ApiError as error:
+                raise StartupError(explain(error)) from error
+
+
+def _journal(settings: Settings) -> AbstractContextManager[Journal | None]:
+    try:
+        return Journal(settings.decisions) if settings.decisions else nullcontext()
+    except OSError as error:
+        raise StartupError(f"cannot write decisions to {settings.decisions}: {error.strerror}") from error

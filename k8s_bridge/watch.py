@@ -1,0 +1,180 @@
+"""List and watch: a stream of what was added, changed and deleted that survives lost connections and 410."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.backoff import Backoff
+from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.pods import Json
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["ADDED", "MODIFIED", "DELETED"]
+PAGE = 500
+SERVER_TIMEOUT_S = 240
+"""After this long the server ends a watch; it is opened again from the last resourceVersion."""
+IDLE_S = 90.0
+"""Bookmarks come about once a minute: a longer silence is a dead connection."""
+FIRST_DELAY_S, LAST_DELAY_S = 0.2, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What is listed and watched."""
+
+    name: str
+    path: str
+    field_selector: str = ""
+
+    def params(self, **more: str) -> dict[str, str]:
+        return ({"fieldSelector": self.field_selector} if self.field_selector else {}) | more
+
+
+NODES = Resource("nodes", "/api/v1/nodes")
+OWN_PODS = Resource("pods", "/api/v1/pods", f"spec.schedulerName={keys.SCHEDULER_NAME}")
+OTHER_PODS = Resource(
+    "others",
+    "/api/v1/pods",
+    f"spec.schedulerName!={keys.SCHEDULER_NAME},spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change; a DELETED made up after a new list has only the object's metadata."""
+
+    resource: Resource
+    kind: Kind
+    object: Json
+
+
+class _Expired(Exception):
+    """The resourceVersion is too old: list again."""
+
+
+class Reflector:
+    """Keeps one resource followed and hands every change to `sink`, in order."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource,
+        sink: Callable[[WatchEvent], None],
+        *,
+        page: int = PAGE,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        backoff: Backoff | None = None,
+        on_restart: Callable[[str, str], None] = lambda resource, cause: None,
+    ) -> None:
+        self.synced = asyncio.Event()
+        """Set after the first complete list."""
+        self._client = client
+        self._resource = resource
+        self._sink = sink
+        self._page = page
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._backoff = backoff or Backoff(FIRST_DELAY_S, LAST_DELAY_S)
+        self._on_restart = on_restart
+        self._version = ""
+        self._known: dict[str, tuple[str, Json]] = {}  # uid -> (resourceVersion, metadata for a tombstone)
+
+    async def run(self) -> None:
+        """Until cancelled; before the first list is complete an error that no retry mends is raised."""
+        while True:
+            began_s = self._monotonic()
+            cause = await self._cycle()
+            self._on_restart(self._resource.name, cause)
+            if cause == "end" and self._monotonic() - began_s > 1.0:
+                self._backoff.reset()
+            else:
+                await self._sleep(self._backoff.next_s())
+
+    async def _cycle(self) -> str:
+        """List where needed, then watch until that ends; why it ended."""
+        try:
+            if not self._version:
+                await self._list()
+            await self._watch()
+        except _Expired:
+            self._version = ""
+            return "expired"
+        except ApiError as error:
+            if not self.synced.is_set():
+                raise
+            if error.status == 410:
+                self._version = ""
+            log.warning("watch of %s: %s", self._resource.name, error)
+            return "error"
+        return "end"
+
+    async def _list(self) -> None:
+        items, version = await self._pages()
+        vanished = self._known.keys() - {item["metadata"]["uid"] for item in items}
+        for uid in sorted(vanished):
+            self._emit("DELETED", {"metadata": self._known[uid][1]})
+        for item in items:
+            known = self._known.get(item["metadata"]["uid"])
+            if known is None or known[0] != item["metadata"].get("resourceVersion"):
+                self._emit("ADDED" if known is None else "MODIFIED", item)
+        self._version = version
+        self.synced.set()
+
+    async def _pages(self) -> tuple[list[Json], str]:
+        items: list[Json] = []
+        params = self._resource.params(limit=str(self._page))
+        while True:
+            try:
+                reply = await self._client.get(self._resource.path, params)
+            except ApiError as error:
+                if error.status == 410:  # the list took longer than its snapshot lives
+                    raise _Expired from error
+                raise
+            items += reply.get("items") or ()
+            metadata = reply.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, metadata.get("resourceVersion", "")
+            params = self._resource.params(limit=str(self._page), **{"continue": metadata["continue"]})
+
+    async def _watch(self) -> None:
+        params = self._resource.params(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=self._version,
+            timeoutSeconds=str(SERVER_TIMEOUT_S),
+        )
+        async with aclosing(self._client.lines(self._resource.path, params, IDLE_S)) as lines:
+            async for line in lines:
+                if line:
+                    self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+            kind, value = event["type"], event["object"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ApiError(0, "BadReply", f"a watch line is no event: {line[:80]!r}") from error
+        if kind == "ERROR":
+            if value.get("code") == 410:
+                raise _Expired
+            raise ApiError(value.get("code", 0), value.get("reason", "Unknown"), value.get("message", ""))
+        if kind in ("ADDED", "MODIFIED", "DELETED"):
+            self._emit(kind, value)
+        self._version = value["metadata"]["resourceVersion"]
+
+    def _emit(self, kind: Kind, value: Json) -> None:
+        metadata = value["metadata"]
+        if kind == "DELETED":
+            self._known.pop(metadata["uid"], None)
+        else:
+            kept = {name: metadata[name] for name in ("name", "namespace", "uid") if name in metadata}
+            self._known[metadata["uid"]] = (metadata.get("resourceVersion", ""), kept)
+        self._sink(WatchEvent(self._resource, kind, value))
