@@ -18,9 +18,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _sources_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for file in sorted(resources.files("synergai.envs").iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".py"):
-            digest.update(file.read_bytes())
+    for package in ("envs", "agents"):
+        for file in sorted((resources.files("synergai") / package).iterdir(), key=lambda entry: entry.name):
+            if file.name.endswith(".py") and b"@kernel" in (source := file.read_bytes()):
+                digest.update(source)
     return digest.hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ from synergai.envs import ageing, epochs, noise, rules
 from synergai.envs.candidates import DONE, Candidates, Scratch, list_candidates, only_action
 from synergai.envs.catalog import new_state
 from synergai.envs.compile import kernel
+from synergai.envs.reward import DISCOUNT_TAUS, ENERGY_WEIGHT, EXCESS_WEIGHT
 from synergai.envs.state import (
     NEVER_US,
     NONE,
@@ -28,10 +29,6 @@ from synergai.envs.survey import take_survey
 from synergai.envs.tape import Setting, Tape, add_pod_start
 from synergai.envs import capacity as capacity_module
 
-EXCESS_WEIGHT = 0.02
-ENERGY_WEIGHT = 0.2
-DISCOUNT_TAUS = 20.0
-"""1 / beta in mean run times."""
 PATIENCE_TAUS = 50.0
 """How long after the window a run goes on for the jobs that are left."""
 
@@ -68,7 +65,7 @@ PROGRESS = np.dtype(
         ("energy_reward", "f8"),
         ("level", "f8"),
         ("release_us", "f8"),
-        ("pod_start_us", "f8"),
+        ("n_drift", "i8"),  # steps of drift on the tape
     ],
     align=True,
 )
@@ -100,7 +97,7 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     progress[0]["end_us"] = last_us + int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6)
     progress[0]["level"] = scenario.noise.level
     progress[0]["release_us"] = scenario.delays.release_s * 1e6
-    progress[0]["pod_start_us"] = scenario.delays.pod_start_s * 1e6
+    progress[0]["n_drift"] = tape.drift.shape[1]
     outcomes = np.zeros(len(tape.jobs), OUTCOME)
     outcomes["start_us"] = outcomes["finish_us"] = outcomes["option"] = outcomes["node"] = NONE
     return Sim(state, tape, progress, outcomes, np.zeros(2 * len(state.running), EVENT))
@@ -245,7 +242,7 @@ def true_run_us(sim, job, attempt, option_index, node, samples):
     clock, progress = sim.state.clock[0], sim.progress[0]
     batches = (samples + option.batch - 1) // option.batch
     compute = max(samples * option.per_sample_us, batches * option.per_batch_us)
-    step = min(clock.now_us // 60_000_000, sim.tape.drift.shape[1] - 1)
+    step = min(clock.now_us // 60_000_000, progress.n_drift - 1)
     factor = truth.factor * sim.tape.drift[node, step]
     factor *= noise.run_factor(
         sim.tape.seed[0], progress.level, job, attempt, truth.hardware_key, truth.configuration_key, samples
@@ -392,5 +389,3 @@ def take_reward(sim):
     progress.from_us = sim.state.clock[0].now_us
     return terms
 
-
-__all__ = ["Candidates", "Scratch", "Sim", "advance", "apply_action", "new_sim", "run_rule", "take_reward"]

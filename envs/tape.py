@@ -125,7 +125,9 @@ def _budgets_s(
     bands = np.log(np.array(setting.scenario.deadlines.tightness))
     band = rng.integers(len(bands), size=len(model))
     tightness = np.exp(rng.uniform(bands[band, 0], bands[band, 1]))
-    reference = np.array([setting.table.reference_s(names[m], int(s)) for m, s in zip(model, samples)])
+    reference = np.empty(len(model))
+    for m, name in enumerate(names):
+        reference[model == m] = setting.table.references_s(name, samples[model == m])
     return tightness * reference
 
 

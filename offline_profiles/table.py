@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from math import ceil
 from pathlib import Path
-from statistics import median
+
+import numpy as np
 
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.rows import Placed, ProfileError, ReferenceRow, Row, read_rows, read_text
@@ -96,10 +96,15 @@ class ProfileTable:
 
         Of the frozen reference; a model that it does not hold takes this table's rows instead.
         """
+        return float(self.references_s(model, np.array([samples]))[0])
+
+    def references_s(self, model: str, samples: np.ndarray) -> np.ndarray:
+        """`reference_s` for many sizes at once. Shape as `samples`."""
         classes = self._reference_times.get(model)
         if classes is None:
             raise KeyError(f"no profile of model {model!r}; known are {', '.join(self.models)}")
-        return median(min(_run_time_s(row, samples) for row in rows) for rows in classes)
+        times = [np.min([_run_times_s(row, samples) for row in rows], axis=0) for rows in classes]
+        return np.median(times, axis=0)
 
     @cached_property
     def sha256(self) -> str:
@@ -137,9 +142,9 @@ def reference_rows(profiles: Iterable[Profile]) -> list[ReferenceRow]:
     ]
 
 
-def _run_time_s(row: ReferenceRow, samples: int) -> float:
+def _run_times_s(row: ReferenceRow, samples: np.ndarray) -> np.ndarray:
     # the formula of Profile.run_time_s, frozen with the rows
-    return max(samples / row.throughput_sps, ceil(samples / row.batch) * row.latency_ms / 1000.0)
+    return np.maximum(samples / row.throughput_sps, np.ceil(samples / row.batch) * row.latency_ms / 1000.0)
 
 
 def _model(profile: Profile) -> str:

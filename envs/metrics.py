@@ -1,0 +1,61 @@
+"""What a finished run is judged by, always over the jobs that arrived in the counted window."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synergai.envs.simulator import Sim
+from synergai.envs.tape import Setting
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One run on one tape."""
+
+    jobs: int
+    violations: int
+    unfinished: int
+    excess_mean_s: float
+    """Time late so far, mean over all jobs, on-time ones counting 0."""
+    excess_p99_s: float
+    wait_mean_s: float
+    wait_p95_s: float
+    flow_mean_s: float
+    """Arrival to finish."""
+    flow_p95_s: float
+    energy_j_per_job: float
+    """Above idle."""
+    span_s: float
+    decisions: int
+
+    @property
+    def violation_rate(self) -> float:
+        return self.violations / max(self.jobs, 1)
+
+
+def measure(setting: Setting, sim: Sim) -> Measures:
+    """The measures of a run that is over."""
+    first, last = sim.tape.window
+    jobs, outcomes = sim.tape.jobs[first:last], sim.outcomes[first:last]
+    counted = jobs["counted"] == 1
+    jobs, outcomes = jobs[counted], outcomes[counted]
+    now_us = int(sim.state.clock[0]["now_us"])
+    finish = np.where(outcomes["finish_us"] >= 0, outcomes["finish_us"], now_us)
+    started = np.where(outcomes["start_us"] >= 0, outcomes["start_us"], now_us)
+    excess = np.maximum(finish - jobs["deadline_us"], 0) * 1e-6
+    wait = (started - jobs["arrival_us"]) * 1e-6
+    flow = (finish - jobs["arrival_us"]) * 1e-6
+    return Measures(
+        jobs=len(jobs),
+        violations=int((outcomes["violated"] == 1).sum()),
+        unfinished=int((outcomes["finish_us"] < 0).sum()),
+        excess_mean_s=float(excess.mean()),
+        excess_p99_s=float(np.quantile(excess, 0.99)),
+        wait_mean_s=float(wait.mean()),
+        wait_p95_s=float(np.quantile(wait, 0.95)),
+        flow_mean_s=float(flow.mean()),
+        flow_p95_s=float(np.quantile(flow, 0.95)),
+        energy_j_per_job=float(outcomes["energy_j"].mean()),
+        span_s=now_us * 1e-6,
+        decisions=int(sim.progress[0]["actions"]),
+    )
