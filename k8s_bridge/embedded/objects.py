@@ -11,9 +11,12 @@ Key = tuple[str, str]
 """(namespace, name); the namespace of a cluster-wide object is empty."""
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def dump(value: object) -> bytes:
     """Compact JSON. ASCII only, so that a lone surrogate in a string cannot break the reply."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _no_constant(name: str) -> None:

@@ -6,7 +6,7 @@ seconds only.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from synergai.k8s_bridge.embedded.clock import parse_s, seconds_text
@@ -66,24 +66,24 @@ MICRO_TIME = Read(_micro_time)
 
 def read(value: object, shape: Shape, path: str = "") -> Any:
     """`value` as the shape has it, or DecodeError. `Any`: the user's JSON."""
+    if isinstance(shape, type):
+        if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
+            raise _mismatch(value, path, _GO_TYPES[shape])
+        return value
     if isinstance(shape, Read):
         return shape.read(value)
     if isinstance(shape, MapOf):
         return {
             key: read(_zero(item, shape.value), shape.value, path) for key, item in _dict(value, path).items()
         }
-    if isinstance(shape, Mapping):
+    if isinstance(shape, dict):
         return _fields(_dict(value, path), shape, path)
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            raise _mismatch(value, path, "array")
-        return [read(_zero(item, shape[0]), shape[0], path) for item in value]
-    if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
-        raise _mismatch(value, path, _GO_TYPES[shape])
-    return value
+    if not isinstance(value, list):
+        raise _mismatch(value, path, "array")
+    return [read(_zero(item, shape[0]), shape[0], path) for item in value]
 
 
-def _fields(given: Json, shape: Mapping[str, Shape], path: str) -> Json:
+def _fields(given: Json, shape: dict[str, Shape], path: str) -> Json:
     kept = {key: value for key, value in given.items() if value is not None}
     for key, inner in shape.items():
         if key in kept:
@@ -101,7 +101,7 @@ def _zero(value: object, shape: Shape) -> object:
     """null inside a list or map is the zero value."""
     if value is not None:
         return value
-    return "" if shape is str else {} if isinstance(shape, Mapping) else value
+    return "" if shape is str else {} if isinstance(shape, dict) else value
 
 
 def _mismatch(value: object, path: str, wanted: str) -> DecodeError:
@@ -134,6 +134,8 @@ METADATA: Shape = {
     "generation": int,
 }
 OBJECT: Shape = {"apiVersion": str, "kind": str, "metadata": METADATA}
+STATUS_PARTS = (*OBJECT, "status")
+"""What is read of an update of the status."""
 
 _CONDITIONS: Shape = [
     {

@@ -61,7 +61,7 @@ class Writer:
     def create(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
         """POST to a collection."""
         resource, strategy = target.resource, self._strategy(target.resource)
-        obj = self._decoded(resource, strategy, body)
+        obj = self._decoded(target, body)
         obj = self._fresh(obj, target)
         obj = strategy.prepared(obj, resource)
         named = resource.named(metadata(obj).get("name", ""))
@@ -75,7 +75,7 @@ class Writer:
 
     def replace(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
         """PUT."""
-        obj = self._decoded(target.resource, self._strategy(target.resource), body)
+        obj = self._decoded(target, body)
         current = self.current(target)
         if target.resource.needs_version and not metadata(obj).get("resourceVersion"):
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
@@ -92,7 +92,7 @@ class Writer:
         current = self.current(target)
         patched = patches.apply(media_type, resource.shown(current.obj), change, resource.custom)
         try:
-            obj = self._read(resource, self._strategy(resource), patched)
+            obj = self._read(target, patched)
         except shapes.DecodeError as error:
             raise invalid(
                 Named("", "", ""), [invalid_value("patch", body.decode(errors="replace"), str(error))]
@@ -198,15 +198,17 @@ class Writer:
     def _strategy(self, resource: Resource) -> Strategy:
         return self._strategies.get(resource.collection, CUSTOM if resource.custom else PLAIN)
 
-    def _decoded(self, resource: Resource, strategy: Strategy, body: bytes) -> Json:
+    def _decoded(self, target: Target, body: bytes) -> Json:
         try:
-            return self._read(resource, strategy, load(body))
+            return self._read(target, load(body))
         except ValueError as error:
+            resource = target.resource
             what = f'{resource.kind} in version "{resource.version}"'
             raise bad_request(f"{what} cannot be handled as a {resource.kind}: {error}") from None
 
-    def _read(self, resource: Resource, strategy: Strategy, value: Any) -> Json:
-        """As the collection holds it: decoded, without kind and apiVersion."""
+    def _read(self, target: Target, value: Any) -> Json:
+        """As the collection holds it: decoded, without kind and apiVersion. `Any`: what was sent."""
+        resource = target.resource
         if not isinstance(value, dict):
             raise shapes.DecodeError("couldn't get version/kind; json parse error")
         for key, expected in (("apiVersion", resource.group_version), ("kind", resource.kind)):
@@ -215,7 +217,10 @@ class Writer:
                     f"the {key} in the data ({value[key]}) does not match the expected {key} ({expected})"
                 )
         obj = resource.decode(value) if resource.decode else value
-        return without(shapes.read(obj, strategy.shape), "kind", "apiVersion")
+        shape = self._strategy(resource).shape
+        if target.subresource == "status":
+            shape = {key: inner for key, inner in shape.items() if key in shapes.STATUS_PARTS}
+        return without(shapes.read(obj, shape), "kind", "apiVersion")
 
     def _fresh(self, obj: Json, target: Target) -> Json:
         """With the metadata that only the server gives."""
