@@ -192,6 +192,7 @@ NEW_EVENTS = Resource(
     decode=lambda obj: rename(obj, TO_CORE),
     encode=lambda obj: rename(obj, FROM_CORE),
 )
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, short_names=("sa",))
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True, needs_version=True)
 PRIORITY_CLASSES = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, short_names=("pc",)
@@ -205,7 +206,7 @@ BUILT_IN = (
     NAMESPACES,
     NODES,
     PODS,
-    Resource("", "v1", "serviceaccounts", "ServiceAccount", True, short_names=("sa",)),
+    SERVICE_ACCOUNTS,
     LEASES,
     NEW_EVENTS,
     PRIORITY_CLASSES,

@@ -25,7 +25,7 @@ from synergai.k8s_bridge.embedded.errors import (
 )
 from synergai.k8s_bridge.embedded.objects import Json, Stored, load, metadata, with_metadata
 from synergai.k8s_bridge.embedded.pods import PodStrategy
-from synergai.k8s_bridge.embedded.resources import NAMESPACES, PODS, Registry, Resource
+from synergai.k8s_bridge.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Registry, Resource
 from synergai.k8s_bridge.embedded.routes import Target
 from synergai.k8s_bridge.embedded.store import Store
 from synergai.k8s_bridge.embedded.strategy import CUSTOM, PLAIN, STRATEGIES, Strategy, without
@@ -71,7 +71,11 @@ class Writer:
             self._live_namespace(target.namespace, named)
         if self._store.get(resource.collection, key) is not None:
             raise already_exists(named)
-        return self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), dry_run)
+        stored = self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), dry_run)
+        if resource.collection == NAMESPACES.collection and not dry_run:
+            account = b'{"metadata":{"name":"default"}}'
+            self.create(Target(SERVICE_ACCOUNTS, named.name, "", ""), account)
+        return stored
 
     def replace(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
         """PUT."""
