@@ -19,7 +19,7 @@ from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.report import Journal, Report
 from synergai.k8s_bridge.snapshot import Snapshot
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
+from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
 
 LONGEST_PAUSE_S = 5.0
 """The loop turns at least this often, which is how /healthz knows that it turns."""
@@ -95,12 +95,13 @@ class Daemon:
         self._reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
         self._background: list[asyncio.Task[None]] = []
 
-    def _reflector(self, resource) -> Reflector:
+    def _reflector(self, resource: Resource) -> Reflector:
         restarts = self.metrics.watch_restarts
         return Reflector(
             self._client,
             resource,
             self._take,
+            on_synced=self._bell.set,
             on_restart=lambda name, cause: restarts.labels(name, cause).inc(),
         )
 
@@ -155,17 +156,12 @@ class Daemon:
 
     async def _sync(self, stop: asyncio.Event) -> bool:
         """All first lists are in, unless stopped before."""
-        lists = asyncio.gather(*(reflector.synced.wait() for reflector in self._reflectors))
-        lists.add_done_callback(lambda _: self._bell.set())
-        try:
-            while not (lists.done() or stop.is_set()):
-                self._bell.clear()
-                self._raise_failures()
-                await self._pause(self._bell, LONGEST_PAUSE_S)
-                self._turned_s = time.monotonic()
-            return lists.done()
-        finally:
-            lists.cancel()
+        while not (stop.is_set() or all(reflector.synced.is_set() for reflector in self._reflectors)):
+            await self._pause(self._bell, LONGEST_PAUSE_S)
+            self._bell.clear()
+            self._raise_failures()
+            self._turned_s = time.monotonic()
+        return not stop.is_set()
 
     async def _wait(self) -> None:
         """Until something has happened or is due; then a moment more, so that a burst is one batch."""

@@ -1,4 +1,4 @@
-"""From settings to a running bridge; what is wrong before the first decision is one line that says what to do."""
+"""From settings to a running bridge; what is wrong until then ends in one line that says what to do."""
 
 import asyncio
 import logging
@@ -12,10 +12,11 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Job, Node
 from synergai.k8s_bridge.client import ApiClient, ApiError
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.credentials import Credentials, load
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.report import Journal
+from synergai.k8s_bridge.watch import NODES, OWN_PODS
 from synergai.offline_profiles.table import ProfileError, ProfileTable
 
 log = logging.getLogger(__name__)
@@ -92,27 +93,39 @@ async def run_bridge(
     scheduler: Scheduler | None = None,
     cluster: Cluster | None = None,
 ) -> None:
-    """Everything from credentials to a clean stop."""
+    """Everything from credentials to a clean stop; what fails first is what costs least to find out."""
     chosen = scheduler or load_scheduler(settings)
     room = cluster or Cluster(load_table(settings))
-    warm_up(room.table, chosen)
     metrics = Metrics()
-    credentials = await asyncio.to_thread(load, settings.kubeconfig, settings.context)
-    counted = metrics.api_requests
-    client = ApiClient(
-        credentials,
-        timeout_s=settings.request_timeout_s,
-        on_request=lambda method, status: counted.labels(method, str(status)).inc(),
-    )
-    async with client:
+    async with _client(settings, await _credentials(settings), metrics) as client:
         with _journal(settings) as journal:
             try:
-                await client.get("/version")  # also tells the server's time, before anything is timed by it
+                await _look(client)
+                warm_up(room.table, chosen)
                 daemon = Daemon(settings, client, chosen, room, metrics=metrics, journal=journal)
                 log.info("settings: %s", settings.model_dump_json())
                 await daemon.run(stop, once)
             except ApiError as error:
                 raise StartupError(explain(error)) from error
+
+
+async def _credentials(settings: Settings) -> Credentials:
+    return await asyncio.to_thread(load, settings.kubeconfig, settings.context)
+
+
+def _client(settings: Settings, credentials: Credentials, metrics: Metrics) -> ApiClient:
+    counted = metrics.api_requests
+    return ApiClient(
+        credentials,
+        timeout_s=settings.request_timeout_s,
+        on_request=lambda method, status: counted.labels(method, str(status)).inc(),
+    )
+
+
+async def _look(client: ApiClient) -> None:
+    """Is there a cluster, may we read it, and what time is it there?"""
+    for resource in (NODES, OWN_PODS):
+        await client.get(resource.path, resource.params(limit="1"))
 
 
 def _journal(settings: Settings) -> AbstractContextManager[Journal | None]:

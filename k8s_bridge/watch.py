@@ -72,6 +72,7 @@ class Reflector:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         backoff: Backoff | None = None,
+        on_synced: Callable[[], None] = lambda: None,
         on_restart: Callable[[str, str], None] = lambda resource, cause: None,
     ) -> None:
         self.synced = asyncio.Event()
@@ -83,6 +84,7 @@ class Reflector:
         self._sleep = sleep
         self._monotonic = monotonic
         self._backoff = backoff or Backoff(FIRST_DELAY_S, LAST_DELAY_S)
+        self._on_synced = on_synced
         self._on_restart = on_restart
         self._version = ""
         self._known: dict[str, tuple[str, Json]] = {}  # uid -> (resourceVersion, metadata for a tombstone)
@@ -126,7 +128,9 @@ class Reflector:
             if known is None or known[0] != item["metadata"].get("resourceVersion"):
                 self._emit("ADDED" if known is None else "MODIFIED", item)
         self._version = version
-        self.synced.set()
+        if not self.synced.is_set():
+            self.synced.set()
+            self._on_synced()
 
     async def _pages(self) -> tuple[list[Json], str]:
         items: list[Json] = []

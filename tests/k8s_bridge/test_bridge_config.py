@@ -1,0 +1,65 @@
+"""Settings: a file over the defaults, options over both, and one line for whatever is wrong."""
+
+import pytest
+from pydantic import ValidationError
+
+from synergai.k8s_bridge.config import ConfigError, Settings, load_settings
+
+
+def write(folder, text: str) -> str:
+    path = folder / "bridge.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_wins_over_the_defaults(tmp_path):
+    assert load_settings(write(tmp_path, "speed: 60")).speed == 60
+
+
+def test_an_option_wins_over_the_file(tmp_path):
+    assert load_settings(write(tmp_path, "speed: 60"), speed=2.0).speed == 2
+
+
+def test_an_option_that_is_not_given_leaves_the_file(tmp_path):
+    assert load_settings(write(tmp_path, "dry_run: true"), dry_run=None).dry_run
+
+
+def test_an_empty_file_is_the_defaults(tmp_path):
+    assert load_settings(write(tmp_path, "")) == Settings()
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Settings().speed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("sped: 60", "unknown key 'sped'"),
+        ("speed: fast", "speed is 'fast'"),
+        ("speed: -1", "speed is -1"),
+        ("speed: .nan", "speed"),
+        ("epoch: yesterday", "epoch is 'yesterday'"),
+        ("- a", "not a mapping"),
+        ("a: [", "not YAML"),
+        ("log_level: loud", "log_level is 'loud'"),
+    ],
+)
+def test_a_bad_file_is_one_line_that_names_file_and_key(tmp_path, text, named):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert path in str(caught.value)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read config .*none.yaml"):
+        load_settings(str(tmp_path / "none.yaml"))
+
+
+def test_a_bad_option_is_called_an_option():
+    with pytest.raises(ConfigError, match="option: speed"):
+        load_settings(speed=0.0)

@@ -1,0 +1,367 @@
+"""The loop, on a real (embedded) API server and a cluster that decides first come."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from bridge_fakes import FakeCluster, raw_node, raw_pod
+
+from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.config import Settings
+from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.daemon import Daemon, wait_for_bell
+from synergai.k8s_bridge.embedded import errors
+from synergai.k8s_bridge.embedded.server import Call, Server
+from synergai.k8s_bridge.report import Journal
+
+
+class Bench:
+    """A server, a client and a daemon; everything a test wants to look at."""
+
+    def __init__(self, server: Server, client: ApiClient) -> None:
+        self.server = server
+        self.client = client
+        self.cluster = FakeCluster(slots=4)
+        self.stop = asyncio.Event()
+        self.daemon: Daemon
+        self.task: asyncio.Task[None]
+
+    async def start(
+        self, once: bool = False, journal: Journal | None = None, pause=wait_for_bell, **settings
+    ) -> None:
+        chosen = Settings.model_validate({"metrics_port": None, **settings})
+        self.daemon = Daemon(chosen, self.client, None, self.cluster, journal=journal, pause=pause)  # type: ignore[arg-type]
+        self.task = asyncio.create_task(self.daemon.run(self.stop, once))
+
+    async def end(self) -> None:
+        self.stop.set()
+        await asyncio.wait_for(self.task, 5)
+
+    async def node(self, name: str = "n0", **spec: Any) -> None:
+        await self.client.post("/api/v1/nodes", api_object("Node", raw_node(name, **spec)))
+
+    async def pod(self, name: str, annotations: dict[str, str] | None = None, **spec: Any) -> None:
+        await self.client.post(
+            "/api/v1/namespaces/default/pods", api_object("Pod", raw_pod(name, annotations, **spec))
+        )
+
+    async def pods(self) -> dict[str, Any]:
+        found = await self.client.get("/api/v1/pods")
+        return {pod["metadata"]["name"]: pod for pod in found["items"]}
+
+    async def node_of(self, name: str) -> str:
+        return (await self.pods())[name]["spec"].get("nodeName", "")
+
+    async def reasons(self) -> set[str]:
+        return {event["reason"] for event in (await self.client.get("/api/v1/events"))["items"]}
+
+    async def patch_status(self, name: str, status: dict[str, Any]) -> None:
+        session = aiohttp.ClientSession()
+        url = f"{self.server.url}/api/v1/namespaces/default/pods/{name}/status"
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with session, session.patch(url, data=json.dumps({"status": status}), headers=headers) as reply:
+            assert reply.status == 200, await reply.text()
+
+
+def api_object(kind: str, raw: dict[str, Any]) -> dict[str, Any]:
+    spec = dict(raw["spec"])
+    for container in spec.get("containers", ()):
+        container.setdefault("image", "x")
+        container.setdefault("name", "runner")
+    metadata = {
+        k: v for k, v in raw["metadata"].items() if k in ("name", "namespace", "labels", "annotations")
+    }
+    status = {"status": raw["status"]} if kind == "Node" else {}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec} | status
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    async with Server() as server, ApiClient(Credentials(server.url)) as client:
+        made = Bench(server, client)
+        yield made
+        if hasattr(made, "task") and not made.task.done():
+            await made.end()
+
+
+async def until(fact: Callable[[], Awaitable[bool]], timeout_s: float = 5.0) -> None:
+    """Wait for a fact of the API server."""
+    deadline = time.monotonic() + timeout_s
+    while not await fact():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_pod_that_waits_at_the_start_is_bound():
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.start()
+        await until(lambda: bound(b, "a"))
+
+
+async def bound(b: Bench, name: str) -> bool:
+    return await b.node_of(name) != ""
+
+
+async def test_a_pod_that_arrives_later_is_bound():
+    async with bench() as b:
+        await b.node()
+        await b.start()
+        await b.daemon.synced.wait()
+        await b.pod("a")
+        await until(lambda: bound(b, "a"))
+
+
+async def test_a_pod_waits_for_its_node():
+    async with bench() as b:
+        await b.start()
+        await b.pod("a")
+        await b.node()
+        await until(lambda: bound(b, "a"))
+
+
+async def test_the_decision_is_on_the_bound_pod():
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.start()
+        await until(lambda: bound(b, "a"))
+        decision = json.loads((await b.pods())["a"]["metadata"]["annotations"][keys.ANNOTATION_DECISION])
+    assert (decision["hardware"], decision["configuration"], decision["deviceUnits"]) == (
+        "gpu-a",
+        "ort-b8",
+        1,
+    )
+
+
+async def test_a_bound_pod_has_its_event():
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.start()
+        await until(lambda: has_event(b, "Scheduled"))
+
+
+async def has_event(b: Bench, reason: str) -> bool:
+    return reason in await b.reasons()
+
+
+SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "spec", "reason"),
+    [
+        ({}, {}, "InvalidAnnotation"),
+        ({keys.ANNOTATION_MODEL: "nope", keys.ANNOTATION_SAMPLES: "1"}, {}, "UnknownModel"),
+        (None, {"topologySpreadConstraints": [SPREAD]}, "UnsupportedSpec"),
+        (None, {"nodeSelector": {"zone": "x"}}, "FailedScheduling"),
+    ],
+)
+async def test_bad_input_is_told_by_an_event(annotations, spec, reason):
+    async with bench() as b:
+        await b.node()
+        await b.pod("a", annotations, **spec)
+        await b.start()
+        await until(lambda: has_event(b, reason))
+
+
+async def test_a_node_without_a_hardware_label_is_told_by_an_event():
+    async with bench() as b:
+        raw = raw_node("n0")
+        raw["metadata"]["labels"] = {keys.LABEL_DEDICATED: "true"}
+        await b.client.post("/api/v1/nodes", api_object("Node", raw))
+        await b.start()
+        await until(lambda: has_event(b, "NodeNotUsable"))
+
+
+async def test_room_of_a_finished_pod_is_used_again():
+    async with bench() as b:
+        b.cluster.slots = 1
+        await b.node()
+        await b.pod("a")
+        await b.start()
+        await until(lambda: bound(b, "a"))
+        await b.pod("b")
+        await b.patch_status("a", {"phase": "Succeeded"})
+        await until(lambda: bound(b, "b"))
+
+
+async def test_a_bind_that_fails_is_tried_again():
+    async with bench() as b:
+        left = [2]
+
+        async def fail_twice(call: Call) -> None:
+            if call.target.subresource == "binding" and left[0]:
+                left[0] -= 1
+                raise errors.internal("injected")
+
+        b.server.before = fail_twice
+        await b.node()
+        await b.pod("a")
+        await b.start()
+        await until(lambda: bound(b, "a"), 10)
+
+
+async def test_a_bind_that_is_forbidden_is_told_and_does_not_stop_the_rest():
+    async with bench() as b:
+
+        async def forbid_a(call: Call) -> None:
+            if call.target.subresource == "binding" and call.target.name == "a":
+                raise errors.ApiError(403, "Forbidden", "no binding for a")
+
+        b.server.before = forbid_a
+        await b.node()
+        await b.pod("a")
+        await b.pod("b")
+        await b.start()
+        await until(lambda: bound(b, "b"))
+        await until(lambda: has_event(b, "FailedScheduling"))
+
+
+async def test_once_is_one_round():
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.start(once=True)
+        await asyncio.wait_for(b.task, 5)
+        assert await b.node_of("a") == "n0"
+
+
+async def test_a_dry_run_writes_nothing():
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.pod("odd", {})
+        await b.start(once=True, dry_run=True)
+        await asyncio.wait_for(b.task, 5)
+        assert (await b.node_of("a"), await b.reasons()) == ("", set())
+
+
+async def test_a_dry_run_counts_what_it_would_bind():
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.start(once=True, dry_run=True)
+        await asyncio.wait_for(b.task, 5)
+        assert b'synergai_binds_total{result="dry_run"} 1.0' in b.daemon.render_metrics()
+
+
+async def test_a_stop_takes_less_than_two_seconds():
+    async with bench() as b:
+
+        async def hang(call: Call) -> None:
+            if call.target.subresource == "binding":
+                await asyncio.sleep(60)
+
+        b.server.before = hang
+        await b.node()
+        await b.pod("a")
+        await b.start(bind_timeout_s=30)
+        await b.daemon.synced.wait()
+        began_s = time.monotonic()
+        await b.end()
+        assert time.monotonic() - began_s < 2
+
+
+async def test_a_restart_books_what_runs_and_binds_nothing_twice():
+    async with bench() as b:
+        b.cluster.slots = 1
+        await b.node()
+        await b.pod("a")
+        await b.pod("b")
+        await b.start(once=True)
+        await asyncio.wait_for(b.task, 5)
+        b.cluster = FakeCluster(slots=1)
+        await b.start()
+        await b.daemon.synced.wait()
+        assert list(b.cluster.placed) == ["default/a"]
+        assert list(b.cluster.waiting) == ["default/b"]
+
+
+async def test_a_forbidden_list_ends_the_run():
+    async with bench() as b:
+
+        async def forbid(call: Call) -> None:
+            if call.verb == "list" and call.target.resource.plural == "nodes":
+                raise errors.ApiError(403, "Forbidden", "cannot list nodes")
+
+        b.server.before = forbid
+        await b.start()
+        with pytest.raises(ApiError, match="cannot list nodes"):
+            await asyncio.wait_for(b.task, 5)
+
+
+async def test_the_loop_sleeps_until_the_next_epoch():
+    pauses: list[float] = []
+    async with bench() as b:
+
+        async def pause(bell: asyncio.Event, timeout_s: float) -> None:
+            pauses.append(timeout_s)
+            if b.daemon.synced.is_set() and len(pauses) > 3:
+                b.stop.set()
+            await wait_for_bell(bell, min(timeout_s, 0.01))
+
+        b.cluster.next_epoch_us = lambda now_us: now_us + 3_000_000  # type: ignore[method-assign]
+        await b.start(pause=pause, speed=2)
+        await asyncio.wait_for(b.task, 5)
+    assert 1.3 < pauses[-1] <= 1.5
+
+
+async def test_a_round_starts_when_its_epoch_has_come():
+    async with bench() as b:
+        rounds: list[int] = []
+        b.cluster.round = lambda now_us, scheduler: iter(rounds.append(now_us) or ())  # type: ignore[method-assign]
+        b.cluster.next_epoch_us = lambda now_us: now_us + 20_000  # type: ignore[method-assign]
+        await b.start()
+        await b.daemon.synced.wait()
+        await asyncio.sleep(0.3)
+        assert len(rounds) > 3
+
+
+async def test_metrics_and_probes_are_served():
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.start(metrics_port=0)
+        await until(lambda: has_event(b, "Scheduled"))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{b.daemon.port}") as session:
+            pages = [await (await session.get(path)).text() for path in ("/metrics", "/healthz", "/readyz")]
+    assert 'synergai_binds_total{result="bound"} 1.0' in pages[0]
+    assert pages[1:] == ["ok\n", "ok\n"]
+
+
+async def test_decisions_and_outcomes_are_logged_as_json_lines(tmp_path):
+    path = tmp_path / "decisions.jsonl"
+    report = {
+        "model": "net",
+        "samples": 100,
+        "hardware": "gpu-a",
+        "configuration": "ort-b8",
+        "runSeconds": 1.5,
+    }
+    terminated = {"exitCode": 0, "message": json.dumps(report)}
+    async with bench() as b:
+        await b.node()
+        await b.pod("a")
+        await b.start(journal=Journal(path))
+        await until(lambda: bound(b, "a"))
+        status = {"name": "runner", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+        container = status | {"state": {"terminated": terminated}}
+        await b.patch_status("a", {"phase": "Succeeded", "containerStatuses": [container]})
+        await until(lambda: finished(b))
+    decision, outcome = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (decision["kind"], outcome["kind"]) == ("decision", "outcome")
+    assert outcome["id"] == decision["id"]
+    assert outcome["report"]["run_s"] == 1.5
+
+
+async def finished(b: Bench) -> bool:
+    return b"synergai_pods_finished_total" in b.daemon.render_metrics() and not b.cluster.placed

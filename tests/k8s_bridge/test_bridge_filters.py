@@ -1,0 +1,98 @@
+"""Each filter, and what it says of a node that it refuses."""
+
+import pytest
+from bridge_fakes import raw_node, table
+
+from synergai.k8s_bridge.filters import Place, Wish, admit, tolerates
+from synergai.k8s_bridge.nodes import Taint, read_node, to_node
+from synergai.k8s_bridge.pods import Demand, Requests, Toleration
+
+HARDWARE = table().hardware
+
+
+def place(raw) -> Place:
+    facts = read_node(raw, HARDWARE)
+    return Place(facts, to_node(facts, HARDWARE))
+
+
+def labelled(name: str, **labels: str):
+    raw = raw_node(name)
+    raw["metadata"]["labels"] |= labels
+    return raw
+
+
+TAINTED = raw_node("a", taints=[{"key": "mine", "value": "x", "effect": "NoSchedule"}])
+
+
+@pytest.mark.parametrize(
+    ("wish", "raw", "reason"),
+    [
+        (Wish(Demand()), raw_node("a"), ""),
+        (Wish(Demand()), TAINTED, "node(s) had untolerated taint {mine: x}"),
+        (Wish(Demand(tolerations=(Toleration("mine", False, "x", "NoSchedule"),))), TAINTED, ""),
+        (
+            Wish(Demand(selector=(("zone", "b"),))),
+            raw_node("a"),
+            "node(s) didn't match Pod's node affinity/selector",
+        ),
+        (Wish(Demand(selector=(("zone", "b"),))), labelled("a", zone="b"), ""),
+        (Wish(Demand(Requests(9000))), raw_node("a"), "Insufficient cpu"),
+        (Wish(Demand(Requests(0, 20_000))), raw_node("a"), "Insufficient memory"),
+        (Wish(Demand(Requests(0, 0, (("nvidia.com/gpu", 2),)))), raw_node("a"), ""),
+        (
+            Wish(Demand(Requests(0, 0, (("nvidia.com/gpu", 3),)))),
+            raw_node("a"),
+            "Insufficient nvidia.com/gpu",
+        ),
+        (
+            Wish(Demand(Requests(0, 0, (("nvidia.com/gpu", 1),)))),
+            raw_node("a", {"jetson": "1"}),
+            "Insufficient nvidia.com/gpu",
+        ),
+        (
+            Wish(Demand(Requests(0, 0, (("example.com/foo", 1),)))),
+            raw_node("a"),
+            "Insufficient example.com/foo",
+        ),
+        (
+            Wish(Demand(), frozenset({"xeon"})),
+            raw_node("a"),
+            "node(s) had none of the hardware that may serve the pod",
+        ),
+        (Wish(Demand(), frozenset({"gpu-a"})), raw_node("a"), ""),
+        (Wish(Demand()), raw_node("a", {"tpu": "1"}), "node(s) weren't usable by SynergAI"),
+        (Wish(Demand()), raw_node("a", unschedulable=True), ""),
+    ],
+)
+def test_a_node_is_refused_with_its_reason(wish, raw, reason):
+    reasons = admit(wish, [place(raw)], HARDWARE).reasons
+    assert reasons == (((reason, 1),) if reason else ())
+
+
+def test_reasons_are_counted_over_the_nodes():
+    places = [
+        place(raw_node("a")),
+        place(raw_node("b")),
+        place(TAINTED | {"metadata": raw_node("c")["metadata"]}),
+    ]
+    explained = admit(Wish(Demand(Requests(9000))), places, HARDWARE).explain()
+    assert (
+        explained == "0/3 nodes are available: 2 Insufficient cpu, 1 node(s) had untolerated taint {mine: x}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("toleration", "expected"),
+    [
+        (Toleration("k", False, "v", "NoSchedule"), True),
+        (Toleration("k", False, "v", ""), True),
+        (Toleration("k", True, "", ""), True),
+        (Toleration("", True, "", ""), True),
+        (Toleration("k", False, "w", ""), False),
+        (Toleration("l", True, "", ""), False),
+        (Toleration("k", True, "", "NoExecute"), False),
+        (Toleration("", False, "", ""), False),
+    ],
+)
+def test_a_toleration_matches_as_in_kubernetes(toleration, expected):
+    assert tolerates(toleration, Taint("k", "v", "NoSchedule")) is expected

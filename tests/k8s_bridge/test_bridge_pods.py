@@ -1,0 +1,109 @@
+"""Pods are reduced to requests, constraints and what is not supported."""
+
+import pytest
+from bridge_fakes import raw_pod
+
+from synergai.k8s_bridge.pods import Requests, pod_requests, read_pod
+
+
+def container(cpu: str, memory: str = "0", **more: object) -> dict[str, object]:
+    return {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "cpu_milli"),
+    [
+        ("containers add up", {"containers": [container("1"), container("2")]}, 3000),
+        (
+            "a big init container wins",
+            {"containers": [container("1")], "initContainers": [container("5")]},
+            5000,
+        ),
+        ("a small one does not", {"containers": [container("3")], "initContainers": [container("2")]}, 3000),
+        (
+            "init containers do not add up",
+            {"containers": [], "initContainers": [container("2"), container("3")]},
+            3000,
+        ),
+        (
+            "a sidecar adds to the containers",
+            {"containers": [container("1")], "initContainers": [container("2", restartPolicy="Always")]},
+            3000,
+        ),
+        (
+            "a sidecar adds to init containers after it",
+            {
+                "containers": [container("1")],
+                "initContainers": [container("1", restartPolicy="Always"), container("4")],
+            },
+            5000,
+        ),
+        ("overhead comes on top", {"containers": [container("1")], "overhead": {"cpu": "250m"}}, 1250),
+        ("a limit alone is a request", {"containers": [{"resources": {"limits": {"cpu": "2"}}}]}, 2000),
+        ("nothing asked", {"containers": [{"name": "c"}]}, 0),
+    ],
+)
+def test_requests_are_counted_as_kube_scheduler_does(name, spec, cpu_milli):
+    assert pod_requests(spec).cpu_milli == cpu_milli, name
+
+
+def test_extended_resources_are_kept_by_name():
+    spec = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
+    assert pod_requests(spec) == Requests(0, 0, (("nvidia.com/gpu", 1),))
+
+
+TERM = {"matchExpressions": [{"key": "a", "operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        (
+            {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": TERM}}},
+            "nodeAffinity",
+        ),
+        ({"affinity": {"podAntiAffinity": {"x": [1]}}}, "podAntiAffinity"),
+        ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "topologySpreadConstraints"),
+        ({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]}, "data"),
+        ({"volumes": [{"name": "tmp", "ephemeral": {}}]}, "tmp"),
+        ({"resourceClaims": [{"name": "gpu"}]}, "resourceClaims"),
+        (
+            {"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 8080}]}]},
+            "hostPort 8080",
+        ),
+        ({"resources": {"requests": {"cpu": "1"}}}, "spec.resources"),
+        ({"containers": [container("lots")]}, "lots"),
+    ],
+)
+def test_what_constrains_placement_and_is_not_respected_is_named(spec, named):
+    (text,) = read_pod(raw_pod("a", **spec)).unsupported
+    assert named in text
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"affinity": {}},
+        {"affinity": {"nodeAffinity": {}}},
+        {
+            "volumes": [
+                {"name": "a", "emptyDir": {}},
+                {"name": "b", "projected": {}},
+                {"name": "c", "configMap": {}},
+            ]
+        },
+        {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]},
+        {"nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}]},
+    ],
+)
+def test_what_is_respected_or_harmless_is_supported(spec):
+    assert read_pod(raw_pod("a", **spec)).unsupported == ()
+
+
+def test_a_gated_pod_is_seen():
+    assert read_pod(raw_pod("a", schedulingGates=[{"name": "x"}])).gated
+
+
+def test_a_tombstone_is_enough_to_name_a_pod():
+    assert read_pod({"metadata": {"name": "a", "namespace": "n", "uid": "u"}}).key == "n/a"

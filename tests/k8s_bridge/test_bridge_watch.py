@@ -1,0 +1,140 @@
+"""List and watch: pages, bookmarks, 410, lost connections."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from synergai.k8s_bridge.client import ApiError
+from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
+
+
+def item(name: str, version: int = 1, uid: str = "") -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}}
+
+
+def page(*items: dict[str, Any], version: str = "10", more: str = "") -> dict[str, Any]:
+    return {"items": list(items), "metadata": {"resourceVersion": version, "continue": more}}
+
+
+def line(kind: str, value: dict[str, Any]) -> bytes:
+    return json.dumps({"type": kind, "object": value}).encode()
+
+
+EXPIRED = line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})
+
+
+class Server:
+    """Answers lists and watches from a script and hangs when the script is over."""
+
+    def __init__(self, lists: list[object], watches: list[list[bytes | ApiError]]) -> None:
+        self.lists = lists
+        self.watches = watches
+        self.asked: list[dict[str, str]] = []
+        self.over = asyncio.Event()
+
+    async def get(self, path: str, params: dict[str, str]) -> dict[str, Any]:
+        self.asked.append(dict(params))
+        reply = self.lists.pop(0)
+        if isinstance(reply, ApiError):
+            raise reply
+        assert isinstance(reply, dict)
+        return reply
+
+    async def lines(self, path: str, params: dict[str, str], idle_s: float) -> AsyncGenerator[bytes]:
+        self.asked.append(dict(params))
+        if not self.watches:
+            self.over.set()
+            await asyncio.Event().wait()
+        for each in self.watches.pop(0):
+            if isinstance(each, ApiError):
+                raise each
+            yield each
+
+
+async def follow(server: Server, resource=NODES) -> list[WatchEvent]:
+    """Everything a reflector tells until the script is over."""
+    told: list[WatchEvent] = []
+
+    async def no_sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    reflector = Reflector(server, resource, told.append, sleep=no_sleep)  # type: ignore[arg-type]
+    task = asyncio.create_task(reflector.run())
+    over = asyncio.create_task(server.over.wait())
+    await asyncio.wait({task, over}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    over.cancel()
+    if task.done():
+        task.result()
+    task.cancel()
+    return told
+
+
+def names(told: list[WatchEvent]) -> list[tuple[str, str]]:
+    return [(event.kind, event.object["metadata"]["name"]) for event in told]
+
+
+async def test_a_list_comes_as_added():
+    assert names(await follow(Server([page(item("a"), item("b"))], []))) == [("ADDED", "a"), ("ADDED", "b")]
+
+
+async def test_a_long_list_comes_in_pages():
+    server = Server([page(item("a"), more="token"), page(item("b"))], [])
+    assert [name for _, name in names(await follow(server))] == ["a", "b"]
+    assert server.asked[1]["continue"] == "token"
+
+
+async def test_a_list_whose_pages_expire_begins_again():
+    server = Server([page(item("a"), more="t"), ApiError(410, "Expired", ""), page(item("a"), item("b"))], [])
+    assert [name for _, name in names(await follow(server))] == ["a", "b"]
+
+
+async def test_changes_follow_the_list():
+    server = Server([page(item("a"))], [[line("MODIFIED", item("a", 11)), line("DELETED", item("a", 12))]])
+    assert names(await follow(server)) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+
+
+async def test_a_watch_goes_on_from_the_last_bookmark():
+    server = Server([page()], [[line("BOOKMARK", {"metadata": {"resourceVersion": "77"}})]])
+    await follow(server)
+    assert server.asked[-1]["resourceVersion"] == "77"
+
+
+async def test_after_410_the_list_is_compared_with_what_was_known():
+    relisted = page(item("b"), item("c", 20), item("d", 21), version="30")
+    server = Server([page(item("a"), item("b"), item("c")), relisted], [[EXPIRED]])
+    told = names(await follow(server))[3:]
+    assert told == [("DELETED", "a"), ("MODIFIED", "c"), ("ADDED", "d")]
+
+
+async def test_a_new_object_of_an_old_name_is_a_deletion_and_an_addition():
+    server = Server([page(item("a")), page(item("a", 20, uid="second"))], [[EXPIRED]])
+    assert names(await follow(server))[1:] == [("DELETED", "a"), ("ADDED", "a")]
+
+
+async def test_a_watch_refused_with_410_lists_again():
+    server = Server([page(item("a")), page()], [[ApiError(410, "Gone", "")]])
+    assert names(await follow(server))[1:] == [("DELETED", "a")]
+
+
+async def test_a_lost_connection_goes_on_where_it_was():
+    server = Server([page()], [[line("ADDED", item("a", 15)), ApiError(0, "Disconnected", "")]])
+    await follow(server)
+    assert server.asked[-1]["resourceVersion"] == "15"
+
+
+async def test_a_damaged_line_opens_the_watch_again():
+    server = Server([page()], [[b'{"type": "ADD'], [line("ADDED", item("a"))]])
+    assert names(await follow(server)) == [("ADDED", "a")]
+
+
+async def test_a_first_list_that_is_forbidden_is_an_error():
+    with pytest.raises(ApiError, match="403"):
+        await follow(Server([ApiError(403, "Forbidden", "cannot list")], []))
+
+
+def test_the_two_pod_selectors_exclude_each_other():
+    assert OWN_PODS.field_selector == "spec.schedulerName=synergai"
+    assert OTHER_PODS.field_selector.startswith("spec.schedulerName!=synergai,spec.nodeName!=")
