@@ -82,12 +82,14 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
 
 
 def load(batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, until_arrival: int = 0) -> None:
-    """Put a fresh cluster into row b, run it under `rule` until so many jobs have come, then to its first decision."""
+    """Put a fresh cluster into row b, run it under `rule` until so many jobs have come, then to its first decision. The
+    episode is cut off when the last job of the tape has come."""
     sim = new_sim(setting, tape)
     drift = batch.sims.tape.drift.shape[2]
     sim = sim._replace(tape=sim.tape._replace(drift=sim.tape.drift[:, :drift]))
     _copy_into(batch.sims, sim, b)
     batch.sims.progress[b, 0]["n_drift"] = sim.tape.drift.shape[1]
+    batch.sims.progress[b, 0]["stop_arrival"] = len(tape.jobs)
     first_decision(batch.sims, batch.scratches, batch.shown, batch.alive, batch.potentials, b, rule, until_arrival)
     batch.rewards[b] = 0.0
     batch.dt_us[b] = 0

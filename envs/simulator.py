@@ -66,6 +66,7 @@ PROGRESS = np.dtype(
         ("level", "f8"),
         ("release_us", "f8"),
         ("n_drift", "i8"),  # steps of drift on the tape
+        ("stop_arrival", "i8"),  # a training episode is cut off when so many jobs have come
     ],
     align=True,
 )
@@ -98,6 +99,7 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     progress[0]["level"] = scenario.noise.level
     progress[0]["release_us"] = scenario.delays.release_s * 1e6
     progress[0]["n_drift"] = tape.drift.shape[1]
+    progress[0]["stop_arrival"] = len(tape.jobs) + 1
     outcomes = np.zeros(len(tape.jobs), OUTCOME)
     outcomes["start_us"] = outcomes["finish_us"] = outcomes["option"] = outcomes["node"] = NONE
     return Sim(state, tape, progress, outcomes, np.zeros(2 * len(state.running), EVENT))
@@ -337,6 +339,8 @@ def step_events(sim, scratch):
     while progress.next_arrival < n and sim.tape.jobs[progress.next_arrival].arrival_us <= at_us:
         arrive(sim)
         due = True
+    if progress.next_arrival >= progress.stop_arrival:
+        return False
     if due and state.clock[0].n_queued > 0:
         epochs.begin_round(state, scratch.survey)
         progress.in_round = 1

@@ -1,0 +1,140 @@
+"""A trained checkpoint as a scheduler: loaded without torch and without running any code from it."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from synergai.agents.heuristics import as_decision
+from synergai.agents.scorer import Buffers, Weights, best_action, buffers, forward, shapes
+from synergai.envs.candidates import Candidates, Scratch, empty_candidates
+from synergai.envs.compile import kernel
+from synergai.envs.features import schema_hash
+from synergai.envs.simulator import Sim, advance, apply_action
+from synergai.envs.state import NONE, ClusterState
+from synergai.envs.types import Decision
+
+WEIGHTS_FILE = "weights.safetensors"
+CARD_FILE = "card.json"
+FORMAT = 1
+"""Of the checkpoint folder."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checked folder: weights and what its card says."""
+
+    name: str
+    weights: Weights
+    card: dict[str, Any]
+
+    @property
+    def width(self) -> int:
+        return len(self.weights.bias)
+
+
+def released() -> tuple[str, ...]:
+    """Names of the checkpoints that ship."""
+    folder = files("synergai.checkpoints")
+    return tuple(sorted(entry.name for entry in folder.iterdir() if (entry / CARD_FILE).is_file()))
+
+
+def read(directory: str | Path) -> Checkpoint:
+    """Read and check a checkpoint folder, or a released one by name. CheckpointError says what is wrong with it."""
+    folder: Any = Path(directory)
+    if not folder.is_dir():
+        if str(directory) not in released():
+            raise CheckpointError(
+                f"no checkpoint folder {str(directory)!r}; released are {', '.join(released()) or 'none'}"
+            )
+        folder = files("synergai.checkpoints") / str(directory)
+    card = _read_card(folder, str(directory))
+    try:
+        tensors = load_tensors((folder / WEIGHTS_FILE).read_bytes())
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {directory}: {WEIGHTS_FILE} cannot be read: {error}") from None
+    return Checkpoint(str(directory), _check(tensors, str(directory)), card)
+
+
+def _read_card(folder: Any, name: str) -> dict[str, Any]:
+    try:
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {name}: {CARD_FILE} cannot be read: {error}") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise CheckpointError(f"checkpoint {name}: {CARD_FILE} is not of format {FORMAT}")
+    if card.get("features") != schema_hash():
+        raise CheckpointError(
+            f"checkpoint {name}: made for features {card.get('features')!r}, this version has {schema_hash()!r}: "
+            "retrain it, or use the version it came with"
+        )
+    return card
+
+
+def _check(tensors: dict[str, np.ndarray], name: str) -> Weights:
+    """Every parameter there, of the right shape, finite."""
+    if "bias" not in tensors or tensors["bias"].ndim != 1:
+        raise CheckpointError(f"checkpoint {name}: parameter 'bias' is missing or not a vector")
+    expected = shapes(len(tensors["bias"]))
+    if set(tensors) != set(expected):
+        odd = sorted(set(tensors) ^ set(expected))
+        raise CheckpointError(f"checkpoint {name}: parameters do not match the network: {', '.join(odd)}")
+    for key, shape in expected.items():
+        if tensors[key].shape != shape:
+            raise CheckpointError(f"checkpoint {name}: parameter {key!r} has shape {tensors[key].shape}, not {shape}")
+        if not np.isfinite(tensors[key]).all():
+            raise CheckpointError(f"checkpoint {name}: parameter {key!r} holds numbers that are not finite")
+    return Weights(**{key: np.ascontiguousarray(tensors[key], np.float32) for key in expected})
+
+
+@kernel
+def choose(weights, work, out):
+    """The network's action for one candidate list; its logits stay in `work`."""
+    forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.count[0])
+    return best_action(work.logits)
+
+
+@kernel
+def run_network(sim, scratch, out, weights, work):
+    """Run a whole tape under the network."""
+    while advance(sim, scratch, out, NONE):
+        apply_action(sim, scratch, out, choose(weights, work, out))
+
+
+class Learned:
+    """The trained policy, greedy."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.name = checkpoint.name
+        self.checkpoint = checkpoint
+        self.work: Buffers = buffers(checkpoint.width)
+
+    def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
+        """The candidate of the highest logit, with its probability as the reason."""
+        action = int(choose(self.checkpoint.weights, self.work, candidates))
+        logits = self.work.logits
+        if not np.isfinite(logits[action]):
+            raise FloatingPointError("the network gave no finite logit")
+        share = 1.0 / float(np.exp(logits[np.isfinite(logits)] - logits[action]).sum())
+        return as_decision(action, candidates, "policy", f"{self.name} p={share:.2f}")
+
+    def run(self, sim: Sim, scratch: Scratch) -> None:
+        """A whole tape of the simulator in one compiled call."""
+        run_network(sim, scratch, empty_candidates(), self.checkpoint.weights, self.work)
+
+
+def load(directory: str | Path) -> Learned:
+    """The scheduler of a checkpoint folder, or of a released checkpoint by name."""
+    return Learned(read(directory))
+
+
+__all__ = ["CheckpointError", "Learned", "load", "read", "released"]

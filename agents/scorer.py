@@ -1,0 +1,169 @@
+"""The network that scores candidates, compiled: no torch, one pass of a few tens of microseconds.
+
+Each candidate is embedded from its features and the shared ones; embeddings are pooled by mean and by maximum over all
+candidates, over those of the same job, and over those of the same hardware class; a second layer sees the candidate's
+embedding with the three pools and gives its logit. DONE's logit comes from the pool over all. So the result does not
+depend on the order of the candidates, and any number of jobs, options and nodes will do.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from synergai.envs.candidates import DONE, MAX_CANDIDATES
+from synergai.envs.compile import kernel
+from synergai.envs.features import N_GLOBAL, N_ROW
+
+
+class Weights(NamedTuple):
+    """Float32 parameters; `H` is the width."""
+
+    row: np.ndarray  # (N_ROW, H)
+    shared: np.ndarray  # (N_GLOBAL, H)
+    bias: np.ndarray  # (H,)
+    own: np.ndarray  # (H, H)
+    pool_all: np.ndarray  # (2 H, H), mean then maximum
+    pool_job: np.ndarray  # (2 H, H)
+    pool_class: np.ndarray  # (2 H, H)
+    bias2: np.ndarray  # (H,)
+    out: np.ndarray  # (H,)
+    done: np.ndarray  # (2 H, H)
+    done_shared: np.ndarray  # (N_GLOBAL, H)
+    done_bias: np.ndarray  # (H,)
+    done_out: np.ndarray  # (H,)
+    offsets: np.ndarray  # (2,): of candidates' logits, of DONE's
+
+
+def shapes(width: int) -> dict[str, tuple[int, ...]]:
+    """What every parameter must look like at this width."""
+    h = width
+    return {
+        "row": (N_ROW, h), "shared": (N_GLOBAL, h), "bias": (h,), "own": (h, h), "pool_all": (2 * h, h),
+        "pool_job": (2 * h, h), "pool_class": (2 * h, h), "bias2": (h,), "out": (h,), "done": (2 * h, h),
+        "done_shared": (N_GLOBAL, h), "done_bias": (h,), "done_out": (h,), "offsets": (2,),
+    }  # fmt: skip
+
+
+class Buffers(NamedTuple):
+    """Working memory of one forward pass."""
+
+    embedded: np.ndarray  # (128, H) float32
+    hidden: np.ndarray  # (H,)
+    pooled: np.ndarray  # (2 H,)
+    base: np.ndarray  # (H,): what all candidates have in common in the second layer
+    by_job: np.ndarray  # (128, H): the same for those of one job, by its first candidate
+    by_class: np.ndarray  # (128, H)
+    logits: np.ndarray  # (129,) float32, -inf where masked
+
+
+def buffers(width: int) -> Buffers:
+    f = np.float32
+    return Buffers(
+        np.zeros((MAX_CANDIDATES, width), f), np.zeros(width, f), np.zeros(2 * width, f), np.zeros(width, f),
+        np.zeros((MAX_CANDIDATES, width), f), np.zeros((MAX_CANDIDATES, width), f), np.zeros(MAX_CANDIDATES + 1, f),
+    )  # fmt: skip
+
+
+@kernel
+def add_product(vector, matrix, out):
+    """out += vector @ matrix, row by row so that it vectorises."""
+    for k in range(len(vector)):
+        x = vector[k]
+        if x != 0.0:
+            for h in range(len(out)):
+                out[h] += x * matrix[k, h]
+
+
+@kernel
+def copy(source, out):
+    for h in range(len(out)):
+        out[h] = source[h]
+
+
+@kernel
+def rectify(values):
+    for h in range(len(values)):
+        values[h] = max(values[h], np.float32(0.0))
+
+
+@kernel
+def pool(embedded, keys, key, count, pooled):
+    """Mean and maximum of the embeddings whose key is this one; NONE (-1) takes all."""
+    width = embedded.shape[1]
+    pooled[:] = np.float32(0.0)
+    n = 0
+    for i in range(count):
+        if key == -1 or keys[i] == key:
+            for h in range(width):
+                pooled[h] += embedded[i, h]
+                pooled[width + h] = max(pooled[width + h], embedded[i, h]) if n > 0 else embedded[i, h]
+            n += 1
+    scale = np.float32(1.0 / max(n, 1))
+    for h in range(width):
+        pooled[h] *= scale
+
+
+@kernel
+def fill_pools(keys, matrix, work, count, target):
+    """For the first candidate of each key the second layer's share of its pool; others are looked up by `first_of`."""
+    for i in range(count):
+        if first_of(keys, i) == i:
+            pool(work.embedded, keys, keys[i], count, work.pooled)
+            target[i, :] = np.float32(0.0)
+            add_product(work.pooled, matrix, target[i])
+
+
+@kernel
+def first_of(keys, i):
+    for k in range(i):
+        if keys[k] == keys[i]:
+            return k
+    return i
+
+
+@kernel
+def forward(weights, work, rows, job, klass, shared, mask, count):
+    """Fill `work.logits` for one candidate list."""
+    width = len(weights.bias)
+    work.logits[:] = np.float32(-np.inf)
+    copy(weights.bias, work.base)
+    add_product(shared, weights.shared, work.base)
+    for i in range(count):
+        copy(work.base, work.embedded[i])
+        add_product(rows[i], weights.row, work.embedded[i])
+        rectify(work.embedded[i])
+    pool(work.embedded, job, -1, count, work.pooled)
+    copy(weights.done_bias, work.hidden)
+    add_product(shared, weights.done_shared, work.hidden)
+    add_product(work.pooled, weights.done, work.hidden)
+    rectify(work.hidden)
+    if mask[DONE]:
+        work.logits[DONE] = weights.offsets[1]
+        for h in range(width):
+            work.logits[DONE] += work.hidden[h] * weights.done_out[h]
+    copy(weights.bias2, work.base)
+    add_product(work.pooled, weights.pool_all, work.base)
+    fill_pools(job, weights.pool_job, work, count, work.by_job)
+    fill_pools(klass, weights.pool_class, work, count, work.by_class)
+    for i in range(count):
+        if not mask[i]:
+            continue
+        a, b = first_of(job, i), first_of(klass, i)
+        for h in range(width):
+            work.hidden[h] = work.base[h] + work.by_job[a, h] + work.by_class[b, h]
+        add_product(work.embedded[i], weights.own, work.hidden)
+        rectify(work.hidden)
+        total = weights.offsets[0]
+        for h in range(width):
+            total += work.hidden[h] * weights.out[h]
+        work.logits[i] = total
+
+
+@kernel
+def best_action(logits):
+    """The largest logit; the first one on ties."""
+    best = 0
+    for i in range(len(logits)):
+        if logits[i] > logits[best]:
+            best = i
+    return best

@@ -1,0 +1,81 @@
+"""Settings of a training run: one frozen model, defaults in code, a YAML file overrides them, an unknown key is an
+error. The full set is written beside every run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ConfigError(ValueError):
+    """A training configuration cannot be read; the message names file and key."""
+
+
+class TrainConfig(BaseModel):
+    """One run, from cloning to the exported checkpoint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")] = "demo"
+    scenarios: Annotated[list[str], Field(min_length=1)] = ["demo"]
+    loads: Annotated[list[Positive], Field(min_length=1)] = [0.6, 0.7, 0.8, 0.9, 1.0]
+    """Each scenario at each of these; clusters of the batch take them in turn."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    width: Annotated[int, Field(ge=4, le=512)] = 64
+    environments: Count = 64
+    arrivals: Annotated[int, Field(ge=20)] = 500
+    """Of one episode."""
+    warm_start: Annotated[int, Field(ge=0)] = 100
+    """Episodes start after up to so many arrivals under the fallback rule; one in five starts empty."""
+    threads: Count = 2
+
+    teacher: str = "synergai"
+    clone_decisions: Count = 300_000
+    clone_learning_rate: Positive = 1e-3
+
+    critic_decisions: Annotated[int, Field(ge=0)] = 40_000
+    """Decisions with the cloned policy during which only the critic learns."""
+    decisions: Annotated[int, Field(ge=0)] = 1_000_000
+    """PPO's own."""
+    steps: Count = 64
+    """Per environment and rollout."""
+    minibatch: Count = 1024
+    epochs: Count = 3
+    learning_rate: Positive = 5e-4
+    clip: Positive = 0.2
+    entropy: NonNegative = 0.003
+    target_kl: Positive = 0.02
+    discount_taus: Positive = 20.0
+    """1 / beta, in mean run times of the scenario."""
+    trace_taus: Positive = 5.0
+    """1 / kappa."""
+    reward_scale: Positive = 0.2
+
+    evaluate_every: Annotated[int, Field(ge=0)] = 200_000
+    """Decisions between evaluations on selection tapes; 0 evaluates at the end only."""
+    evaluation_tapes: Count = 8
+    evaluation_arrivals: Annotated[int, Field(ge=20)] = 600
+
+
+def read(path: str | Path) -> TrainConfig:
+    """Settings from a YAML file. ConfigError names the file and each bad key."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings")
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        problems = [
+            f"{path}: {'.'.join(str(part) for part in e['loc'])}: "
+            + ("unknown key" if e["type"] == "extra_forbidden" else f"{e['msg']} (value {e['input']!r})")
+            for e in error.errors()
+        ]
+        raise ConfigError("\n".join(problems)) from None

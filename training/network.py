@@ -1,0 +1,119 @@
+"""The scorer of `agents.scorer` in torch, for a batch of candidate lists, and the critic beside it."""
+
+import torch
+from torch import nn
+
+from synergai.agents import scorer
+from synergai.envs.candidates import MAX_CANDIDATES
+from synergai.envs.features import N_GLOBAL, N_ROW
+
+
+def pool(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """Mean and maximum per group. (rows, H), (rows,) -> (groups, 2 H); an empty group gives zeros."""
+    width = embedded.shape[1]
+    counts = torch.zeros(groups, 1).index_add_(0, group, torch.ones(len(group), 1)).clamp_(min=1.0)
+    mean = torch.zeros(groups, width).index_add(0, group, embedded) / counts
+    index = group[:, None].expand(-1, width)
+    most = torch.zeros(groups, width).scatter_reduce(0, index, embedded, "amax", include_self=False)
+    return torch.cat([mean, most], dim=1)
+
+
+class Trunk(nn.Module):
+    """Embeddings of all real candidates of a batch, packed, and their pool over each list."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.row = nn.Linear(N_ROW, width)
+        self.shared = nn.Linear(N_GLOBAL, width, bias=False)
+
+    def forward(self, rows: torch.Tensor, shared: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.row(rows) + self.shared(shared)[sample])
+
+
+class Actor(nn.Module):
+    """Logits of all 129 actions; see `agents.scorer` for the shape of the network."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(width)
+        self.own = nn.Linear(width, width)
+        self.pool_all = nn.Linear(2 * width, width, bias=False)
+        self.pool_job = nn.Linear(2 * width, width, bias=False)
+        self.pool_class = nn.Linear(2 * width, width, bias=False)
+        self.out = nn.Linear(width, 1, bias=False)
+        self.done = nn.Linear(2 * width, width)
+        self.done_shared = nn.Linear(N_GLOBAL, width, bias=False)
+        self.done_out = nn.Linear(width, 1, bias=False)
+        self.offsets = nn.Parameter(torch.zeros(2))
+
+    def forward(self, batch: "Packed") -> torch.Tensor:
+        embedded = self.trunk(batch.rows, batch.shared, batch.sample)
+        size = len(batch.shared)
+        whole = pool(embedded, batch.sample, size)
+        by_job = self.pool_job(pool(embedded, batch.job, batch.jobs))[batch.job]
+        by_class = self.pool_class(pool(embedded, batch.klass, batch.classes))[batch.klass]
+        hidden = torch.relu(self.own(embedded) + self.pool_all(whole)[batch.sample] + by_job + by_class)
+        logits = torch.full((size, MAX_CANDIDATES + 1), -1e9)
+        scores = self.out(hidden)[:, 0] + self.offsets[0]
+        done = self.done_out(torch.relu(self.done(whole) + self.done_shared(batch.shared)))[:, 0] + self.offsets[1]
+        logits = logits.index_put((batch.sample, batch.place), scores)
+        return torch.cat([logits[:, :MAX_CANDIDATES], done[:, None]], dim=1)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The parameters under the names of `agents.scorer.Weights`."""
+        t = {
+            "row": self.trunk.row.weight.T,
+            "shared": self.trunk.shared.weight.T,
+            "bias": self.trunk.row.bias,
+            "own": self.own.weight.T,
+            "pool_all": self.pool_all.weight.T,
+            "pool_job": self.pool_job.weight.T,
+            "pool_class": self.pool_class.weight.T,
+            "bias2": self.own.bias,
+            "out": self.out.weight[0],
+            "done": self.done.weight.T,
+            "done_shared": self.done_shared.weight.T,
+            "done_bias": self.done.bias,
+            "done_out": self.done_out.weight[0],
+            "offsets": self.offsets,
+        }
+        assert set(t) == set(scorer.Weights._fields)
+        return {name: value.detach().contiguous().float() for name, value in t.items()}
+
+
+class Critic(nn.Module):
+    """v in V = potential + v: what the state is worth beyond each job's own best chance; zero at the start."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(width)
+        self.hidden = nn.Linear(2 * width + N_GLOBAL, width)
+        self.out = nn.Linear(width, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, batch: "Packed") -> torch.Tensor:
+        embedded = self.trunk(batch.rows, batch.shared, batch.sample)
+        whole = torch.cat([pool(embedded, batch.sample, len(batch.shared)), batch.shared], dim=1)
+        return self.out(torch.relu(self.hidden(whole)))[:, 0]
+
+
+class Packed:
+    """A batch of observations with only the real candidates, and who belongs together."""
+
+    def __init__(self, observations: dict[str, torch.Tensor]) -> None:
+        counts = observations["count"].reshape(-1).long()
+        size = len(counts)
+        real = torch.arange(MAX_CANDIDATES)[None, :] < counts[:, None]
+        self.sample, self.place = torch.nonzero(real, as_tuple=True)
+        self.rows = observations["rows"][real].float()
+        self.shared = observations["shared"].float()
+        self.job, self.jobs = self._number(observations["job"][real])
+        self.klass, self.classes = self._number(observations["klass"][real])
+
+    def _number(self, keys: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Groups of equal keys within one list, numbered over the batch from 0. (candidates,), how many."""
+        if len(keys) == 0:
+            return keys.long(), 0
+        _, group = torch.unique(self.sample * (int(keys.max()) + 1) + keys.long(), return_inverse=True)
+        return group, int(group.max()) + 1
