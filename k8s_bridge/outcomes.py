@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 
+from synergai.k8s_bridge.clock import parse_time_us
 from synergai.k8s_bridge.pods import Pod
 
 LONGEST_RUN_S = 10 * 366 * 86_400.0
@@ -19,6 +20,8 @@ class RunReport:
     configuration: str
     run_s: float
     """Scenario seconds by the runner's monotonic clock."""
+    finished_us: int | None = None
+    """Server time by the node's clock; pod timestamps have whole seconds only."""
 
 
 def read_report(pod: Pod) -> RunReport | None:
@@ -33,6 +36,7 @@ def read_report(pod: Pod) -> RunReport | None:
             hardware=str(value["hardware"]),
             configuration=str(value["configuration"]),
             run_s=float(value["runSeconds"]),
+            finished_us=parse_time_us(value["finishedAt"]) if "finishedAt" in value else None,
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None  # any container may end with any text

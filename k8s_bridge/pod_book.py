@@ -140,7 +140,8 @@ class PodBook:
         if was is Stage.NEW:  # it ended before this process began, and was reported then
             return False
         job = entry.ask.job if entry.ask else None
-        self._report.outcome(pod, job, entry.record, run, cause, now_us)
+        ended_us = self._clock.to_scenario(run.finished_us) if run and run.finished_us else now_us
+        self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us))
         return True
 
     def forget(self, entry: Entry, now_us: int) -> None:

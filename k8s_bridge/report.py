@@ -90,12 +90,11 @@ class Report:
         record: DecisionRecord | None,
         report: RunReport | None,
         cause: str,
-        now_us: int,
+        ended_us: int,
     ) -> None:
         """One pod that has ended."""
-        met = (
-            None if job is None or job.deadline_us is None else cause == "done" and now_us <= job.deadline_us
-        )
+        deadline_us = job.deadline_us if job else None
+        met = None if deadline_us is None else cause == "done" and ended_us <= deadline_us
         self.metrics.finished.labels(cause).inc()
         if met is not None:
             self.metrics.deadlines.labels("met" if met else "missed").inc()
@@ -108,7 +107,7 @@ class Report:
         self._journal.write(
             "outcome",
             {
-                "nowUs": now_us,
+                "endedUs": ended_us,
                 "id": record.id if record else "",
                 "pod": pod.key,
                 "uid": pod.uid,

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
@@ -48,12 +47,10 @@ def load_scheduler(settings: Settings) -> Scheduler:
 def _load_policy(directory: str) -> Scheduler:
     from synergai.agents import learned  # brings in the network's code, which a rule does not need
 
-    if not Path(directory).is_dir():
-        raise StartupError(f"checkpoint {directory} is no directory; name the folder that training wrote")
     try:
         return learned.load(directory)
     except learned.CheckpointError as error:
-        raise StartupError(f"cannot use checkpoint {directory}: {error}") from error
+        raise StartupError(str(error)) from error
 
 
 def warm_up(table: ProfileTable, scheduler: Scheduler) -> None:

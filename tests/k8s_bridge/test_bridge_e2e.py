@@ -1,0 +1,198 @@
+"""API server, simulated kubelets, measured profiles, the cluster's own decisions, and the daemon over all."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synergai.agents.registry import make
+from synergai.envs.cluster import Cluster
+from synergai.envs.types import Device, Node
+from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.annotations import read_decision
+from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.config import Settings
+from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.daemon import Daemon
+from synergai.k8s_bridge.embedded import kubeconfig
+from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
+from synergai.k8s_bridge.embedded.server import Server
+from synergai.k8s_bridge.embedded.worlds import world_run_time
+from synergai.k8s_bridge.submit import PodRequest, submit
+from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
+from synergai.offline_profiles.table import ProfileTable
+
+pytestmark = pytest.mark.e2e
+
+SPEED = 20.0
+TABLE = ProfileTable.default()
+NODES = (
+    Node("t4-0", (Device("nvidia-t4", 2),), 16_000, 65_536),
+    Node("orin-0", (Device("jetson-agx-orin-maxn", 1),), 12_000, 32_768, site="edge"),
+    Node("orin-1", (Device("jetson-agx-orin-maxn", 1),), 12_000, 32_768, site="edge"),
+    Node("xeon-0", (Device("intel-xeon-platinum-8380-2s", 0),), 80_000, 262_144),
+)
+
+
+class World:
+    """An API server with nodes, and everything that was ever true of its pods."""
+
+    def __init__(self, server: Server, client: ApiClient, kubelets: Kubelets) -> None:
+        self.server = server
+        self.client = client
+        self.kubelets = kubelets
+        self.binds: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+
+    def see(self, event: WatchEvent) -> None:
+        node = event.object.get("spec", {}).get("nodeName")
+        if node:
+            record = read_decision(event.object["metadata"]["annotations"])
+            self.binds[event.object["metadata"]["name"]].add((node, record.id if record else ""))
+
+    async def pods(self) -> list[dict[str, Any]]:
+        return (await self.client.get("/api/v1/pods"))["items"]
+
+    async def phases(self) -> list[str]:
+        return [pod["status"]["phase"] for pod in await self.pods()]
+
+    async def all_done(self) -> bool:
+        return set(await self.phases()) <= {"Succeeded", "Failed"}
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    resources = {name: hardware.resource for name, hardware in TABLE.hardware.items()}
+    run_time_s = world_run_time(TABLE, seed=1, error=0.2)
+    async with Server() as server, ApiClient(Credentials(server.url)) as client:
+        settings = KubeletSettings(speed=SPEED, pod_start_s=0.2)
+        async with Kubelets(Credentials(server.url), NODES, resources, run_time_s, settings) as kubelets:
+            made = World(server, client, kubelets)
+            watching = asyncio.create_task(Reflector(client, OWN_PODS, made.see).run())
+            yield made
+            watching.cancel()
+
+
+def requests(count: int) -> list[PodRequest]:
+    models = ("resnet50", "bert-99", "retinanet", "mobilenet-v1")
+    return [
+        PodRequest(f"job-{n:03}", models[n % 4], 500, n * 0.5, n * 0.5 + 60, sim_job=n, sim_seed=1)
+        for n in range(count)
+    ]
+
+
+async def until(fact: Callable[[], Awaitable[bool]], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not await fact():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def daemon_in_process(w: World, scheduler: str = "sjf_feasible") -> AsyncIterator[Daemon]:
+    settings = Settings(speed=SPEED, metrics_port=None)
+    daemon = Daemon(settings, w.client, make(scheduler), Cluster(TABLE))
+    stop = asyncio.Event()
+    task = asyncio.create_task(daemon.run(stop))
+    yield daemon
+    stop.set()
+    await asyncio.wait_for(task, 5)
+
+
+@pytest.mark.parametrize("scheduler", ["sjf_feasible", "synergai", "least_allocated"])
+async def test_every_pod_runs_to_its_end_and_no_kubelet_refuses_one(scheduler):
+    async with world() as w, daemon_in_process(w, scheduler):
+        await submit(w.client, [*requests(40), PodRequest("odd", "no-such-model", 5)], speed=SPEED)
+        await until(w.all_done, 120)
+        assert w.kubelets.rejected == 0
+        assert await w.phases() == ["Succeeded"] * 41
+
+
+async def test_every_decision_is_a_configuration_that_was_measured():
+    async with world() as w, daemon_in_process(w):
+        await submit(w.client, requests(20), speed=SPEED)
+        await until(w.all_done, 120)
+        for pod in await w.pods():
+            annotations = pod["metadata"]["annotations"]
+            decision = json.loads(annotations[keys.ANNOTATION_DECISION])
+            TABLE.find(annotations[keys.ANNOTATION_MODEL], decision["hardware"], decision["configuration"])
+
+
+async def test_a_node_that_goes_and_comes_back_loses_no_waiting_pod():
+    async with world() as w, daemon_in_process(w) as daemon:
+        await submit(w.client, requests(20), speed=SPEED)
+        node = await w.client.get("/api/v1/nodes/orin-0")
+        await w.client.request("DELETE", "/api/v1/nodes/orin-0")
+        await asyncio.sleep(0.3)
+        for name in ("resourceVersion", "uid", "creationTimestamp"):
+            node["metadata"].pop(name, None)
+        await w.client.post("/api/v1/nodes", node)
+        await until(w.all_done, 120)
+        assert daemon.pods.counts()["queued"] == 0
+
+
+class Process:
+    """The daemon as a user starts it."""
+
+    def __init__(self, config: Path) -> None:
+        self.command = [
+            sys.executable, "-m", "synergai.k8s_bridge", "--kubeconfig", str(config), "--speed", str(SPEED),
+            "--epoch", "2026-01-01T00:00:00Z", "--metrics-port", "0",
+        ]  # fmt: skip
+        self.process: asyncio.subprocess.Process
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            *self.command, stderr=asyncio.subprocess.DEVNULL, env=os.environ
+        )
+
+    async def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        return await asyncio.wait_for(self.process.wait(), 10)
+
+
+@asynccontextmanager
+async def daemon_as_process(w: World, folder: Path) -> AsyncIterator[Process]:
+    config = folder / "config"
+    kubeconfig.write(config, w.server.url)
+    process = Process(config)
+    await process.start()
+    try:
+        yield process
+    finally:
+        if process.process.returncode is None:
+            await process.end(signal.SIGKILL)
+
+
+async def test_killed_in_the_middle_and_started_again_no_pod_is_lost_or_bound_twice(tmp_path):
+    async with world() as w, daemon_as_process(w, tmp_path) as daemon:
+        await submit(w.client, requests(60), speed=1000.0)
+
+        async def some_are_bound() -> bool:
+            return len(w.binds) >= 8
+
+        await until(some_are_bound, 120)
+        await daemon.end(signal.SIGKILL)
+        assert len(w.binds) < 60, "all were bound before the kill: it proves nothing"
+        await daemon.start()
+        await until(w.all_done, 180)
+        assert len(w.binds) == 60
+        assert {len(binds) for binds in w.binds.values()} == {1}
+        assert w.kubelets.rejected == 0
+
+
+async def test_sigterm_ends_the_process_with_0_in_less_than_two_seconds(tmp_path):
+    async with world() as w, daemon_as_process(w, tmp_path) as daemon:
+        await submit(w.client, requests(1), speed=SPEED)
+        await until(w.all_done, 120)
+        began_s = time.monotonic()
+        assert await daemon.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began_s < 2
