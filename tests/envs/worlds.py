@@ -1,0 +1,179 @@
+"""Small worlds for the tests: random scenarios of real profiles, toy tables, hand-made tapes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from synergai.envs import noise
+from synergai.envs.candidates import Scratch, scratch_for
+from synergai.envs.rules import RULE_NUMBER
+from synergai.envs.scenario import Scenario, ScenarioError
+from synergai.envs.simulator import Sim, new_sim, run_rule
+from synergai.envs.tape import TAPE_JOB, TRUTH, Setting, Tape, make_tape, setting_of
+from synergai.offline_profiles.profile import Hardware, Profile
+from synergai.offline_profiles.table import ProfileTable
+
+TABLE = ProfileTable.default()
+EVER = 1 << 60
+
+MACHINES: tuple[dict[str, int], ...] = (
+    {"nvidia-t4": 1, "intel-xeon-platinum-8380-2s": 1},
+    {"nvidia-a30": 2},
+    {"nvidia-a30": 1, "nvidia-t4": 2},
+    {"jetson-agx-orin-maxn": 1},
+    {"jetson-agx-orin-maxq": 1},
+    {"jetson-xavier-nx-maxn": 1},
+    {"amd-ryzen-9-7950x": 1},
+    {"nvidia-rtx-4090": 1, "amd-ryzen-9-7950x": 1},
+    {"intel-xeon-gold-6538yplus": 1},
+)
+MODELS = ("bert-99", "resnet50", "retinanet", "rnnt", "ssd-mobilenet", "ssd-resnet34")
+
+
+def random_scenario(rng: np.random.Generator) -> Scenario:
+    """Two to four kinds of machines, one to four models, loads 0.4-1.3; perhaps a model nobody serves."""
+    kinds = rng.choice(len(MACHINES), size=rng.integers(2, 5), replace=False)
+    machines = [
+        {
+            "name": f"m{k}",
+            "count": int(rng.integers(1, 4)),
+            "hardware": MACHINES[k],
+            "pods": int(rng.choice([2, 3, 110])),
+            "site": str(rng.choice(["", "edge"])),
+            **({"cpu_milli": int(rng.integers(8, 60)) * 1000} if rng.random() < 0.3 else {}),
+        }
+        for k in kinds
+    ]
+    models = rng.choice(MODELS, size=rng.integers(1, 5), replace=False)
+    classes = {hardware for k in kinds for hardware in MACHINES[k]}
+    jobs = {}
+    for model in models:
+        speeds = [TABLE.best(model, h).throughput_sps for h in classes if TABLE.of(model, h)]
+        samples = max(float(rng.uniform(0.3, 3.0)) * max(speeds, default=1.0), 1.0)
+        jobs[str(model)] = {"share": float(rng.uniform(0.5, 3)), "samples": samples}
+    return Scenario.model_validate(
+        {
+            "name": "random",
+            "machines": machines,
+            "jobs": jobs,
+            "load": float(rng.uniform(0.4, 1.3)),
+            "noise": {
+                "profile_error": float(rng.choice([0.0, 0.23, 0.5])),
+                "level": float(rng.choice([0, 1, 2])),
+            },
+            "delays": {
+                "pod_start_s": float(rng.choice([0.0, 0.4])),
+                "release_s": float(rng.choice([0.0, 0.3])),
+            },
+            "energy_weight": float(rng.choice([0.0, 0.5])),
+            "warm_up": 0.1,
+        }
+    )
+
+
+def random_world(number: int, count: int = 28) -> tuple[Setting, Tape]:
+    """The setting and the tape of this number, with some priorities; always the same one."""
+    rng = np.random.default_rng([number, 77])
+    while True:
+        try:
+            setting = setting_of(random_scenario(rng), TABLE)
+        except ScenarioError:
+            continue
+        tape = make_tape(setting, seed=number, count=count)
+        tape.jobs["priority"] = rng.choice([0, 0, 0, 1], size=len(tape.jobs)) * (number % 3 == 0)
+        return setting, tape
+
+
+def simulate(setting: Setting, tape: Tape, rule: str, jobs: int | None = None) -> Sim:
+    """The whole tape under one rule."""
+    sim, scratch = fresh(setting, tape, jobs)
+    run_rule(sim, scratch, RULE_NUMBER[rule], EVER)
+    return sim
+
+
+def fresh(setting: Setting, tape: Tape, jobs: int | None = None) -> tuple[Sim, Scratch]:
+    """The empty cluster and working memory for it."""
+    sim = new_sim(setting, tape, jobs)
+    return sim, scratch_for(sim.state)
+
+
+# toys -----------------------------------------------------------------------------------------------------
+def toy_profile(model: str, hardware: str, seconds: float, name: str = "only", **changes: object) -> Profile:
+    """A sample takes `seconds`; no start-up; one unit, one core, 1 GiB, 10 W above idle."""
+    base = replace(
+        TABLE.profiles[0],
+        model=model,
+        hardware=hardware,
+        configuration=name,
+        batch=1,
+        cpu_milli=1000,
+        memory_mib=1024,
+        device_units=1,
+        throughput_sps=1.0 / seconds,
+        latency_ms=1e3 * seconds,
+        startup_cached_s=0.0,
+        active_w=20.0,
+        idle_w=10.0,
+    )
+    return replace(base, **changes)
+
+
+def toy_table(*profiles: Profile) -> ProfileTable:
+    """A table of just these; a class has eight cores and 8 GiB, and is an accelerator unless called cpu."""
+    names = sorted({profile.hardware for profile in profiles})
+    hardware = {
+        name: Hardware(
+            name, "gpu", "" if "cpu" in name else "toy.example/unit", 8000, 8192, 10.0, "assumed: a toy"
+        )
+        for name in names
+    }
+    ordered = sorted(profiles, key=lambda p: (p.model, p.hardware, p.configuration))
+    return ProfileTable(tuple(ordered), hardware, reference=())
+
+
+def toy_setting(
+    table: ProfileTable,
+    machines: Sequence[dict[str, object]],
+    models: Sequence[str] | None = None,
+    **keys: object,
+) -> Setting:
+    """A noiseless scenario of these machines in which every model is equally frequent."""
+    jobs = {model: {"share": 1, "samples": 1, "samples_log_sd": 0} for model in models or table.models}
+    quiet = {"profile_error": 0, "level": 0}
+    values = {"name": "toy", "machines": list(machines), "jobs": jobs, "noise": quiet, "warm_up": 0, **keys}
+    return setting_of(Scenario.model_validate(values), table)
+
+
+def hand_tape(
+    setting: Setting,
+    arrival_s: Sequence[float] | np.ndarray,
+    deadline_s: Sequence[float] | np.ndarray,
+    model: Sequence[str] | str | None = None,
+    samples: Sequence[int] | np.ndarray | int = 1,
+    priority: Sequence[int] | int = 0,
+    seed: int = 0,
+) -> Tape:
+    """A tape of exactly these jobs, all counted, on which predictions are right."""
+    n = len(arrival_s)
+    names = setting.catalog.models
+    models = [model or names[0]] * n if model is None or isinstance(model, str) else list(model)
+    jobs = np.zeros(n, TAPE_JOB)
+    jobs["arrival_us"] = np.round(np.asarray(arrival_s) * 1e6)
+    jobs["deadline_us"] = np.round(np.asarray(deadline_s) * 1e6)
+    jobs["model"] = [names.index(name) for name in models]
+    jobs["samples"] = samples
+    jobs["priority"] = priority
+    jobs["counted"] = 1
+    truth = np.zeros(len(setting.catalog.profiles), TRUTH)
+    for o, profile in enumerate(setting.catalog.profiles):
+        keys = noise.option_keys(profile)
+        truth[o] = (1.0, keys["hardware"], keys["configuration"])
+    return Tape(
+        jobs=jobs,
+        by_deadline=np.argsort(jobs["deadline_us"], kind="stable").astype(np.int64),
+        truth=truth,
+        drift=np.ones((len(setting.catalog.nodes), 1)),
+        window=np.array([0, n], np.int64),
+        seed=np.array([seed], np.int64),
+    )
