@@ -150,7 +150,7 @@ def json_patch(obj: Json, patch: Any) -> Json:
     for step in patch:
         try:
             _step(holder, step)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
             message = f"the server rejected our request due to an error in our request: {error}"
             raise ApiError(422, "Invalid", message, {}) from None
     if not isinstance(holder["root"], dict):

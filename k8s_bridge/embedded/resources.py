@@ -105,8 +105,11 @@ class Registry:
     def add(self, resource: Resource) -> None:
         self._found[resource.group, resource.version, resource.plural] = resource
 
-    def remove(self, resource: Resource) -> None:
-        self._found.pop((resource.group, resource.version, resource.plural), None)
+    def remove(self, group: str, plural: str) -> None:
+        """In all its versions."""
+        self._found = {
+            key: resource for key, resource in self._found.items() if (key[0], key[2]) != (group, plural)
+        }
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         return self._found.get((group, version, plural))

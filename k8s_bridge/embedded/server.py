@@ -13,9 +13,10 @@ from typing import Self
 
 from aiohttp import web
 
-from synergai.k8s_bridge.embedded import discovery, lists, options, routes, shapes
+from synergai.k8s_bridge.embedded import discovery, lists, openapi, options, routes, shapes
 from synergai.k8s_bridge.embedded.access import Access, User, authorize
 from synergai.k8s_bridge.embedded.clock import Clock, http_date
+from synergai.k8s_bridge.embedded.crds import CRDS
 from synergai.k8s_bridge.embedded.errors import (
     ApiError,
     bad_request,
@@ -74,7 +75,7 @@ class Server:
 
     def __init__(self, settings: Settings | None = None, clock: Clock = time.time) -> None:
         self.settings = settings or Settings()
-        self.registry = Registry(BUILT_IN)
+        self.registry = Registry((*BUILT_IN, CRDS))
         self.store = Store(self.settings.history)
         self.before: Callable[[Call], Awaitable[None]] | None = None
         """Awaited before each request to a resource; may sleep, or raise ApiError: faults at will."""
@@ -104,10 +105,14 @@ class Server:
 
     async def stop(self) -> None:
         """Stop listening and end all watches."""
-        for watch in list(self._watches):
-            watch.cancel()
+        self.drop_watches()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def drop_watches(self) -> None:
+        """End all watches, as a server does that is restarted."""
+        for watch in list(self._watches):
+            watch.cancel()
 
     def _bootstrap(self) -> None:
         for name in NAMESPACE_NAMES:
@@ -166,7 +171,7 @@ class Server:
         plain = path.rstrip("/")
         if plain in discovery.PROBES:
             return web.Response(text="ok", headers={"Date": http_date(self._clock())})
-        found = discovery.document(plain, self.registry)
+        found = discovery.document(plain, self.registry) or openapi.document(plain, self.registry)
         return None if found is None else self._reply(dump(found))
 
     def _list(self, call: Call, shown: Format) -> web.Response:
@@ -190,8 +195,8 @@ class Server:
         try:
             await task
         except asyncio.CancelledError:
-            if not task.cancelled():
-                task.cancel()
+            handler = asyncio.current_task()
+            if handler is not None and handler.cancelling():  # the client is gone, not only the watch
                 raise
         finally:
             self._watches.discard(task)

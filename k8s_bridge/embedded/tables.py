@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from synergai.k8s_bridge.embedded import jsonpath
 from synergai.k8s_bridge.embedded.clock import parse_s
 from synergai.k8s_bridge.embedded.objects import Json, Stored, at, metadata
 from synergai.k8s_bridge.embedded.resources import Column, Resource
@@ -230,15 +231,19 @@ CELLS: Mapping[str, tuple[Cell, ...]] = {
         AGE,
         Cell("PreemptionPolicy", _text("preemptionPolicy")),
     ),
+    "customresourcedefinitions.apiextensions.k8s.io": (
+        NAME,
+        Cell("Created At", _text("metadata", "creationTimestamp")),
+    ),
     "runtimeclasses.node.k8s.io": (NAME, Cell("Handler", _text("handler")), AGE),
 }
 
 
 def _custom_cell(column: Column) -> Cell:
-    path = tuple(column.json_path.strip(".").split("."))
+    at_path = jsonpath.reader(column.json_path)
 
     def read(obj: Json, now_s: float) -> object:
-        value = at(obj, path)
+        value = at_path(obj)
         return _since(value, now_s) if column.type == "date" and value is not None else value
 
     return Cell(column.name, read, column.type, column.priority)

@@ -5,22 +5,19 @@ Nothing here waits, so each call is atomic.
 
 import random
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
-from synergai.k8s_bridge.embedded import patches, shapes
+from synergai.k8s_bridge.embedded import crds, patches, preconditions, shapes
 from synergai.k8s_bridge.embedded.clock import Clock, parse_s, seconds_text
+from synergai.k8s_bridge.embedded.crds import CRDS, CrdStrategy
 from synergai.k8s_bridge.embedded.errors import (
-    ApiError,
     Cause,
     Named,
     already_exists,
     bad_request,
-    conflict,
     forbidden,
     invalid,
     invalid_value,
-    modified,
     not_found,
 )
 from synergai.k8s_bridge.embedded.objects import Json, Stored, load, metadata, with_metadata
@@ -55,7 +52,11 @@ class Writer:
         self._registry = registry
         self._clock = clock
         self._pods = PodStrategy(store=store, clock=clock)
-        self._strategies: dict[str, Strategy] = {**STRATEGIES, PODS.collection: self._pods}
+        self._strategies: dict[str, Strategy] = {
+            **STRATEGIES,
+            PODS.collection: self._pods,
+            CRDS.collection: CrdStrategy(clock=clock),
+        }
         self._random = random.Random()
 
     def create(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
@@ -71,11 +72,7 @@ class Writer:
             self._live_namespace(target.namespace, named)
         if self._store.get(resource.collection, key) is not None:
             raise already_exists(named)
-        stored = self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), dry_run)
-        if resource.collection == NAMESPACES.collection and not dry_run:
-            account = b'{"metadata":{"name":"default"}}'
-            self.create(Target(SERVICE_ACCOUNTS, named.name, "", ""), account)
-        return stored
+        return self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), dry_run)
 
     def replace(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
         """PUT."""
@@ -116,11 +113,9 @@ class Writer:
         sent = metadata(binding)
         name = name or sent.get("name", "")
         if sent.get("name", name) != name:
-            raise bad_request(
-                f"the name of the object ({sent['name']}) does not match the name on the URL ({name})"
-            )
+            raise preconditions.other_name(sent["name"], name)
         pod = self.current(Target(PODS, namespace, name, ""))
-        self._storage_preconditions(pod, sent)
+        preconditions.of_binding(pod, PODS.named(name), sent)
         bound = self._pods.bound(pod.obj, binding, name)
         _refuse(PODS.named(name), self._pods.causes(bound))
         self._put(PODS, pod.key, bound, dry_run)
@@ -130,7 +125,7 @@ class Writer:
         eviction = decode(body, shapes.OBJECT | {"deleteOptions": shapes.DELETE_OPTIONS}, "Eviction")
         pod = self.current(target)
         options = eviction.get("deleteOptions") or {}
-        _delete_preconditions(pod, PODS.named(target.name), options)
+        preconditions.of_delete(pod, PODS.named(target.name), options)
         if not dry_run:
             self._put(PODS, pod.key, self._pods.evicted(pod.obj), False)
         self.delete(target, {**options, "preconditions": {}}, dry_run)
@@ -139,7 +134,7 @@ class Writer:
         """The last or the doomed version, and whether it is gone."""
         resource = target.resource
         current = self.current(target)
-        _delete_preconditions(current, resource.named(target.name), options)
+        preconditions.of_delete(current, resource.named(target.name), options)
         if resource.collection == NAMESPACES.collection and not dry_run:
             self._empty(target.name)
         grace_s = self._strategy(resource).grace_s(current.obj, options.get("gracePeriodSeconds"))
@@ -149,11 +144,13 @@ class Writer:
 
     def _empty(self, namespace: str) -> None:
         """Delete what a namespace holds, without waiting for kubelets or finalizers."""
-        for resource in self._registry:
-            if resource.namespaced and not resource.stored_as:
-                for stored in self._store.snapshot(resource.collection):
-                    if stored.key[0] == namespace:
-                        self._store.remove(resource.collection, stored.key, stored.obj)
+        for collection in {resource.collection for resource in self._registry if resource.namespaced}:
+            self._clear(collection, namespace)
+
+    def _clear(self, collection: str, namespace: str | None = None) -> None:
+        for stored in self._store.snapshot(collection):
+            if namespace in (None, stored.key[0]):
+                self._store.remove(collection, stored.key, stored.obj)
 
     def _doomed(self, obj: Json, grace_s: int) -> Json:
         """Marked for deletion; a second request can only shorten the grace."""
@@ -173,7 +170,7 @@ class Writer:
     def _update(self, target: Target, current: Stored, new: Json, dry_run: bool) -> Stored:
         resource, strategy = target.resource, self._strategy(target.resource)
         named = resource.named(target.name)
-        _update_preconditions(current, named, metadata(new), target.namespace)
+        preconditions.of_update(current, named, metadata(new))
         old = current.obj
         kept = {key: metadata(old).get(key) for key in _KEPT}
         new = with_metadata(new, **kept, generation=metadata(old).get("generation"))
@@ -194,10 +191,21 @@ class Writer:
             return current
         if dry_run:
             return self._store.versioned(key, obj, current.rv if current else 0)
-        return self._store.put(resource.collection, key, obj)
+        stored = self._store.put(resource.collection, key, obj)
+        if resource.collection == NAMESPACES.collection and current is None:
+            account = b'{"metadata":{"name":"default"}}'
+            self.create(Target(SERVICE_ACCOUNTS, key[1], "", ""), account)
+        if resource.collection == CRDS.collection:
+            crds.serve(self._registry, obj)
+        return stored
 
     def _remove(self, resource: Resource, current: Stored, last: Json, dry_run: bool) -> Stored:
-        return current if dry_run else self._store.remove(resource.collection, current.key, last)
+        if dry_run:
+            return current
+        if resource.collection == CRDS.collection:
+            crds.withdraw(self._registry, last)
+            self._clear(current.key[1])
+        return self._store.remove(resource.collection, current.key, last)
 
     def _strategy(self, resource: Resource) -> Strategy:
         return self._strategies.get(resource.collection, CUSTOM if resource.custom else PLAIN)
@@ -232,7 +240,7 @@ class Writer:
         if given.get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
         if given.get("namespace") not in (None, "", target.namespace):
-            raise _other_namespace()
+            raise preconditions.other_namespace()
         name, base = given.get("name", ""), given.get("generateName", "")
         if not name and base:
             name = base[:58] + "".join(self._random.choices(NAME_LETTERS, k=5))
@@ -255,62 +263,7 @@ class Writer:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise forbidden(named, why)
 
-    @staticmethod
-    def _storage_preconditions(current: Stored, sent: Json) -> None:
-        """uid and resourceVersion of a Binding, in etcd3's words."""
-        held = metadata(current.obj)
-        for field, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            wanted = sent.get(field)
-            if wanted and wanted != held[field]:
-                namespace, name = current.key
-                raise conflict(
-                    PODS.named(name),
-                    f"StorageError: invalid object, Code: 4, Key: /registry/pods/{namespace}/{name}, "
-                    f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
-                    f"{label} in precondition: {wanted}, {label} in object meta: {held[field]}",
-                )
-
 
 def _refuse(named: Named, causes: list[Cause]) -> None:
     if causes:
         raise invalid(named, causes)
-
-
-def _other_namespace() -> ApiError:
-    return bad_request(
-        "the namespace of the provided object does not match the namespace sent on the request"
-    )
-
-
-def _update_preconditions(current: Stored, named: Named, sent: Json, namespace: str) -> None:
-    held = metadata(current.obj)
-    if sent.get("name", "") not in ("", named.name):
-        raise bad_request(
-            f"the name of the object ({sent['name']}) does not match the name on the URL ({named.name})"
-        )
-    if sent.get("namespace", "") not in ("", namespace):
-        raise _other_namespace()
-    if sent.get("uid", "") not in ("", held["uid"]):
-        why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {held['uid']}"
-        raise conflict(named, why)
-    version = sent.get("resourceVersion", "")
-    if version not in ("", held["resourceVersion"]):
-        if not version.isdecimal():
-            raise bad_request(f'resourceVersion: Invalid value: "{version}": must be an integer')
-        raise modified(named)
-
-
-def _delete_preconditions(current: Stored, named: Named, options: Json) -> None:
-    held = metadata(current.obj)
-    wanted = options.get("preconditions") or {}
-    endings: Mapping[str, tuple[str, str]] = {
-        "uid": ("UID", "The object might have been deleted and then recreated"),
-        "resourceVersion": ("ResourceVersion", "The object might have been modified"),
-    }
-    for field, (label, ending) in endings.items():
-        if wanted.get(field) and wanted[field] != held[field]:
-            raise conflict(
-                named,
-                f"the {label} in the precondition ({wanted[field]}) does not match the {label} in record "
-                f"({held[field]}). {ending}",
-            )

@@ -6,7 +6,7 @@ What a test says through `api` is true of Kubernetes; tests of the embedded serv
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -112,9 +112,7 @@ class Api:
         self, path: str, accept: str = "application/json", **query: str
     ) -> AsyncIterator[Watching]:
         params = {"watch": "true", **query}
-        async with self.session.get(
-            self.url + path, params=params, headers={"Accept": accept}
-        ) as response:
+        async with self.session.get(self.url + path, params=params, headers={"Accept": accept}) as response:
             yield Watching(response)
 
 
@@ -151,6 +149,18 @@ async def api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
             yield api
 
 
+async def until_true(check: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+    """Ask again and again until it holds; TimeoutError if it never does."""
+    async with asyncio.timeout(within_s):
+        while not await check():  # noqa: ASYNC110 - what is waited for is in another process
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def eventually():
+    return until_true
+
+
 class Space:
     """A namespace of one test."""
 
@@ -168,6 +178,12 @@ class Space:
 
     async def config_map(self, name: str = "c", **metadata: object) -> Json:
         return await self.made(self.config_maps, {"metadata": {"name": name, **metadata}})
+
+    async def gone(self, path: str, within_s: float = 5.0) -> None:
+        async def is_gone() -> bool:
+            return (await self.api.get(path)).status == 404
+
+        await until_true(is_gone, within_s)
 
     async def made(self, path: str, body: Json) -> Json:
         reply = await self.api.post(path, body)
@@ -196,8 +212,10 @@ async def space(api: Api) -> AsyncIterator[Space]:
     """A fresh namespace, deleted afterwards."""
     made = (await api.post("/api/v1/namespaces", {"metadata": {"generateName": "contract-"}})).json
     name = made["metadata"]["name"]
-    async with asyncio.timeout(10):
-        while (await api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")).status != 200:
-            await asyncio.sleep(0.05)  # pods are refused before the controller has made it
+
+    async def has_account() -> bool:  # pods are refused before the controller has made it
+        return (await api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")).status == 200
+
+    await until_true(has_account, within_s=10)
     yield Space(api, name)
     await api.delete(f"/api/v1/namespaces/{name}")

@@ -104,7 +104,7 @@ async def test_a_missing_runtime_class_is_forbidden(space, make_pod):
     assert (await space.api.post(space.pods, make_pod(runtimeClassName="none"))).status == 403
 
 
-# binding -----------------------------------------------------------------------------------------------------
+# binding -------------------------------------------------------------------------------------------------
 
 
 async def test_a_binding_is_created(space):
@@ -214,7 +214,7 @@ async def test_a_dry_bind_binds_nothing(space):
     assert "nodeName" not in (await space.api.get(f"{space.pods}/a")).json["spec"]
 
 
-# changes -----------------------------------------------------------------------------------------------------
+# changes -------------------------------------------------------------------------------------------------
 
 
 async def test_a_gated_pod_says_so(space):
@@ -318,7 +318,7 @@ async def test_a_status_patch_of_another_uid_conflicts(space):
     assert (await space.api.merge(f"{space.pods}/a/status", patch)).status == 409
 
 
-# the end -----------------------------------------------------------------------------------------------------
+# the end -------------------------------------------------------------------------------------------------
 
 
 async def test_an_unbound_pod_is_deleted_at_once(space):

@@ -63,7 +63,9 @@ async def test_a_field_selector_picks_pods(space, selector, expected):
     assert await names(await space.api.get(space.pods, fieldSelector=selector)) == expected
 
 
-@pytest.mark.parametrize("selector", ["spec.priority=1", "nonsense", "a=b", "metadata.labels=x", "spec.nodeName"])
+@pytest.mark.parametrize(
+    "selector", ["spec.priority=1", "nonsense", "a=b", "metadata.labels=x", "spec.nodeName"]
+)
 async def test_a_bad_field_selector_is_a_bad_request(space, selector):
     assert (await space.api.get(space.pods, fieldSelector=selector)).status == 400
 
@@ -127,9 +129,7 @@ async def test_a_list_not_older_than_a_version_is_as_new(space):
 
 
 async def test_a_version_of_the_future_times_out(space):
-    reply = await space.api.get(
-        space.pods, resourceVersion="999999999", resourceVersionMatch="NotOlderThan"
-    )
+    reply = await space.api.get(space.pods, resourceVersion="999999999", resourceVersionMatch="NotOlderThan")
     assert (reply.status, reply.json["reason"]) == (504, "Timeout")
     assert "Too large resource version" in reply.message
 

@@ -36,7 +36,11 @@ async def test_a_second_object_of_a_name_already_exists(space):
 
 async def test_a_missing_object_is_not_found(space):
     reply = await space.api.get(f"{space.config_maps}/none")
-    assert (reply.status, reply.json["reason"], reply.message) == (404, "NotFound", 'configmaps "none" not found')
+    assert (reply.status, reply.json["reason"], reply.message) == (
+        404,
+        "NotFound",
+        'configmaps "none" not found',
+    )
 
 
 async def test_a_missing_namespace_takes_no_objects(api, make_pod):
@@ -190,12 +194,10 @@ async def test_a_collection_is_deleted_by_selector(space):
 async def test_a_deleted_namespace_takes_its_objects_along(space):
     await space.config_map()
     await space.api.delete(f"/api/v1/namespaces/{space.name}")
-    async with asyncio.timeout(20):
-        while (await space.api.get(f"{space.config_maps}/c")).status != 404:
-            await asyncio.sleep(0.1)
+    await space.gone(f"{space.config_maps}/c", within_s=20)
 
 
-# leases ----------------------------------------------------------------------------------------------------
+# leases --------------------------------------------------------------------------------------------------
 
 LEASE = {"metadata": {"name": "l"}, "spec": {"renewTime": "2026-01-01T00:00:00.000001Z"}}
 
@@ -231,7 +233,7 @@ async def test_of_two_holders_that_put_a_lease_one_conflicts(space):
     assert sorted(reply.status for reply in replies) == [200, 409]
 
 
-# events ----------------------------------------------------------------------------------------------------
+# events --------------------------------------------------------------------------------------------------
 
 
 def an_event(space, **fields: object) -> dict:

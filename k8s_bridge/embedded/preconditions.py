@@ -1,0 +1,63 @@
+"""Whether an object is still the one that a request means: 409 where not, in kube-apiserver's words."""
+
+from synergai.k8s_bridge.embedded.errors import ApiError, Named, bad_request, conflict, modified
+from synergai.k8s_bridge.embedded.objects import Json, Stored, metadata
+
+_DELETE_ENDINGS = {
+    "uid": ("UID", "The object might have been deleted and then recreated"),
+    "resourceVersion": ("ResourceVersion", "The object might have been modified"),
+}
+
+
+def of_binding(pod: Stored, named: Named, sent: Json) -> None:
+    """uid and resourceVersion of a Binding, as etcd3's store checks them."""
+    held = metadata(pod.obj)
+    for field, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        wanted = sent.get(field)
+        if wanted and wanted != held[field]:
+            raise conflict(
+                named,
+                f"StorageError: invalid object, Code: 4, Key: /registry/pods/{'/'.join(pod.key)}, "
+                f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+                f"{label} in precondition: {wanted}, {label} in object meta: {held[field]}",
+            )
+
+
+def of_update(current: Stored, named: Named, sent: Json) -> None:
+    """Name, namespace, uid and resourceVersion of what was sent; empty ones are not asked for."""
+    held = metadata(current.obj)
+    if sent.get("name", "") not in ("", named.name):
+        raise other_name(sent["name"], named.name)
+    if sent.get("namespace", "") not in ("", current.key[0]):
+        raise other_namespace()
+    if sent.get("uid", "") not in ("", held["uid"]):
+        why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {held['uid']}"
+        raise conflict(named, why)
+    version = sent.get("resourceVersion", "")
+    if version not in ("", held["resourceVersion"]):
+        if not version.isdecimal():
+            raise bad_request(f'resourceVersion: Invalid value: "{version}": must be an integer')
+        raise modified(named)
+
+
+def of_delete(current: Stored, named: Named, options: Json) -> None:
+    """The preconditions in DeleteOptions."""
+    held = metadata(current.obj)
+    wanted = options.get("preconditions") or {}
+    for field, (label, ending) in _DELETE_ENDINGS.items():
+        if wanted.get(field) and wanted[field] != held[field]:
+            raise conflict(
+                named,
+                f"the {label} in the precondition ({wanted[field]}) does not match the {label} in record "
+                f"({held[field]}). {ending}",
+            )
+
+
+def other_name(sent: str, named: str) -> ApiError:
+    return bad_request(f"the name of the object ({sent}) does not match the name on the URL ({named})")
+
+
+def other_namespace() -> ApiError:
+    return bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request"
+    )
