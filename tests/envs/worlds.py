@@ -1,21 +1,23 @@
 """Small worlds for the tests: random scenarios of real profiles, toy tables, hand-made tapes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from synergai.envs import noise
-from synergai.envs.candidates import Scratch, scratch_for
+from synergai.envs.candidates import Candidates, Scratch, empty_candidates, scratch_for
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import Scenario, ScenarioError
-from synergai.envs.simulator import Sim, new_sim, run_rule
+from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule
+from synergai.envs.state import NONE
 from synergai.envs.tape import TAPE_JOB, TRUTH, Setting, Tape, make_tape, setting_of
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable
 
 TABLE = ProfileTable.default()
 EVER = 1 << 60
+Choose = Callable[[Candidates], int]
 
 MACHINES: tuple[dict[str, int], ...] = (
     {"nvidia-t4": 1, "intel-xeon-platinum-8380-2s": 1},
@@ -177,3 +179,19 @@ def hand_tape(
         window=np.array([0, n], np.int64),
         seed=np.array([seed], np.int64),
     )
+
+
+def play(setting: Setting, tape: Tape, choose: Choose) -> Iterator[tuple[Sim, Scratch, Candidates]]:
+    """Every decision of a tape, shown before `choose` takes it; at the end once more, as it was left."""
+    sim, scratch = fresh(setting, tape)
+    out = empty_candidates()
+    while advance(sim, scratch, out, NONE):
+        yield sim, scratch, out
+        apply_action(sim, scratch, out, choose(out))
+    yield sim, scratch, out
+
+
+def at_random(seed: int) -> Choose:
+    """Any legal action, uniformly."""
+    rng = np.random.default_rng(seed)
+    return lambda out: int(rng.choice(np.flatnonzero(out.mask)))
