@@ -24,8 +24,8 @@ from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Re
 LONGEST_PAUSE_S = 5.0
 """The loop turns at least this often, which is how /healthz knows that it turns."""
 HEALTHY_FOR_S = 30.0
-DECISIONS_PER_TURN = 32
-"""After so many decisions of a round others get a turn: binds leave, watches are read."""
+LONGEST_TURN_S = 0.01
+"""After deciding for so long others get a turn, in the middle of a round: binds leave, watches are read."""
 LAST_BINDS_S, LAST_EVENTS_S = 1.0, 0.4
 """How long a stop waits for what is under way; together below two seconds."""
 Pause = Callable[[asyncio.Event, float], Awaitable[None]]
@@ -195,12 +195,13 @@ class Daemon:
         began_s = time.perf_counter()
         for order in self._placing.place_plain(now_us):
             self._binder.start(order)
-        for number, decision in enumerate(self._cluster.round(now_us, self._scheduler), start=1):
+        for decision in self._cluster.round(now_us, self._scheduler):
             order = self._placing.decide(decision, now_us)
             if order is not None:
                 self._binder.start(order)
-            if number % DECISIONS_PER_TURN == 0:
+            if time.monotonic() - self._turned_s > LONGEST_TURN_S:
                 await asyncio.sleep(0)
+                self._turned_s = time.monotonic()
         self.metrics.rounds.inc()
         self.metrics.round_s.observe(time.perf_counter() - began_s)
 

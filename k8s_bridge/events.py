@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 REPEAT_AFTER_US = 300_000_000
 """The same event on the same object is not written again for this long."""
+WRITERS = 4
 _REMEMBERED = 8192
 _LONGEST_MESSAGE = 1023  # the API server refuses 1024 and more
 
@@ -107,7 +108,11 @@ class EventRecorder:
         }
 
     async def run(self) -> None:
-        """Write until cancelled; an event that the server refuses is counted as dropped."""
+        """Write until cancelled."""
+        await asyncio.gather(*(self._write() for _ in range(WRITERS)))
+
+    async def _write(self) -> None:
+        """An event that the server refuses is counted as dropped."""
         while True:
             event = await self._queue.get()
             try:

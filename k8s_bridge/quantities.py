@@ -5,6 +5,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor
 
 _QUANTITY = re.compile(r"([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2}|[A-Za-z]{0,2})", re.ASCII)
@@ -53,6 +54,7 @@ def _multiplier(suffix: str, text: str) -> Fraction:
     raise QuantityError(f"{text!r} has the unknown suffix {suffix!r}")
 
 
+@lru_cache(4096, typed=True)  # a cluster's pods share a few dozen sizes
 def _whole(value: str | int | float, unit: Fraction, up: bool) -> int:
     number = parse(value) / unit
     if number < 0:

@@ -67,10 +67,13 @@ class Snapshot:
         before, entry.pod = entry.pod, pod
         if entry.stage is Stage.DONE:
             return False
+        if pod.finished and entry.stage is Stage.NEW:
+            return self._pods.finish(entry, now_us)
+        moved = bool(pod.node) and self._seen_bound(entry, now_us)
         if pod.finished:
             return self._pods.finish(entry, now_us)
         if pod.node:
-            return self._seen_bound(entry, now_us)
+            return moved
         if entry.stage in (Stage.BINDING, Stage.BOUND, Stage.BACKOFF, Stage.DRY):
             return False  # an older view than ours, or read when the back-off ends
         if entry.stage is not Stage.NEW and before.asks_the_same(pod):

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,13 +20,14 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import read_decision
-from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.client import ApiClient, ApiError
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon
-from synergai.k8s_bridge.embedded import kubeconfig
+from synergai.k8s_bridge.embedded import errors, kubeconfig
 from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
-from synergai.k8s_bridge.embedded.server import Server
+from synergai.k8s_bridge.embedded.server import Call, Server
+from synergai.k8s_bridge.embedded.server import Settings as ServerSettings
 from synergai.k8s_bridge.embedded.worlds import world_run_time
 from synergai.k8s_bridge.submit import PodRequest, submit
 from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
@@ -69,10 +71,10 @@ class World:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
+async def world(served: ServerSettings | None = None) -> AsyncIterator[World]:
     resources = {name: hardware.resource for name, hardware in TABLE.hardware.items()}
     run_time_s = world_run_time(TABLE, seed=1, error=0.2)
-    async with Server() as server, ApiClient(Credentials(server.url)) as client:
+    async with Server(served) as server, ApiClient(Credentials(server.url)) as client:
         settings = KubeletSettings(speed=SPEED, pod_start_s=0.2)
         async with Kubelets(Credentials(server.url), NODES, resources, run_time_s, settings) as kubelets:
             made = World(server, client, kubelets)
@@ -97,9 +99,11 @@ async def until(fact: Callable[[], Awaitable[bool]], timeout_s: float) -> None:
 
 
 @asynccontextmanager
-async def daemon_in_process(w: World, scheduler: str = "sjf_feasible") -> AsyncIterator[Daemon]:
-    settings = Settings(speed=SPEED, metrics_port=None)
-    daemon = Daemon(settings, w.client, make(scheduler), Cluster(TABLE))
+async def daemon_in_process(
+    w: World, scheduler: str = "sjf_feasible", bind_timeout_s: float = 1.0, client: ApiClient | None = None
+) -> AsyncIterator[Daemon]:
+    settings = Settings(speed=SPEED, metrics_port=None, bind_timeout_s=bind_timeout_s)
+    daemon = Daemon(settings, client or w.client, make(scheduler), Cluster(TABLE))
     stop = asyncio.Event()
     task = asyncio.create_task(daemon.run(stop))
     yield daemon
@@ -196,3 +200,74 @@ async def test_sigterm_ends_the_process_with_0_in_less_than_two_seconds(tmp_path
         began_s = time.monotonic()
         assert await daemon.end(signal.SIGTERM) == 0
         assert time.monotonic() - began_s < 2
+
+
+class Trouble:
+    """Every kind of fault a client of an API server must live with, drawn from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.counts: Counter[str] = Counter()
+
+    async def __call__(self, call: Call) -> None:
+        """For `Server.before`; the kubelets' calls are left alone."""
+        if call.target.subresource == "status" or call.verb == "watch":
+            return
+        kind = self._random.choices(("none", "throttled", "failed", "slow"), (70, 10, 10, 10))[0]
+        self.counts[kind] += 1
+        if kind == "throttled":
+            raise errors.ApiError(429, "TooManyRequests", "busy", headers={"Retry-After": "0"})
+        if kind == "failed":
+            raise errors.internal("injected")
+        if kind == "slow":
+            await asyncio.sleep(0.3)
+
+
+async def test_throttling_errors_and_lost_replies_lose_no_pod_and_bind_none_twice():
+    async with world() as w, daemon_in_process(w, bind_timeout_s=0.2) as daemon:
+        await daemon.synced.wait()
+        trouble = w.server.before = Trouble(seed=7)
+        await submit(w.client, requests(60), speed=SPEED)
+        await until(w.all_done, 120)
+        assert min(trouble.counts[kind] for kind in ("throttled", "failed", "slow")) > 0
+        assert (len(w.binds), {len(binds) for binds in w.binds.values()}) == (60, {1})
+        assert w.kubelets.rejected == 0
+
+
+class LossyClient(ApiClient):
+    """Every third reply to a POST is lost after the server has done its work."""
+
+    posts = 0
+
+    async def post(self, path: str, body: object, *, timeout_s: float | None = None) -> dict[str, Any]:
+        reply = await super().post(path, body, timeout_s=timeout_s)
+        self.posts += 1
+        if self.posts % 3 == 0:
+            raise ApiError(0, "Disconnected", "injected")
+        return reply
+
+
+async def test_a_bind_whose_reply_is_lost_is_found_out_and_not_repeated():
+    async with (
+        world() as w,
+        LossyClient(Credentials(w.server.url)) as lossy,
+        daemon_in_process(w, client=lossy),
+    ):
+        binds: list[str] = []
+
+        async def count(call: Call) -> None:
+            if call.target.subresource == "binding":
+                binds.append(call.target.name)
+
+        w.server.before = count
+        await submit(w.client, requests(30), speed=SPEED)
+        await until(w.all_done, 120)
+        assert len(binds) == 30
+        assert lossy.posts >= 30
+
+
+async def test_watches_that_expire_lose_no_pod():
+    async with world(ServerSettings(history=8)) as w, daemon_in_process(w):
+        await submit(w.client, requests(60), speed=1000.0)
+        await until(w.all_done, 120)
+        assert w.kubelets.rejected == 0

@@ -384,6 +384,22 @@ def test_a_pod_that_the_kubelet_refuses_is_told():
     assert (world.cluster.calls[-1][-1], world.reasons()[-1]) == ("rejected", "Rejected")
 
 
+def test_a_pod_that_has_ended_before_its_bind_was_seen_was_still_scheduled():
+    world = World()
+    world.pod(raw_pod("a"))
+    (order,) = world.round()
+    world.pod(ended(bound(raw_pod("a"), "n0", order.record), **REPORT), "MODIFIED")
+    world.settle(order, Outcome.BOUND)
+    assert (world.reasons(), world.stage()) == (["Scheduled"], Stage.DONE)
+
+
+def test_a_failed_pod_that_was_never_bound_leaves_the_queue():
+    world = World()
+    world.pod(raw_pod("a"))
+    assert world.pod(ended(raw_pod("a"), "Failed"), "MODIFIED")
+    assert world.cluster.waiting == {}
+
+
 def test_an_end_is_counted_once():
     world = World()
     raw = running(world)
