@@ -53,10 +53,8 @@ class Entry:
     booked: bool = False
     """Whether the cluster holds room for it on `node`."""
     record: DecisionRecord | None = None
-    held: str = ""
-    """Hardware it was last held for."""
-    parked_for: str = ""
-    """What its owner was told last about why no node admits it."""
+    told: dict[str, str] = field(default_factory=dict)
+    """What its owner was told last, by reason: the same is not said again."""
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_BACKOFF_S, LAST_BACKOFF_S))
 
 

@@ -69,8 +69,8 @@ class Placing:
         """Told once per hardware."""
         entry = self._pods.entries[decision.job]
         self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, None)
-        if entry.held != decision.hardware:
-            entry.held = decision.hardware
+        if entry.told.get("Held") != decision.hardware:
+            entry.told["Held"] = decision.hardware
             until = format_time_us(self._clock.to_server(decision.until_us))
             self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}")
 

@@ -46,12 +46,12 @@ class PodBook:
             return
         if pod.unsupported:
             refused = f"SynergAI does not support {', '.join(pod.unsupported)}; the pod is not scheduled"
-            self._report.pod(pod, "UnsupportedSpec", refused, warning=True)
+            self._tell(entry, "UnsupportedSpec", refused)
             return
         entry.ask = read_ask(pod, self._table, self._clock, now_us)
         if entry.ask.reason:
             fallback = f"{entry.ask.message}; {FALLBACK_RULE} places the pod by its own requests"
-            self._report.pod(pod, entry.ask.reason, fallback, warning=True)
+            self._tell(entry, entry.ask.reason, fallback)
         self.queue(entry)
 
     def queue(self, entry: Entry) -> None:
@@ -62,7 +62,7 @@ class PodBook:
         self.plain.discard(entry.pod.key)
         if not admission.nodes:
             entry.stage = Stage.PARKED
-            self._tell_parked(entry, admission.explain())
+            self._tell(entry, "FailedScheduling", admission.explain())
         elif entry.ask.job:
             entry.stage = Stage.QUEUED
             self._cluster.enqueue(replace(entry.ask.job, nodes=entry.nodes))
@@ -70,10 +70,10 @@ class PodBook:
             entry.stage = Stage.PLAIN
             self.plain.add(entry.pod.key)
 
-    def _tell_parked(self, entry: Entry, why: str) -> None:
-        if entry.parked_for != why:
-            entry.parked_for = why
-            self._report.pod(entry.pod, "FailedScheduling", why, warning=True)
+    def _tell(self, entry: Entry, reason: str, message: str) -> None:
+        if entry.told.get(reason) != message:
+            entry.told[reason] = message
+            self._report.pod(entry.pod, reason, message, warning=True)
 
     def admitted(self, entry: Entry) -> frozenset[str] | None:
         """For a job the nodes its constraints admit, hardware aside; None for all."""

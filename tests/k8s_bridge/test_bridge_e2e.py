@@ -146,10 +146,10 @@ async def test_a_node_that_goes_and_comes_back_loses_no_waiting_pod():
 class Process:
     """The daemon as a user starts it."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *options: str) -> None:
         self.command = [
             sys.executable, "-m", "synergai.k8s_bridge", "--kubeconfig", str(config), "--speed", str(SPEED),
-            "--epoch", "2026-01-01T00:00:00Z", "--metrics-port", "0",
+            "--epoch", "2026-01-01T00:00:00Z", "--metrics-port", "0", *options,
         ]  # fmt: skip
         self.process: asyncio.subprocess.Process
 
@@ -164,10 +164,10 @@ class Process:
 
 
 @asynccontextmanager
-async def daemon_as_process(w: World, folder: Path) -> AsyncIterator[Process]:
+async def daemon_as_process(w: World, folder: Path, *options: str) -> AsyncIterator[Process]:
     config = folder / "config"
     kubeconfig.write(config, w.server.url)
-    process = Process(config)
+    process = Process(config, *options)
     await process.start()
     try:
         yield process
@@ -200,6 +200,28 @@ async def test_sigterm_ends_the_process_with_0_in_less_than_two_seconds(tmp_path
         began_s = time.monotonic()
         assert await daemon.end(signal.SIGTERM) == 0
         assert time.monotonic() - began_s < 2
+
+
+async def test_once_binds_what_waits_and_ends_with_0(tmp_path):
+    async with world() as w:
+        await submit(w.client, requests(3), speed=1000.0)
+        async with daemon_as_process(w, tmp_path, "--once") as daemon:
+            assert await asyncio.wait_for(daemon.process.wait(), 120) == 0
+        assert all(pod["spec"].get("nodeName") for pod in await w.pods())
+
+
+async def test_once_in_a_dry_run_writes_nothing(tmp_path):
+    async with world() as w:
+        await submit(w.client, [*requests(3), PodRequest("odd", "no-such-model", 1)], speed=1000.0)
+        writes: list[str] = []
+
+        async def note(call: Call) -> None:
+            writes.extend([call.verb] if call.verb not in ("get", "list", "watch", "patch") else [])
+
+        w.server.before = note
+        async with daemon_as_process(w, tmp_path, "--once", "--dry-run") as daemon:
+            assert await asyncio.wait_for(daemon.process.wait(), 120) == 0
+        assert writes == []
 
 
 class Trouble:

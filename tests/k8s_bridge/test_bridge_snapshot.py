@@ -1,82 +1,16 @@
 """The books: what watch events, decisions and bind results do to pods and cluster."""
 
-import copy
-import json
 from typing import Any
 
 import pytest
-from bridge_fakes import ANNOTATIONS, NOW_US, FakeCluster, raw_node, raw_pod
+from bridge_fakes import ANNOTATIONS, NOW_US, raw_node, raw_pod
+from bridge_world import World, bound, ended
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord
-from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
-from synergai.k8s_bridge.clock import ScenarioClock
+from synergai.k8s_bridge.binder import Outcome
 from synergai.k8s_bridge.entries import Stage
-from synergai.k8s_bridge.events import Notice
-from synergai.k8s_bridge.metrics import Metrics
-from synergai.k8s_bridge.node_book import NodeBook
-from synergai.k8s_bridge.placing import Placing
-from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.report import Report
-from synergai.k8s_bridge.snapshot import Snapshot
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
-
-
-class World:
-    """One bridge without a loop and without a server."""
-
-    def __init__(self, slots: int = 2, nodes: int = 1) -> None:
-        self.cluster = FakeCluster(slots)
-        self.notices: list[Notice] = []
-        clock = ScenarioClock()
-        report = Report(Metrics(), self.notices.append)
-        self.nodes = NodeBook(self.cluster, self.cluster.table.hardware, on_problem=report.node_problem)
-        self.pods = PodBook(self.cluster, self.cluster.table, clock, self.nodes, report)
-        self.snapshot = Snapshot(self.nodes, self.pods)
-        ids = iter(f"id-{n}" for n in range(1000))
-        self.placing = Placing(self.cluster, clock, self.nodes, self.pods, report, new_id=lambda: next(ids))
-        self.now_us = NOW_US
-        for n in range(nodes):
-            self.node(raw_node(f"n{n}"))
-
-    def node(self, raw: dict[str, Any], kind: Any = "ADDED") -> bool:
-        return self.snapshot.apply([WatchEvent(NODES, kind, raw)], self.now_us)
-
-    def pod(self, raw: dict[str, Any], kind: Any = "ADDED") -> bool:
-        return self.snapshot.apply([WatchEvent(OWN_PODS, kind, raw)], self.now_us)
-
-    def other(self, raw: dict[str, Any], kind: Any = "ADDED") -> bool:
-        return self.snapshot.apply([WatchEvent(OTHER_PODS, kind, raw)], self.now_us)
-
-    def round(self) -> list[BindOrder]:
-        orders = self.placing.place_plain(self.now_us)
-        decided = [self.placing.decide(d, self.now_us) for d in self.cluster.round(self.now_us, None)]
-        return orders + [order for order in decided if order is not None]
-
-    def settle(self, order: BindOrder, outcome: Outcome, pod: dict[str, Any] | None = None) -> bool:
-        return self.placing.settle(BindResult(order, outcome, "why", pod), self.now_us)
-
-    def stage(self, key: str = "default/a") -> Stage:
-        return self.pods.entries[key].stage
-
-    def reasons(self) -> list[str]:
-        return [notice.reason for notice in self.notices]
-
-
-def bound(raw: dict[str, Any], node: str, record: DecisionRecord | None = None) -> dict[str, Any]:
-    raw = copy.deepcopy(raw)
-    raw["spec"]["nodeName"] = node
-    if record:
-        raw["metadata"]["annotations"][keys.ANNOTATION_DECISION] = record.to_json()
-    return raw
-
-
-def ended(raw: dict[str, Any], phase: str = "Succeeded", **report: object) -> dict[str, Any]:
-    raw = copy.deepcopy(raw)
-    state = {"terminated": {"message": json.dumps(report)}}
-    raw["status"] = {"phase": phase, "containerStatuses": [{"state": state}]}
-    return raw
-
+from synergai.k8s_bridge.watch import NODES, OWN_PODS, WatchEvent
 
 RECORD = DecisionRecord("other", "gpu-a", "ort-b8", 1, 1000, 1024, "rule", NOW_US - 5_000_000)
 REPORT = {"model": "net", "samples": 100, "hardware": "gpu-a", "configuration": "ort-b8", "runSeconds": 1.25}
@@ -337,6 +271,15 @@ def test_the_fallback_never_books_a_device_twice():
     world.pod(raw_pod("a", {}, containers=gpu))
     world.pod(raw_pod("b", {}, containers=gpu))
     assert [order.key for order in world.round()] == ["default/a"]
+
+
+def test_what_is_wrong_with_a_pod_is_told_once_however_often_it_is_tried():
+    world = World()
+    world.pod(raw_pod("a", {}))
+    (order,) = world.round()
+    world.settle(order, Outcome.FAILED)
+    world.pods.expire(NOW_US + 10**9)
+    assert world.reasons() == ["InvalidAnnotation", "FailedScheduling"]
 
 
 def test_a_failed_bind_of_the_fallback_gives_the_room_back():

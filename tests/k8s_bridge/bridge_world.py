@@ -1,0 +1,81 @@
+"""The books of one bridge, without a loop and without a server."""
+
+import copy
+import json
+from typing import Any
+
+from bridge_fakes import NOW_US, FakeCluster, raw_node
+
+from synergai.envs.cluster import Cluster
+from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
+from synergai.k8s_bridge.clock import ScenarioClock
+from synergai.k8s_bridge.entries import Stage
+from synergai.k8s_bridge.events import Notice
+from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.placing import Placing
+from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.snapshot import Snapshot
+from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
+
+
+class World:
+    """One bridge without a loop and without a server."""
+
+    def __init__(self, slots: int = 2, nodes: int = 1, cluster: Cluster | None = None) -> None:
+        self.cluster: Any = cluster or FakeCluster(slots)
+        self.scheduler: Any = None
+        self.notices: list[Notice] = []
+        clock = ScenarioClock()
+        report = Report(Metrics(), self.notices.append)
+        self.nodes = NodeBook(self.cluster, self.cluster.table.hardware, on_problem=report.node_problem)
+        self.pods = PodBook(self.cluster, self.cluster.table, clock, self.nodes, report)
+        self.snapshot = Snapshot(self.nodes, self.pods)
+        ids = iter(f"id-{n}" for n in range(1000))
+        self.placing = Placing(self.cluster, clock, self.nodes, self.pods, report, new_id=lambda: next(ids))
+        self.now_us = NOW_US
+        for n in range(nodes):
+            self.node(raw_node(f"n{n}"))
+
+    def node(self, raw: dict[str, Any], kind: Any = "ADDED") -> bool:
+        return self.snapshot.apply([WatchEvent(NODES, kind, raw)], self.now_us)
+
+    def pod(self, raw: dict[str, Any], kind: Any = "ADDED") -> bool:
+        return self.snapshot.apply([WatchEvent(OWN_PODS, kind, raw)], self.now_us)
+
+    def other(self, raw: dict[str, Any], kind: Any = "ADDED") -> bool:
+        return self.snapshot.apply([WatchEvent(OTHER_PODS, kind, raw)], self.now_us)
+
+    def round(self) -> list[BindOrder]:
+        orders = self.placing.place_plain(self.now_us)
+        decided = [
+            self.placing.decide(d, self.now_us) for d in self.cluster.round(self.now_us, self.scheduler)
+        ]
+        return orders + [order for order in decided if order is not None]
+
+    def settle(self, order: BindOrder, outcome: Outcome, pod: dict[str, Any] | None = None) -> bool:
+        return self.placing.settle(BindResult(order, outcome, "why", pod), self.now_us)
+
+    def stage(self, key: str = "default/a") -> Stage:
+        return self.pods.entries[key].stage
+
+    def reasons(self) -> list[str]:
+        return [notice.reason for notice in self.notices]
+
+
+def bound(raw: dict[str, Any], node: str, record: DecisionRecord | None = None) -> dict[str, Any]:
+    raw = copy.deepcopy(raw)
+    raw["spec"]["nodeName"] = node
+    if record:
+        raw["metadata"]["annotations"][keys.ANNOTATION_DECISION] = record.to_json()
+    return raw
+
+
+def ended(raw: dict[str, Any], phase: str = "Succeeded", **report: object) -> dict[str, Any]:
+    raw = copy.deepcopy(raw)
+    state = {"terminated": {"message": json.dumps(report)}}
+    raw["status"] = {"phase": phase, "containerStatuses": [{"state": state}]}
+    return raw
