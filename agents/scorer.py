@@ -1,8 +1,8 @@
 """The network that scores candidates, compiled: no torch, one pass of a few tens of microseconds.
 
-Each candidate is embedded from its features and the shared ones; embeddings are pooled by mean and by maximum over all
-candidates, over those of the same job, and over those of the same hardware class; a second layer sees the candidate's
-embedding with the three pools and gives its logit. DONE's logit comes from the pool over all. So the result does not
+Each candidate is embedded from its features and the shared ones; embeddings are pooled over all candidates (mean and
+maximum), over those of the same job and over those of the same hardware class (mean); a second layer sees the
+candidate's embedding with the three pools and gives its logit. DONE's logit comes from the pool over all. So the result does not
 depend on the order of the candidates, and any number of jobs, options and nodes will do.
 """
 
@@ -23,8 +23,8 @@ class Weights(NamedTuple):
     bias: np.ndarray  # (H,)
     own: np.ndarray  # (H, H)
     pool_all: np.ndarray  # (2 H, H), mean then maximum
-    pool_job: np.ndarray  # (2 H, H)
-    pool_class: np.ndarray  # (2 H, H)
+    pool_job: np.ndarray  # (H, H), mean
+    pool_class: np.ndarray  # (H, H), mean
     bias2: np.ndarray  # (H,)
     out: np.ndarray  # (H,)
     done: np.ndarray  # (2 H, H)
@@ -39,7 +39,7 @@ def shapes(width: int) -> dict[str, tuple[int, ...]]:
     h = width
     return {
         "row": (N_ROW, h), "shared": (N_GLOBAL, h), "bias": (h,), "own": (h, h), "pool_all": (2 * h, h),
-        "pool_job": (2 * h, h), "pool_class": (2 * h, h), "bias2": (h,), "out": (h,), "done": (2 * h, h),
+        "pool_job": (h, h), "pool_class": (h, h), "bias2": (h,), "out": (h,), "done": (2 * h, h),
         "done_shared": (N_GLOBAL, h), "done_bias": (h,), "done_out": (h,), "offsets": (2,),
     }  # fmt: skip
 
@@ -87,20 +87,32 @@ def rectify(values):
 
 
 @kernel
-def pool(embedded, keys, key, count, pooled):
-    """Mean and maximum of the embeddings whose key is this one; NONE (-1) takes all."""
+def pool_all(embedded, count, pooled):
+    """Mean, then maximum, of all embeddings."""
     width = embedded.shape[1]
     pooled[:] = np.float32(0.0)
-    n = 0
     for i in range(count):
-        if key == -1 or keys[i] == key:
-            for h in range(width):
-                pooled[h] += embedded[i, h]
-                pooled[width + h] = max(pooled[width + h], embedded[i, h]) if n > 0 else embedded[i, h]
-            n += 1
-    scale = np.float32(1.0 / max(n, 1))
+        for h in range(width):
+            pooled[h] += embedded[i, h]
+            pooled[width + h] = max(pooled[width + h], embedded[i, h])
+    scale = np.float32(1.0 / max(count, 1))
     for h in range(width):
         pooled[h] *= scale
+
+
+@kernel
+def pool_group(embedded, keys, first, count, mean):
+    """Mean of the embeddings that share the key of candidate `first`."""
+    mean[:] = np.float32(0.0)
+    n = 0
+    for i in range(first, count):
+        if keys[i] == keys[first]:
+            n += 1
+            for h in range(len(mean)):
+                mean[h] += embedded[i, h]
+    scale = np.float32(1.0 / n)
+    for h in range(len(mean)):
+        mean[h] *= scale
 
 
 @kernel
@@ -108,9 +120,9 @@ def fill_pools(keys, matrix, work, count, target):
     """For the first candidate of each key the second layer's share of its pool; others are looked up by `first_of`."""
     for i in range(count):
         if first_of(keys, i) == i:
-            pool(work.embedded, keys, keys[i], count, work.pooled)
+            pool_group(work.embedded, keys, i, count, work.hidden)
             target[i, :] = np.float32(0.0)
-            add_product(work.pooled, matrix, target[i])
+            add_product(work.hidden, matrix, target[i])
 
 
 @kernel
@@ -132,7 +144,7 @@ def forward(weights, work, rows, job, klass, shared, mask, count):
         copy(work.base, work.embedded[i])
         add_product(rows[i], weights.row, work.embedded[i])
         rectify(work.embedded[i])
-    pool(work.embedded, job, -1, count, work.pooled)
+    pool_all(work.embedded, count, work.pooled)
     copy(weights.done_bias, work.hidden)
     add_product(shared, weights.done_shared, work.hidden)
     add_product(work.pooled, weights.done, work.hidden)

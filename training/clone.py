@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch.nn import functional
 
+from synergai.agents.heuristics import ROOM
+from synergai.envs.features import FIRST_PICK, N_CANDIDATE
 from synergai.envs.rules import RULE_NUMBER, RULES
 from synergai.training.network import Packed
 from synergai.training.policy import ScorerPolicy, masked_log_softmax
@@ -13,6 +14,12 @@ from synergai.training.vec_env import BatchVecEnv
 
 STRAY = 0.1
 """Share of moves taken from another rule, so that the clone also knows states the teacher would not get into."""
+DOUBT = 0.25
+"""Probability that the clone leaves to what the teacher did not pick: without it PPO has nothing to explore."""
+RULE_PICK = 4.0
+"""How much likelier than others another rule's pick is."""
+RARE = float(np.exp(-4.0))
+"""How much rarer HOLD and DONE are than a START, except where the teacher says so."""
 
 
 def clone(
@@ -37,7 +44,7 @@ def clone(
     while done < decisions:
         lists, masks, labels = _gather(env, RULE_NUMBER[teacher], steps, rng)
         log_probs = masked_log_softmax(policy.actor(Packed(lists)), masks)
-        loss = functional.nll_loss(log_probs, labels)
+        loss = -(soft_targets(lists["rows"], masks, labels) * log_probs).sum(dim=1).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
@@ -46,6 +53,17 @@ def clone(
         done += len(labels)
         progress(min(done, decisions))
     return float(np.mean(agreed[-max(len(agreed) // 10, 1) :]))
+
+
+def soft_targets(rows: torch.Tensor, masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The teacher's pick with probability 1 - DOUBT, the rest on other legal actions. (lists, 129)"""
+    picked = rows[:, :, FIRST_PICK:N_CANDIDATE].amax(dim=2) > 0.5
+    likely = torch.where(picked, RULE_PICK, 1.0) * torch.where(rows[:, :, ROOM] > 0.5, 1.0, RARE)
+    weights = torch.cat([likely, torch.full((len(rows), 1), RARE)], dim=1) * masks
+    weights.scatter_(1, labels[:, None], 0.0)
+    share = DOUBT * weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-9)
+    share.scatter_(1, labels[:, None], 1.0 - DOUBT)
+    return share / share.sum(dim=1, keepdim=True)
 
 
 def _gather(

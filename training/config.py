@@ -26,7 +26,7 @@ class TrainConfig(BaseModel):
     loads: Annotated[list[Positive], Field(min_length=1)] = [0.6, 0.7, 0.8, 0.9, 1.0]
     """Each scenario at each of these; clusters of the batch take them in turn."""
     seed: Annotated[int, Field(ge=0)] = 0
-    width: Annotated[int, Field(ge=4, le=512)] = 64
+    width: Annotated[int, Field(ge=4, le=512)] = 32
     environments: Count = 64
     arrivals: Annotated[int, Field(ge=20)] = 500
     """Of one episode."""
@@ -35,8 +35,8 @@ class TrainConfig(BaseModel):
     threads: Count = 2
 
     teacher: str = "synergai"
-    clone_decisions: Count = 300_000
-    clone_learning_rate: Positive = 1e-3
+    clone_decisions: Count = 150_000
+    clone_learning_rate: Positive = 2e-3
 
     critic_decisions: Annotated[int, Field(ge=0)] = 40_000
     """Decisions with the cloned policy during which only the critic learns."""
@@ -45,7 +45,7 @@ class TrainConfig(BaseModel):
     steps: Count = 64
     """Per environment and rollout."""
     minibatch: Count = 1024
-    epochs: Count = 3
+    epochs: Count = 2
     learning_rate: Positive = 5e-4
     clip: Positive = 0.2
     entropy: NonNegative = 0.003

@@ -8,14 +8,17 @@ from synergai.envs.candidates import MAX_CANDIDATES
 from synergai.envs.features import N_GLOBAL, N_ROW
 
 
-def pool(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    """Mean and maximum per group. (rows, H), (rows,) -> (groups, 2 H); an empty group gives zeros."""
-    width = embedded.shape[1]
-    counts = torch.zeros(groups, 1).index_add_(0, group, torch.ones(len(group), 1)).clamp_(min=1.0)
-    mean = torch.zeros(groups, width).index_add(0, group, embedded) / counts
-    index = group[:, None].expand(-1, width)
-    most = torch.zeros(groups, width).scatter_reduce(0, index, embedded, "amax", include_self=False)
-    return torch.cat([mean, most], dim=1)
+def pool_mean(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """Mean per group. (rows, H), (rows,) -> (groups, H); an empty group gives zeros."""
+    counts = torch.zeros(groups).index_add_(0, group, torch.ones(len(group))).clamp_(min=1.0)
+    return torch.zeros(groups, embedded.shape[1]).index_add(0, group, embedded) / counts[:, None]
+
+
+def pool_both(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """Mean and maximum per group. (rows, H), (rows,) -> (groups, 2 H); embeddings are not negative."""
+    index = group[:, None].expand(-1, embedded.shape[1])
+    most = torch.zeros(groups, embedded.shape[1]).scatter_reduce(0, index, embedded, "amax")
+    return torch.cat([pool_mean(embedded, group, groups), most], dim=1)
 
 
 class Trunk(nn.Module):
@@ -38,8 +41,8 @@ class Actor(nn.Module):
         self.trunk = Trunk(width)
         self.own = nn.Linear(width, width)
         self.pool_all = nn.Linear(2 * width, width, bias=False)
-        self.pool_job = nn.Linear(2 * width, width, bias=False)
-        self.pool_class = nn.Linear(2 * width, width, bias=False)
+        self.pool_job = nn.Linear(width, width, bias=False)
+        self.pool_class = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, 1, bias=False)
         self.done = nn.Linear(2 * width, width)
         self.done_shared = nn.Linear(N_GLOBAL, width, bias=False)
@@ -49,9 +52,9 @@ class Actor(nn.Module):
     def forward(self, batch: "Packed") -> torch.Tensor:
         embedded = self.trunk(batch.rows, batch.shared, batch.sample)
         size = len(batch.shared)
-        whole = pool(embedded, batch.sample, size)
-        by_job = self.pool_job(pool(embedded, batch.job, batch.jobs))[batch.job]
-        by_class = self.pool_class(pool(embedded, batch.klass, batch.classes))[batch.klass]
+        whole = pool_both(embedded, batch.sample, size)
+        by_job = self.pool_job(pool_mean(embedded, batch.job, batch.jobs))[batch.job]
+        by_class = self.pool_class(pool_mean(embedded, batch.klass, batch.classes))[batch.klass]
         hidden = torch.relu(self.own(embedded) + self.pool_all(whole)[batch.sample] + by_job + by_class)
         logits = torch.full((size, MAX_CANDIDATES + 1), -1e9)
         scores = self.out(hidden)[:, 0] + self.offsets[0]
@@ -94,7 +97,7 @@ class Critic(nn.Module):
 
     def forward(self, batch: "Packed") -> torch.Tensor:
         embedded = self.trunk(batch.rows, batch.shared, batch.sample)
-        whole = torch.cat([pool(embedded, batch.sample, len(batch.shared)), batch.shared], dim=1)
+        whole = torch.cat([pool_both(embedded, batch.sample, len(batch.shared)), batch.shared], dim=1)
         return self.out(torch.relu(self.hidden(whole)))[:, 0]
 
 

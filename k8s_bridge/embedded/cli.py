@@ -2,11 +2,19 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from synergai.envs.scenario import Scenario
+    from synergai.k8s_bridge.credentials import Credentials
+    from synergai.k8s_bridge.embedded.kubelet import Kubelets
+
+MakeKubelets = Callable[["Credentials"], "Kubelets"]
 
 
 def cluster(
@@ -24,49 +32,52 @@ def cluster(
     from synergai.k8s_bridge.credentials import CredentialsError
     from synergai.k8s_bridge.credentials import load as load_credentials
     from synergai.k8s_bridge.embedded.api import Refused
-    from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
-    from synergai.k8s_bridge.embedded.worlds import world_run_time
-    from synergai.offline_profiles.table import ProfileTable
 
-    table = ProfileTable.default()
     try:
-        chosen = load(scenario)
-        nodes = chosen.nodes(table)
         existing = load_credentials(str(kubeconfig_of_existing)) if kubeconfig_of_existing else None
+        make = _kubelets_of(load(scenario), speed, seed)
+        asyncio.run(_run(make, existing, port, kubeconfig))
     except (ScenarioError, CredentialsError) as error:
         _fail(str(error))
-    settings = KubeletSettings(
-        speed=speed, pod_start_s=chosen.delays.pod_start_s, release_s=chosen.delays.release_s
-    )
-    run_time_s = world_run_time(table, seed, chosen.noise.profile_error, chosen.noise.level)
-    resources = {name: hardware.resource for name, hardware in table.hardware.items()}
-    arm = [name for name, hardware in table.hardware.items() if hardware.kind in ("jetson", "arm")]
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with AsyncExitStack() as stack:
-            credentials, line = (
-                existing,
-                f"Nodes of {chosen.name} registered at {existing and existing.host}.",
-            )
-            if credentials is None:
-                credentials, line = await _serve(stack, port, kubeconfig)
-            kubelets = Kubelets(credentials, nodes, resources, run_time_s, settings, arm)
-            await stack.enter_async_context(kubelets)
-            typer.echo(line)
-            await stop.wait()
-
-    try:
-        asyncio.run(run())
     except Refused as error:
         _fail(f"the API server refuses the nodes: {error}")
     except OSError as error:
         _fail(f"cannot serve on port {port}: {error.strerror or error}")
 
 
-async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None):
+def _kubelets_of(scenario: "Scenario", speed: float, seed: int) -> MakeKubelets:
+    """How to make the scenario's nodes on some server."""
+    from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
+    from synergai.k8s_bridge.embedded.worlds import world_run_time
+    from synergai.offline_profiles.table import ProfileTable
+
+    table = ProfileTable.default()
+    nodes = scenario.nodes(table)
+    run_time_s = world_run_time(table, seed, scenario.noise.profile_error, scenario.noise.level)
+    delays = scenario.delays
+    settings = KubeletSettings(speed, pod_start_s=delays.pod_start_s, release_s=delays.release_s)
+    resources = {name: hardware.resource for name, hardware in table.hardware.items()}
+    arm = [name for name, hardware in table.hardware.items() if hardware.kind in ("jetson", "arm")]
+    return lambda credentials: Kubelets(credentials, nodes, resources, run_time_s, settings, arm)
+
+
+async def _run(
+    make: MakeKubelets, existing: "Credentials | None", port: int, kubeconfig: Path | None
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        if existing is not None:
+            credentials, line = existing, f"Nodes registered at {existing.host}"
+        else:
+            credentials, line = await _serve(stack, port, kubeconfig)
+        await stack.enter_async_context(make(credentials))
+        typer.echo(line)
+        await stop.wait()
+
+
+async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None) -> "tuple[Credentials, str]":
     """Start the server; how to reach it, and the line that says so."""
     from synergai.k8s_bridge.credentials import Credentials
     from synergai.k8s_bridge.embedded.kubeconfig import write

@@ -1,9 +1,44 @@
-"""The console command `synergai`: one verb per part of the system, each imported only when it is used."""
+"""The console command `synergai`: one verb per part of the system, each imported only when it runs."""
+
+import sys
 
 import typer
 
-app = typer.Typer(help="x")
+from synergai.envs.cli import app as scenario_app
+from synergai.k8s_bridge.cli import bridge
+from synergai.k8s_bridge.demo.cli import demo
+from synergai.k8s_bridge.embedded.cli import cluster
+from synergai.offline_profiles.cli import app as profiles_app
+from synergai.training.cli import evaluate, simulate, train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Schedule AI inference on unlike machines, from measured profiles to bound pods.\n\n"
+        "Look: `synergai demo` runs everything at once on an embedded cluster; `synergai profiles show --model bert-99` "
+        "says which machine serves a model best.\n\n"
+        "Simulate: `synergai simulate`, `synergai evaluate --checkpoint demo`.\n\n"
+        "Train: `synergai train --config training/configs/default.yaml --out runs/mine`, then "
+        "`tensorboard --logdir runs/mine`.\n\n"
+        "Schedule: `synergai cluster --kubeconfig kc` in one terminal, `synergai bridge --kubeconfig kc --checkpoint demo` "
+        "in another; or the bridge against a cluster of your own."
+    ),
+)
+app.command()(demo)
+app.command()(simulate)
+app.command()(evaluate)
+app.command()(train)
+app.command()(cluster)
+app.command()(bridge)
+app.add_typer(profiles_app, name="profiles")
+app.add_typer(scenario_app, name="scenario")
 
 
 def main() -> None:
-    app()
+    """Run the command; an interrupt is not a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

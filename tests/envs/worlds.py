@@ -135,13 +135,10 @@ def toy_table(*profiles: Profile) -> ProfileTable:
 
 
 def toy_setting(
-    table: ProfileTable,
-    machines: Sequence[dict[str, object]],
-    models: Sequence[str] | None = None,
-    **keys: object,
+    table: ProfileTable, machines: Sequence[dict[str, object]], samples: float = 1, **keys: object
 ) -> Setting:
-    """A noiseless scenario of these machines in which every model is equally frequent."""
-    jobs = {model: {"share": 1, "samples": 1, "samples_log_sd": 0} for model in models or table.models}
+    """A noiseless scenario of these machines in which every model is equally frequent and of one size."""
+    jobs = {model: {"share": 1, "samples": samples, "samples_log_sd": 0} for model in table.models}
     quiet = {"profile_error": 0, "level": 0}
     values = {"name": "toy", "machines": list(machines), "jobs": jobs, "noise": quiet, "warm_up": 0, **keys}
     return setting_of(Scenario.model_validate(values), table)

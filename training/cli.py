@@ -1,0 +1,128 @@
+"""`synergai train`, `synergai evaluate`, `synergai simulate`: options in, one line and exit code 2 for what is wrong."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synergai.envs.cli import fail
+
+ScenarioOption = Annotated[str, typer.Option(help="Name of a shipped scenario, or a YAML file.")]
+
+
+def train(
+    config: Annotated[Path, typer.Option(help="YAML file of settings; docs/training.md lists them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint, curves and settings of this run.")],
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's.")] = None,
+    decisions: Annotated[int | None, typer.Option(min=0, help="Of PPO, instead of the file's.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Train a policy: clone the SynergAI heuristic, then improve it by PPO. Watch it with `tensorboard --logdir OUT`."""
+    try:
+        import torch  # noqa: F401 - the extra may not be installed
+    except ImportError:
+        fail("train", ImportError("needs torch and stable-baselines3: pip install 'synergai[train]', or make install"))
+    from synergai.envs.scenario import ScenarioError
+    from synergai.training.config import ConfigError, read
+    from synergai.training.train import train as run
+
+    try:
+        changes = {key: value for key, value in (("seed", seed), ("decisions", decisions)) if value is not None}
+        settings = read(config).model_copy(update=changes)
+        folder = run(settings, out, quiet)
+    except (ConfigError, ScenarioError, OSError, ValueError) as error:
+        fail("train", error)
+    typer.echo(f"checkpoint: {folder}\ncurves: tensorboard --logdir {out}")
+
+
+def evaluate(
+    scenario: ScenarioOption = "demo",
+    schedulers: Annotated[str, typer.Option(help="Comma list of rules, `all`, or empty for none.")] = "all",
+    checkpoint: Annotated[list[str] | None, typer.Option(help="Folder or released name; may be given twice.")] = None,
+    tapes: Annotated[int, typer.Option(min=2, max=1000)] = 32,
+    load: Annotated[float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")] = None,
+    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.csv, summary.json and a picture.")] = None,
+) -> None:
+    """Schedulers on common tapes: violations, excess and energy, with paired intervals over tapes."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from synergai.agents.learned import CheckpointError
+    from synergai.envs import scenario as scenarios
+    from synergai.envs.scenario import ScenarioError
+    from synergai.envs.tape import setting_of
+    from synergai.training.evaluation import report
+    from synergai.training.evaluation.evaluate import play, Row, runners
+    from synergai.training.evaluation.tapes import TEST
+
+    try:
+        loaded = scenarios.load(scenario)
+        setting = setting_of(loaded if load is None else loaded.model_copy(update={"load": load}))
+        wanted = [name.strip() for name in schedulers.split(",") if name.strip()]
+        players = runners(wanted, checkpoint or [])
+    except (ScenarioError, CheckpointError, ValueError) as error:
+        fail("evaluate", error)
+    if not players:
+        fail("evaluate", ValueError("nothing to evaluate: name --schedulers or a --checkpoint"))
+    ours = players[-1].name if checkpoint else None
+    games = [(player, seed) for seed in TEST[:tapes] for player in players]
+    rows = [
+        Row(player.name, seed, play(setting, player, seed, arrivals))
+        for player, seed in track(games, description="tapes", transient=True)
+    ]
+    title = f"{setting.scenario.name}, load {setting.scenario.load:g}, {tapes} tapes"
+    Console().print(report.table(rows, ours, title))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        facts = {"scenario": setting.scenario.model_dump(mode="json"), "profiles_sha256": setting.table.sha256}
+        report.write_results(rows, out / "results.csv")
+        report.write_summary(rows, ours, facts, out / "summary.json")
+        report.draw(rows, ours, title, out / "violations.png")
+        typer.echo(f"written: {out}/results.csv, summary.json, violations.png")
+
+
+def simulate(
+    scenario: ScenarioOption = "demo",
+    scheduler: Annotated[str, typer.Option(help="A rule by name.")] = "synergai",
+    checkpoint: Annotated[str | None, typer.Option(help="A trained policy instead of a rule.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the tape.")] = 0,
+    load: Annotated[float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")] = None,
+    events: Annotated[Path | None, typer.Option(help="Write what happened to every job, as CSV.")] = None,
+) -> None:
+    """One tape under one scheduler: the measures, and on request every job's story."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from synergai.agents.learned import CheckpointError
+    from synergai.envs import scenario as scenarios
+    from synergai.envs.candidates import scratch_for
+    from synergai.envs.metrics import measure
+    from synergai.envs.scenario import ScenarioError
+    from synergai.envs.simulator import new_sim
+    from synergai.envs.tape import make_tape, setting_of
+    from synergai.training.evaluation.evaluate import runners
+    from synergai.training.evaluation.events import write_events
+
+    try:
+        loaded = scenarios.load(scenario)
+        setting = setting_of(loaded if load is None else loaded.model_copy(update={"load": load}))
+        runner = runners([] if checkpoint else [scheduler], [checkpoint] if checkpoint else [])[0]
+    except (ScenarioError, CheckpointError, ValueError) as error:
+        fail("simulate", error)
+    sim = new_sim(setting, make_tape(setting, seed))
+    runner.run(sim, scratch_for(sim.state))
+    measured = measure(setting, sim)
+    shown = Table("measure", "value", title=f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}, {runner.name}")
+    shown.add_row("jobs counted", f"{measured.jobs}")
+    shown.add_row("QoS violations", f"{measured.violations} ({100 * measured.violation_rate:.2f} %)")
+    shown.add_row("excess mean, p99", f"{measured.excess_mean_s:.3f} s, {measured.excess_p99_s:.3f} s")
+    shown.add_row("wait mean, p95", f"{measured.wait_mean_s:.3f} s, {measured.wait_p95_s:.3f} s")
+    shown.add_row("arrival to finish mean, p95", f"{measured.flow_mean_s:.3f} s, {measured.flow_p95_s:.3f} s")
+    shown.add_row("energy above idle", f"{measured.energy_j_per_job:.1f} J a job")
+    shown.add_row("time simulated", f"{measured.span_s:.1f} s")
+    shown.add_row("not finished", f"{measured.unfinished}")
+    Console().print(shown)
+    if events is not None:
+        write_events(setting, sim, events)
+        typer.echo(f"written: {events}")
