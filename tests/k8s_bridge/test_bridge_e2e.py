@@ -13,11 +13,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from synergai.agents import learned, scorer
+from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
+from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
-from synergai.envs.types import Device, Node
+from synergai.envs.features import schema_hash
+from synergai.envs.types import Decision, Device, Node
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import read_decision
 from synergai.k8s_bridge.client import ApiClient, ApiError
@@ -29,6 +35,7 @@ from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
 from synergai.k8s_bridge.embedded.server import Call, Server
 from synergai.k8s_bridge.embedded.server import Settings as ServerSettings
 from synergai.k8s_bridge.embedded.worlds import world_run_time
+from synergai.k8s_bridge.startup import load_scheduler
 from synergai.k8s_bridge.submit import PodRequest, submit
 from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.offline_profiles.table import ProfileTable
@@ -100,10 +107,14 @@ async def until(fact: Callable[[], Awaitable[bool]], timeout_s: float) -> None:
 
 @asynccontextmanager
 async def daemon_in_process(
-    w: World, scheduler: str = "sjf_feasible", bind_timeout_s: float = 1.0, client: ApiClient | None = None
+    w: World,
+    scheduler: Scheduler | str = "sjf_feasible",
+    bind_timeout_s: float = 1.0,
+    client: ApiClient | None = None,
 ) -> AsyncIterator[Daemon]:
+    chosen = make(scheduler) if isinstance(scheduler, str) else scheduler
     settings = Settings(speed=SPEED, metrics_port=None, bind_timeout_s=bind_timeout_s)
-    daemon = Daemon(settings, client or w.client, make(scheduler), Cluster(TABLE))
+    daemon = Daemon(settings, client or w.client, chosen, Cluster(TABLE))
     stop = asyncio.Event()
     task = asyncio.create_task(daemon.run(stop))
     yield daemon
@@ -118,6 +129,44 @@ async def test_every_pod_runs_to_its_end_and_no_kubelet_refuses_one(scheduler):
         await until(w.all_done, 120)
         assert w.kubelets.rejected == 0
         assert await w.phases() == ["Succeeded"] * 41
+
+
+def untrained(folder: Path) -> str:
+    """A checkpoint of random weights: valid, and no better than chance."""
+    random_weights = np.random.default_rng(1)
+    tensors = {
+        name: random_weights.normal(size=shape).astype(np.float32) for name, shape in scorer.shapes(8).items()
+    }
+    save_file(tensors, folder / learned.WEIGHTS_FILE)
+    card = {"format": learned.FORMAT, "features": schema_hash()}
+    (folder / learned.CARD_FILE).write_text(json.dumps(card))
+    return str(folder)
+
+
+async def test_a_checkpoint_schedules_behind_the_guard(tmp_path):
+    policy = load_scheduler(Settings(checkpoint=untrained(tmp_path)))
+    async with world() as w, daemon_in_process(w, policy):
+        await submit(w.client, requests(20), speed=SPEED)
+        await until(w.all_done, 120)
+        assert w.kubelets.rejected == 0
+
+
+class Broken:
+    """A policy that has no answer."""
+
+    name = "broken"
+
+    def decide(self, state: object, candidates: object) -> Decision:
+        raise ArithmeticError("injected")
+
+
+async def test_a_policy_that_fails_is_replaced_by_the_fallback_and_its_pods_are_told():
+    async with world() as w, daemon_in_process(w, Guarded(Broken())) as daemon:
+        await submit(w.client, requests(10), speed=SPEED)
+        await until(w.all_done, 120)
+        reasons = {event["reason"] for event in (await w.client.get("/api/v1/events"))["items"]}
+        assert "DecisionFallback" in reasons
+        assert b'synergai_fallbacks_total{cause="error: ArithmeticError"}' in daemon.render_metrics()
 
 
 async def test_every_decision_is_a_configuration_that_was_measured():
