@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections import Counter, defaultdict
@@ -342,3 +343,20 @@ async def test_watches_that_expire_lose_no_pod():
         await submit(w.client, requests(60), speed=1000.0)
         await until(w.all_done, 120)
         assert w.kubelets.rejected == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def test_an_api_server_that_is_away_for_a_while_loses_no_pod():
+    async with world(ServerSettings(port=free_port())) as w, daemon_in_process(w) as daemon:
+        await submit(w.client, requests(40), speed=1000.0)
+        await w.server.stop()
+        await asyncio.sleep(1.0)
+        await w.server.start()
+        await until(w.all_done, 120)
+        assert w.kubelets.rejected == 0
+        assert daemon.pods.counts() == {"done": 40}
