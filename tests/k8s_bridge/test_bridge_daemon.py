@@ -14,6 +14,7 @@ from synergai.k8s_bridge.client import ApiError
 from synergai.k8s_bridge.daemon import wait_for_bell
 from synergai.k8s_bridge.embedded import errors
 from synergai.k8s_bridge.embedded.server import Call
+from synergai.k8s_bridge.http import PortError
 from synergai.k8s_bridge.report import Journal
 
 
@@ -284,3 +285,11 @@ async def test_decisions_and_outcomes_are_logged_as_json_lines(tmp_path):
 
 async def finished(b: Bench) -> bool:
     return b"synergai_pods_finished_total" in b.daemon.render_metrics() and not b.cluster.placed
+
+
+async def test_a_port_that_is_taken_ends_the_run_in_one_line():
+    async with bench() as b:
+        taken = int(b.server.url.rsplit(":", 1)[1])
+        await b.start(metrics_port=taken)
+        with pytest.raises(PortError, match=str(taken)):
+            await asyncio.wait_for(b.task, 5)
