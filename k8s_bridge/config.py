@@ -14,6 +14,17 @@ class ConfigError(Exception):
     """A setting that cannot be used; one line that names file and key."""
 
 
+class Expected(BaseModel):
+    """What is expected of one model before it has been seen: its share of the jobs, and the log-normal of its samples."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    share: float = Field(gt=0, le=1e9)
+    samples: float = Field(gt=0, le=1e12)
+    """Median."""
+    samples_log_sd: float = Field(0.7, ge=0, le=5)
+
+
 class Settings(BaseModel):
     """Everything that can be set, logged once at the start."""
 
@@ -32,6 +43,12 @@ class Settings(BaseModel):
     """CSV files of profiles, which win over the shipped rows."""
     hardware: str = ""
     """CSV file of hardware classes that the shipped table lacks."""
+    expect: dict[str, Expected] = {}
+    """The job mix to reckon with until enough jobs have come, by model; empty: every profiled model alike."""
+    pod_start_s: float = Field(0.0, ge=0, le=3600)
+    """Scenario seconds from binding until the engine starts, added to every predicted run."""
+    energy_weight: float = Field(0.0, ge=0, le=1)
+    """Weight of energy against deadlines, for policies that were trained with it."""
     dry_run: bool = False
     """Decide and log; write nothing to the API server, neither binds nor events."""
     shared_nodes: bool = False

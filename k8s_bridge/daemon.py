@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,8 @@ from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.report import Journal, Report
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
+
+log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_S = 5.0
 """The loop turns at least this often, which is how /healthz knows that it turns."""
@@ -131,6 +134,7 @@ class Daemon:
             if await self._sync(stop):
                 await self.cycle(first=True)
                 self.synced.set()
+                log.info("ready: %d jobs wait, %d run", self._cluster.queued(), self._cluster.running())
                 while not (once or stop.is_set()):
                     await self._wait()
                     await self.cycle()

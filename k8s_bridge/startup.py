@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
 from synergai.agents.scheduler import Scheduler
+from synergai.envs.capacity import ModelLoad
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Job, Node
 from synergai.k8s_bridge.client import ApiClient, ApiError
@@ -31,6 +32,16 @@ def load_table(settings: Settings) -> ProfileTable:
         return ProfileTable.load(*settings.profiles, hardware=settings.hardware or None)
     except ProfileError as error:
         raise StartupError(f"cannot use the profiles: {'; '.join(str(error).splitlines())}") from error
+
+
+def make_cluster(settings: Settings) -> Cluster:
+    """An empty picture of the cluster, with what the settings say of the workload."""
+    mix = {name: ModelLoad(e.share, e.samples, e.samples_log_sd) for name, e in settings.expect.items()}
+    table = load_table(settings)
+    unknown = sorted(set(mix) - set(table.models))
+    if unknown:
+        raise StartupError(f"expect names {', '.join(unknown)}, of which there is no profile; known are {', '.join(table.models)}")
+    return Cluster(table, mix, settings.energy_weight, settings.pod_start_s)
 
 
 def load_scheduler(settings: Settings) -> Scheduler:
@@ -92,7 +103,7 @@ async def run_bridge(
 ) -> None:
     """Everything from credentials to a clean stop; what fails first is what costs least to find out."""
     chosen = scheduler or load_scheduler(settings)
-    room = cluster or Cluster(load_table(settings))
+    room = cluster or make_cluster(settings)
     metrics = Metrics()
     async with _client(settings, await _credentials(settings), metrics) as client:
         with _journal(settings) as journal:
