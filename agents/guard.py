@@ -31,7 +31,9 @@ class Guarded:
             return decision
         self.causes[cause or "error"] += 1
         safe = self.fallback.decide(state, candidates)
-        return Decision(safe.action, safe.candidate, "fallback", f"{cause}; {self.fallback.name}", safe.wake_at_us)
+        return Decision(
+            safe.action, safe.candidate, "fallback", f"{cause}; {self.fallback.name}", safe.wake_at_us
+        )
 
 
 def _fault(decision: Decision, candidates: Candidates) -> str | None:

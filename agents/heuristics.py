@@ -31,4 +31,3 @@ class Rule:
     def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
         """The rule's own pick."""
         return as_decision(int(candidates.picks[self._column]), candidates, "rule", self.name)
-

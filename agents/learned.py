@@ -90,7 +90,9 @@ def _check(tensors: dict[str, np.ndarray], name: str) -> Weights:
         raise CheckpointError(f"checkpoint {name}: parameters do not match the network: {', '.join(odd)}")
     for key, shape in expected.items():
         if tensors[key].shape != shape:
-            raise CheckpointError(f"checkpoint {name}: parameter {key!r} has shape {tensors[key].shape}, not {shape}")
+            raise CheckpointError(
+                f"checkpoint {name}: parameter {key!r} has shape {tensors[key].shape}, not {shape}"
+            )
         if not np.isfinite(tensors[key]).all():
             raise CheckpointError(f"checkpoint {name}: parameter {key!r} holds numbers that are not finite")
     return Weights(**{key: np.ascontiguousarray(tensors[key], np.float32) for key in expected})
@@ -99,7 +101,7 @@ def _check(tensors: dict[str, np.ndarray], name: str) -> Weights:
 @kernel
 def choose(weights, work, out):
     """The network's action for one candidate list; its logits stay in `work`."""
-    forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.count[0])
+    forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
     return best_action(work.logits)
 
 

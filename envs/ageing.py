@@ -38,7 +38,9 @@ def find_due(state, survey):
         cost = cost_us(state, pair)
         due = survey.due[option.klass]
         due.largest_us = max(due.largest_us, cost)
-        older = queued.arrival_us < due.arrival_us or (queued.arrival_us == due.arrival_us and cost < due.cost_us)
+        older = queued.arrival_us < due.arrival_us or (
+            queued.arrival_us == due.arrival_us and cost < due.cost_us
+        )
         if pair.start == 1 and older:
             due.j = pair.j
             due.arrival_us = queued.arrival_us

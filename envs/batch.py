@@ -81,7 +81,9 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
     )
 
 
-def load(batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, until_arrival: int = 0) -> None:
+def load(
+    batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, until_arrival: int = 0
+) -> None:
     """Put a fresh cluster into row b, run it under `rule` until so many jobs have come, then to its first decision. The
     episode is cut off when the last job of the tape has come."""
     sim = new_sim(setting, tape)
@@ -90,7 +92,9 @@ def load(batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, u
     _copy_into(batch.sims, sim, b)
     batch.sims.progress[b, 0]["n_drift"] = sim.tape.drift.shape[1]
     batch.sims.progress[b, 0]["stop_arrival"] = len(tape.jobs)
-    first_decision(batch.sims, batch.scratches, batch.shown, batch.alive, batch.potentials, b, rule, until_arrival)
+    first_decision(
+        batch.sims, batch.scratches, batch.shown, batch.alive, batch.potentials, b, rule, until_arrival
+    )
     batch.rewards[b] = 0.0
     batch.dt_us[b] = 0
 
@@ -100,8 +104,17 @@ def sim_at(sims, b):
     """Views of one cluster."""
     s, t = sims.state, sims.tape
     state = ClusterState(
-        s.clock[b], s.models[b], s.classes[b], s.groups[b], s.options[b], s.nodes[b], s.devices[b], s.queue[b],
-        s.running[b], s.history[b], s.admitted[b],
+        s.clock[b],
+        s.models[b],
+        s.classes[b],
+        s.groups[b],
+        s.options[b],
+        s.nodes[b],
+        s.devices[b],
+        s.queue[b],
+        s.running[b],
+        s.history[b],
+        s.admitted[b],
     )
     tape = Tape(t.jobs[b], t.by_deadline[b], t.truth[b], t.drift[b], t.window[b], t.seed[b])
     return Sim(state, tape, sims.progress[b], sims.outcomes[b], sims.heap[b])
@@ -112,7 +125,12 @@ def scratch_at(scratches, b):
     v = scratches.survey
     survey = Survey(v.counts[b], v.placed[b], v.pairs[b], v.jobs[b], v.due[b], v.ends[b], v.own[b])
     return Scratch(
-        survey, scratches.taken[b], scratches.pressure[b], scratches.slacks[b], scratches.stamp[b], scratches.top[b],
+        survey,
+        scratches.taken[b],
+        scratches.pressure[b],
+        scratches.slacks[b],
+        scratches.stamp[b],
+        scratches.top[b],
         scratches.top_key[b],
     )
 
@@ -120,8 +138,15 @@ def scratch_at(scratches, b):
 @kernel
 def shown_at(shown, b):
     return Candidates(
-        shown.rows[b], shown.job[b], shown.option[b], shown.klass[b], shown.pair[b], shown.shared[b], shown.mask[b],
-        shown.picks[b], shown.count[b],
+        shown.rows[b],
+        shown.job[b],
+        shown.option[b],
+        shown.klass[b],
+        shown.pair[b],
+        shown.shared[b],
+        shown.mask[b],
+        shown.picks[b],
+        shown.n[b],
     )
 
 
@@ -159,5 +184,12 @@ def step(batch: Batch, actions: np.ndarray) -> None:
         b = int(np.flatnonzero(batch.alive & ~chosen)[0])
         raise ValueError(f"cluster {b}: action {actions[b]} is not legal")
     step_all(
-        batch.sims, batch.scratches, batch.shown, actions, batch.rewards, batch.dt_us, batch.potentials, batch.alive
+        batch.sims,
+        batch.scratches,
+        batch.shown,
+        actions,
+        batch.rewards,
+        batch.dt_us,
+        batch.potentials,
+        batch.alive,
     )

@@ -25,7 +25,7 @@ KEEP = 8
 
 
 class Candidates(NamedTuple):
-    """What `Scheduler.decide` reads. Rows beyond `count[0]` are zero and masked."""
+    """What `Scheduler.decide` reads. Rows beyond `n[0]` are zero and masked."""
 
     rows: np.ndarray  # (128, N_ROW) float32: candidate features, then those of its job
     job: np.ndarray  # (128,) int32: index into the queue
@@ -35,7 +35,7 @@ class Candidates(NamedTuple):
     shared: np.ndarray  # (N_GLOBAL,) float32
     mask: np.ndarray  # (129,) bool: legal actions
     picks: np.ndarray  # (N_RULES + 1,) int32: each rule's action, and that of the extra rule
-    count: np.ndarray  # (1,) int32
+    n: np.ndarray  # (1,) int32: how many
 
 
 class Scratch(NamedTuple):
@@ -93,15 +93,15 @@ def put(scratch, out, p):
     if p == NONE or not is_legal(survey, p):
         return NONE
     if scratch.taken[p] == scratch.stamp[0]:
-        for i in range(out.count[0]):
+        for i in range(out.n[0]):
             if out.pair[i] == p:
                 return i
-    i = out.count[0]
+    i = out.n[0]
     if i >= MAX_CANDIDATES:
         return NONE
     scratch.taken[p] = scratch.stamp[0]
     out.pair[i] = p
-    out.count[0] += 1
+    out.n[0] += 1
     return i
 
 
@@ -201,14 +201,14 @@ def put_the_rest(state, scratch, out):
 
 @kernel
 def clear(out):
-    n = out.count[0]
+    n = out.n[0]
     out.rows[:n] = 0.0
     out.job[:n] = 0
     out.option[:n] = 0
     out.klass[:n] = 0
     out.pair[:n] = 0
     out.mask[:] = False
-    out.count[0] = 0
+    out.n[0] = 0
 
 
 @kernel
@@ -236,7 +236,7 @@ def set_mask(state, survey, out, done):
     """Name each candidate's job, option and class; returns the number of legal actions."""
     legal = 1 if done else 0
     out.mask[DONE] = done
-    for i in range(out.count[0]):
+    for i in range(out.n[0]):
         pair = survey.pairs[out.pair[i]]
         out.job[i] = pair.j
         out.option[i] = pair.option
@@ -251,7 +251,7 @@ def set_mask(state, survey, out, done):
 def fill_features(state, scratch, out):
     survey = scratch.survey
     features.class_pressure(state, survey, scratch.pressure)
-    for i in range(out.count[0]):
+    for i in range(out.n[0]):
         features.fill_candidate(state, survey, scratch.pressure, out.pair[i], out.rows[i])
     features.fill_global(state, survey, scratch.slacks, out.shared)
 
@@ -273,7 +273,7 @@ def list_candidates(state, scratch, out, extra):
 @kernel
 def only_action(out):
     """The legal action where there is one."""
-    for i in range(out.count[0]):
+    for i in range(out.n[0]):
         if out.mask[i]:
             return i
     return DONE

@@ -134,7 +134,7 @@ def _columns(
 def _maximise(
     n_resources: int, variables: list[_Variable], shares: dict[str, float], pools: list[_Pool]
 ) -> tuple[float, np.ndarray]:
-    """Maximise lambda; columns are the variables' job rates, then lambda. Returns it and the duals by (pool, resource)."""
+    """Maximise lambda; columns are job rates, then lambda. Returns it and the duals by (pool, resource)."""
     entries = [
         (v.pool * n_resources + r, column, share * v.time_s)
         for column, v in enumerate(variables)

@@ -57,9 +57,13 @@ def build_catalog(table: ProfileTable, nodes: Sequence[Node], models: Sequence[s
     classes = tuple(sorted({device.hardware for node in ordered for device in node.devices}))
     for name in classes:
         if name not in table.hardware:
-            raise ValueError(f"hardware {name!r} is not in the profile table; known are {', '.join(table.hardware)}")
+            raise ValueError(
+                f"hardware {name!r} is not in the profile table; known are {', '.join(table.hardware)}"
+            )
     if len(classes) > MAX_CLASSES:
-        raise ValueError(f"{len(classes)} hardware classes in one cluster; at most {MAX_CLASSES} are supported")
+        raise ValueError(
+            f"{len(classes)} hardware classes in one cluster; at most {MAX_CLASSES} are supported"
+        )
     sites = tuple(sorted({node.site for node in ordered})) or ("",)
     placed = sorted(
         (classes.index(device.hardware), sites.index(node.site), n)

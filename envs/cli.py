@@ -4,7 +4,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-app = typer.Typer(help="Scenarios: list what ships, show how much load a cluster can sustain.", no_args_is_help=True)
+app = typer.Typer(
+    help="Scenarios: list what ships, show how much load a cluster can sustain.", no_args_is_help=True
+)
 
 
 def fail(verb: str, error: Exception) -> NoReturn:
@@ -43,7 +45,9 @@ def capacity(
         f"{setting.scenario.name}: {found.jobs_per_s:.3f} jobs/s at most (lambda*), mean run time {found.tau_s:.3f} s "
         f"(tau); at load {setting.scenario.load:g} {setting.rate_sps:.3f} jobs/s arrive"
     )
-    table = Table("model", *catalog.classes, title="log of opportunity cost over the cheapest option (0: use it)")
+    table = Table(
+        "model", *catalog.classes, title="log of opportunity cost over the cheapest option (0: use it)"
+    )
     for model in catalog.models:
         cells = []
         for hardware in catalog.classes:

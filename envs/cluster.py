@@ -1,13 +1,22 @@
 """The one mutable picture of a cluster outside the simulator's own loop. The bridge feeds it with what the API server
 says, asks it for a round, and carries the decisions out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from synergai.envs import ageing, capacity, epochs
-from synergai.envs.candidates import DONE, Candidates, Scratch, empty_candidates, list_candidates, only_action, scratch_for
+from synergai.envs.candidates import (
+    DONE,
+    Candidates,
+    Scratch,
+    empty_candidates,
+    list_candidates,
+    only_action,
+    scratch_for,
+)
 from synergai.envs.capacity import ModelLoad
 from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.state import (
@@ -35,8 +44,19 @@ DEFAULT_SAMPLES = 1000.0
 """Of a model of which nothing has arrived yet."""
 
 
+class Decider(Protocol):
+    """What a round needs of a scheduler; `agents.scheduler.Scheduler` is one."""
+
+    def decide(self, state: ClusterState, candidates: Candidates) -> Decision: ...
+
+
 class UnknownModel(ValueError):
     """No hardware of the cluster has a profile of the job's model."""
+
+
+def _shape(node: Node) -> tuple[object, ...]:
+    """What of a node decides how everything is numbered."""
+    return node.devices, node.site, node.ready
 
 
 @dataclass
@@ -81,14 +101,20 @@ class Cluster:
     # nodes -----------------------------------------------------------------------------------------------------------
     def set_node(self, node: Node) -> None:
         """Add the node or change it. Capacity is what is ours to give: without what other schedulers' pods use."""
-        before = self._nodes.get(node.name)
-        if before == node:
-            return
-        self._nodes[node.name] = node
-        if before is None or (before.devices, before.site, before.ready) != (node.devices, node.site, node.ready):
+        self.set_nodes([node])
+
+    def set_nodes(self, nodes: Iterable[Node]) -> None:
+        """Add or change many at once: one renumbering for all of them."""
+        renumber = False
+        for node in nodes:
+            before = self._nodes.get(node.name)
+            self._nodes[node.name] = node
+            if before is None or _shape(before) != _shape(node):
+                renumber = True
+            elif before != node and not renumber:
+                self._resize(node)
+        if renumber:
             self._rebuild()
-        else:
-            self._resize(node)
 
     def remove_node(self, name: str) -> list[str]:
         """Forget the node; returns the keys of the jobs that ran there (they are forgotten too)."""
@@ -100,15 +126,15 @@ class Cluster:
         return lost
 
     # jobs ------------------------------------------------------------------------------------------------------------
-    def enqueue(self, job: Job) -> None:
-        """The job waits from now on; its key must be new."""
+    def enqueue(self, job: Job, again: bool = False) -> None:
+        """The job waits from now on; its key must be new. `again`: it waited before and is no new arrival."""
         if job.key in self._numbers or job.key in self._booked:
             raise ValueError(f"job {job.key!r} is already known")
         if job.model not in self.table.models:
             raise UnknownModel(f"no profile of model {job.model!r}; known are {', '.join(self.table.models)}")
         if job.samples < 1:
             raise ValueError(f"job {job.key!r}: samples is {job.samples}, must be at least 1")
-        self._add(job, fresh=True)
+        self._add(job, fresh=not again)
 
     def withdraw(self, key: str) -> None:
         """A queued job is gone (deleted before it started)."""
@@ -134,13 +160,17 @@ class Cluster:
         booked = self._booked[job.key]
         booked.job, booked.hardware, booked.configuration = job, hardware, configuration
 
-    def occupy(self, key: str, node: str, cpu_milli: int, memory_mib: int, hardware: str = "", units: int = 0) -> None:
+    def occupy(
+        self, key: str, node: str, cpu_milli: int, memory_mib: int, hardware: str = "", units: int = 0
+    ) -> None:
         """Book room for something that has no profile; `release` gives it back."""
         device = self._device(self.catalog.node_index[node], hardware) if hardware else NONE
         now_us = int(self.state.clock[0]["now_us"])
         self._book(key, node, cpu_milli, memory_mib, NONE, device, units, now_us, 0, None)
 
-    def release(self, key: str, now_us: int, observed_run_s: float | None = None, cause: str = "done") -> None:
+    def release(
+        self, key: str, now_us: int, observed_run_s: float | None = None, cause: str = "done"
+    ) -> None:
         """A started, adopted or occupying job has ended: its room is free; a run time feeds the history."""
         self._at(now_us)
         booked = self._booked[key]
@@ -158,7 +188,7 @@ class Cluster:
         self._add(job, fresh=False)
 
     # decisions -------------------------------------------------------------------------------------------------------
-    def round(self, now_us: int, scheduler) -> Iterator[Decision]:
+    def round(self, now_us: int, scheduler: Decider) -> Iterator[Decision]:
         """One round at `now_us`: yields each START and HOLD (already applied as assumed) until DONE.
 
         `scheduler` is an `agents.scheduler.Scheduler`; an index that the mask forbids raises ValueError.
@@ -167,19 +197,25 @@ class Cluster:
         self._solve()
         epochs.begin_round(self.state, self.scratch.survey)
         while self.state.clock[0]["n_queued"] > 0:
-            legal = list_candidates(self.state, self.scratch, self.out, getattr(scheduler, "extra_rule", NONE))
+            legal = list_candidates(
+                self.state, self.scratch, self.out, getattr(scheduler, "extra_rule", NONE)
+            )
             if legal > 1:
                 decision = scheduler.decide(self.state, self.out)
             else:
                 action = int(only_action(self.out))
                 kind = Action.DONE if action == DONE else self._kind(action)
-                decision = Decision(kind, -1 if action == DONE else action, decided_by="forced", reason="only legal action")
+                decision = Decision(
+                    kind, -1 if action == DONE else action, decided_by="forced", reason="only legal action"
+                )
             if decision.action == Action.DONE:
                 self.state.clock[0]["wake_us"] = decision.wake_at_us
                 return
             yield self._apply(decision)
 
-    def least_allocated_node(self, cpu_milli: int, memory_mib: int, nodes: frozenset[str] | None = None) -> str | None:
+    def least_allocated_node(
+        self, cpu_milli: int, memory_mib: int, nodes: frozenset[str] | None = None
+    ) -> str | None:
         """kube-scheduler's default choice for a job without a profile: most free room after it, None if none fits."""
         best, best_share = None, -1.0
         for n, node in enumerate(self.catalog.nodes):
@@ -216,7 +252,9 @@ class Cluster:
         return int(np.flatnonzero(used == number)[0])
 
     def _kind(self, candidate: int) -> Action:
-        return Action.START if self.scratch.survey.pairs[self.out.pair[candidate]]["start"] == 1 else Action.HOLD
+        return (
+            Action.START if self.scratch.survey.pairs[self.out.pair[candidate]]["start"] == 1 else Action.HOLD
+        )
 
     def _add(self, job: Job, fresh: bool) -> None:
         self._make_room()
@@ -257,7 +295,7 @@ class Cluster:
 
     def _apply(self, decision: Decision) -> Decision:
         i = decision.candidate
-        if not (0 <= i < self.out.count[0]) or not self.out.mask[i]:
+        if not (0 <= i < self.out.n[0]) or not self.out.mask[i]:
             raise ValueError(f"scheduler chose candidate {i}, which is not legal")
         pair = self.scratch.survey.pairs[self.out.pair[i]].copy()
         option = self.state.options[pair["option"]]
@@ -289,8 +327,17 @@ class Cluster:
         return told
 
     def _book(
-        self, key: str, node: str, cpu: int, memory: int, option: int, device: int, units: int, start_us: int,
-        took_us: int, job: Job | None,
+        self,
+        key: str,
+        node: str,
+        cpu: int,
+        memory: int,
+        option: int,
+        device: int,
+        units: int,
+        start_us: int,
+        took_us: int,
+        job: Job | None,
     ) -> None:
         if key in self._booked:
             raise ValueError(f"{key!r} is already booked on {self._booked[key].node}")
@@ -298,8 +345,18 @@ class Cluster:
         deadline = job.deadline_us if job is not None and job.deadline_us is not None else NEVER_US
         slot = take_slot(self.state)
         book(
-            self.state, slot, NONE, option, device, self.catalog.node_index[node], cpu, memory, units, start_us,
-            took_us, deadline,
+            self.state,
+            slot,
+            NONE,
+            option,
+            device,
+            self.catalog.node_index[node],
+            cpu,
+            memory,
+            units,
+            start_us,
+            took_us,
+            deadline,
         )
         self._booked[key] = _Booked(int(slot), node, job)
 
@@ -309,15 +366,19 @@ class Cluster:
     def _option(self, model: str, hardware: str, configuration: str, site: str) -> int:
         for o, profile in enumerate(self.catalog.profiles):
             option = self.state.options[o]
-            here = self.catalog.sites[self.catalog.groups[option["group"]][1]] == site
-            if here and self.catalog.models[option["model"]] == model:
-                if (profile.hardware, profile.configuration) == (hardware, configuration):
-                    return o
+            where = self.catalog.sites[self.catalog.groups[option["group"]][1]]
+            names = (self.catalog.models[option["model"]], profile.hardware, profile.configuration, where)
+            if names == (model, hardware, configuration, site):
+                return o
         return NONE
 
     def _device(self, node: int, hardware: str) -> int:
         h = self.catalog.class_index.get(hardware)
-        return self.catalog.devices.index((node, h)) if h is not None and (node, h) in self.catalog.devices else NONE
+        return (
+            self.catalog.devices.index((node, h))
+            if h is not None and (node, h) in self.catalog.devices
+            else NONE
+        )
 
     def _signature(self, nodes: frozenset[str] | None) -> int:
         if nodes not in self._signatures:
@@ -359,7 +420,10 @@ class Cluster:
         if key == self._capacity_of:
             return
         self._capacity_of = key
-        served = {self.catalog.models[m] for m in set(self.state.options["model"][: len(self.catalog.profiles)].tolist())}
+        served = {
+            self.catalog.models[m]
+            for m in set(self.state.options["model"][: len(self.catalog.profiles)].tolist())
+        }
         mix = {name: load for name, load in self._mix.items() if name in served and load.share > 1e-6}
         if not mix:
             mix = {name: ModelLoad(1.0, DEFAULT_SAMPLES, 0.7) for name in sorted(served)}
@@ -377,7 +441,10 @@ class Cluster:
         before: ClusterState | None = getattr(self, "state", None)
         old: Catalog | None = getattr(self, "catalog", None)
         known = tuple(self._nodes.values())
-        usable = [replace(n, devices=tuple(d for d in n.devices if d.hardware in self.table.hardware)) for n in known]
+        usable = [
+            replace(n, devices=tuple(d for d in n.devices if d.hardware in self.table.hardware))
+            for n in known
+        ]
         self.catalog = build_catalog(self.table, usable)
         rows = max(2 * len(self._signatures), 16)
         self.state = new_state(self.catalog, jobs, rows)
@@ -395,10 +462,16 @@ class Cluster:
         clock, past = self.state.clock[0], before.clock[0]
         for name in CARRIED:
             clock[name] = past[name]
-        options = {(old.models[r["model"]], p.hardware, p.configuration): i
-                   for i, (p, r) in enumerate(zip(old.profiles, before.options))}
+        options = {
+            (old.models[r["model"]], p.hardware, p.configuration): i
+            for i, (p, r) in enumerate(zip(old.profiles, before.options))
+        }
         for o, profile in enumerate(self.catalog.profiles):
-            key = (self.catalog.models[self.state.options[o]["model"]], profile.hardware, profile.configuration)
+            key = (
+                self.catalog.models[self.state.options[o]["model"]],
+                profile.hardware,
+                profile.configuration,
+            )
             if key in options:
                 self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
@@ -411,7 +484,8 @@ class Cluster:
         n = int(before.clock[0]["n_queued"])
         self.state.queue[:n] = before.queue[:n]
         self.state.clock[0]["n_queued"] = n
-        for queued in self.state.queue[:n]:
+        for row in range(n):
+            queued: Any = self.state.queue[row]  # a record, which numpy's types call an array
             self._fill(queued, self._jobs[int(queued["job"])], int(queued["job"]))
             queued["hold_option"] = NONE
             if not set_best(self.state, queued):
@@ -430,13 +504,36 @@ class Cluster:
                 device = self._device(node, booked.hardware)
             booked.slot = int(take_slot(self.state))
             book(
-                self.state, booked.slot, record["job"], option, device, node, record["cpu_milli"],
-                record["memory_mib"], record["units"], record["start_us"], record["run_us"], record["deadline_us"],
+                self.state,
+                booked.slot,
+                record["job"],
+                option,
+                device,
+                node,
+                record["cpu_milli"],
+                record["memory_mib"],
+                record["units"],
+                record["start_us"],
+                record["run_us"],
+                record["deadline_us"],
             )
 
 
 CARRIED = (
-    "now_us", "round", "wake_us", "last_round_us", "last_arrival_us", "seq", "draws", "seed", "cursor", "tau_us",
-    "capacity_sps", "work_short", "work_long", "gap_mean_s", "gap_square_s2",
+    "now_us",
+    "round",
+    "wake_us",
+    "last_round_us",
+    "last_arrival_us",
+    "seq",
+    "draws",
+    "seed",
+    "cursor",
+    "tau_us",
+    "capacity_sps",
+    "work_short",
+    "work_long",
+    "gap_mean_s",
+    "gap_square_s2",
 )
 """Fields of the clock that outlive a change of nodes."""

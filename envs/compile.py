@@ -39,4 +39,4 @@ def kernel(function: F) -> F:
 
     `_nrt=False`: kernels allocate nothing, so arrays need no reference counts (they took most of the time).
     """
-    return numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    return numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)  # type: ignore[call-overload] - undocumented option

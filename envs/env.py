@@ -1,6 +1,6 @@
 """The Gymnasium view of the simulator: one cluster, one decision per step."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,7 +16,7 @@ from synergai.envs.state import NONE
 from synergai.envs.tape import make_tape, setting_of
 
 
-class SynergaiEnv(gym.Env[dict[str, np.ndarray], np.int64]):
+class SynergaiEnv(gym.Env):
     """Schedule inference jobs on unlike machines.
 
     Observation: a dict of `rows` (128, features) float32 in [-1, 1], one per candidate, zero beyond `count`; `job` and
@@ -27,8 +27,8 @@ class SynergaiEnv(gym.Env[dict[str, np.ndarray], np.int64]):
     `info["action_mask"]` say which are legal; in place of an illegal one the fallback rule's pick is carried out and
     `info["replaced"]` is true.
 
-    Reward: minus one per deadline passed, minus a little per late second, minus energy where the scenario weighs it, all
-    discounted inside the step by time (20 mean run times); the terms are in `info["reward_terms"]`, the seconds that
+    Reward: minus one per deadline passed, minus a little per late second, minus energy where the scenario weighs it,
+    all discounted inside the step by time (20 mean run times); the terms are in `info["reward_terms"]`, the seconds that
     passed in `info["dt_s"]`.
 
     An episode is truncated when the jobs of the counted window have finished; it never terminates.
@@ -37,8 +37,6 @@ class SynergaiEnv(gym.Env[dict[str, np.ndarray], np.int64]):
     >>> observation, info = env.reset(seed=1)
     >>> observation, reward, terminated, truncated, info = env.step(info["action_mask"].argmax())
     """
-
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(self, scenario: str = "demo", arrivals: int | None = None) -> None:
         self.setting = setting_of(scenarios.load(scenario))
@@ -94,7 +92,7 @@ class SynergaiEnv(gym.Env[dict[str, np.ndarray], np.int64]):
             "job": out.job.copy(),
             "klass": out.klass.copy(),
             "shared": out.shared.copy(),
-            "count": out.count.copy(),
+            "count": out.n.copy(),
         }
 
     def _info(self, terms: tuple[float, float, float], dt_us: int) -> dict[str, Any]:

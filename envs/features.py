@@ -9,8 +9,6 @@ import hashlib
 from math import erf, exp, log, sqrt
 from typing import NamedTuple
 
-import numpy as np
-
 from synergai.envs.compile import kernel
 from synergai.envs.rules import RULES
 from synergai.envs.state import NONE, run_us

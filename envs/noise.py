@@ -93,7 +93,9 @@ def drift_series(seed, level, node_key, out):
 @kernel
 def run_factor(seed, level, job, attempt, hardware_key, configuration_key, samples):
     """Of one attempt of one job on one (hardware, configuration): run to run, within the run, stragglers."""
-    key = mix(mix(np.uint64(job), np.uint64(attempt)), mix(np.uint64(hardware_key), np.uint64(configuration_key)))
+    key = mix(
+        mix(np.uint64(job), np.uint64(attempt)), mix(np.uint64(hardware_key), np.uint64(configuration_key))
+    )
     factor = exp(level * 0.05 * normal(seed, 6, key, 0))
     factor *= exp(level * 0.1 / sqrt(max(samples, 1)) * normal(seed, 7, key, 0))
     if level > 0.0 and uniform(seed, 8, job, attempt) < 0.01:
@@ -129,7 +131,9 @@ class World:
             self._drift[node] = series
         return float(series[step])
 
-    def run_time_s(self, job: int, attempt: int, profile: Profile, samples: int, node: str, at_s: float) -> float:
+    def run_time_s(
+        self, job: int, attempt: int, profile: Profile, samples: int, node: str, at_s: float
+    ) -> float:
         """Seconds of start-up (engine cache present) and compute of this attempt, as the simulator would have it."""
         model_key = name_key(profile.model, profile.model_version)
         hardware_key = name_key(profile.hardware)

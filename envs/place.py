@@ -36,7 +36,9 @@ def normal_quantile(p):
     """Inverse of `normal_cdf` to 4.5e-4 (Abramowitz and Stegun 26.2.23)."""
     tail = min(p, 1.0 - p)
     t = sqrt(-2.0 * log(max(tail, 1e-300)))
-    z = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
+    z = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (
+        1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))
+    )
     return -z if p < 0.5 else z
 
 
@@ -74,7 +76,10 @@ def could_fit(state, device, cpu_milli, memory_mib, units):
     """Whether it would fit if nothing ran there."""
     node = state.nodes[device.node]
     return (
-        node.ready == 1 and node.cpu_milli >= cpu_milli and node.memory_mib >= memory_mib and device.units >= units
+        node.ready == 1
+        and node.cpu_milli >= cpu_milli
+        and node.memory_mib >= memory_mib
+        and device.units >= units
     )
 
 

@@ -107,10 +107,7 @@ def least_allocated(state, survey):
             continue
         share = free_share(state, pair)
         node = state.devices[pair.device].node
-        if node == best_node:
-            better = option.units > best_units
-        else:
-            better = share > best_share
+        better = option.units > best_units if node == best_node else share > best_share
         if better:
             best, best_share, best_units, best_node = p, share, option.units, node
     return best
@@ -194,7 +191,9 @@ def draw(state):
     """A uniform number in [0, 1): a hash of the clock's seed and how many were drawn before."""
     clock = state.clock[0]
     clock.draws += 1
-    x = np.uint64(clock.seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(clock.draws) * np.uint64(0xD1B54A32D192ED03)
+    x = np.uint64(clock.seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(clock.draws) * np.uint64(
+        0xD1B54A32D192ED03
+    )
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x = x ^ (x >> np.uint64(31))

@@ -19,6 +19,9 @@ from synergai.offline_profiles.table import ProfileTable
 NON_NEGATIVE = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 POSITIVE = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+ZERO = Annotated[float, Field(ge=0, le=0)]
+"""Of a part of the world that is not built yet."""
+
 
 class ScenarioError(ValueError):
     """A scenario cannot be read; the message names file, line and key."""
@@ -83,15 +86,15 @@ class Delays(_Strict):
     """From START until the engine starts; added to the run."""
     release_s: NON_NEGATIVE = 0.0
     """From the end of the run until its room is seen to be free."""
-    bind_s: Literal[0, 0.0] = 0.0
-    decision_s: Literal[0, 0.0] = 0.0
+    bind_s: ZERO = 0.0
+    decision_s: ZERO = 0.0
 
 
 class Unbuilt(_Strict):
     """Parameters of parts of the world that are not built yet: only their neutral values are accepted."""
 
-    co_tenant_slowdown: Literal[0, 0.0] = 0.0
-    node_failures_per_hour: Literal[0, 0.0] = 0.0
+    co_tenant_slowdown: ZERO = 0.0
+    node_failures_per_hour: ZERO = 0.0
     network: Literal["one-site"] = "one-site"
     startup_states: Literal["cached"] = "cached"
     background_pods: Literal[0] = 0
@@ -165,7 +168,9 @@ def load(name_or_path: str | Path) -> Scenario:
         text = (files("synergai.envs") / "scenarios" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
         source = f"{name_or_path}.yaml"
     else:
-        raise ScenarioError(f"no scenario {str(name_or_path)!r}; shipped are {', '.join(shipped())}, or name a .yaml file")
+        raise ScenarioError(
+            f"no scenario {str(name_or_path)!r}; shipped are {', '.join(shipped())}, or name a .yaml file"
+        )
     return parse(text, source)
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import ageing, epochs, noise, rules
-from synergai.envs.candidates import DONE, Candidates, Scratch, list_candidates, only_action
+from synergai.envs import capacity as capacity_module
+from synergai.envs.candidates import DONE, list_candidates, only_action
 from synergai.envs.catalog import new_state
 from synergai.envs.compile import kernel
 from synergai.envs.reward import DISCOUNT_TAUS, ENERGY_WEIGHT, EXCESS_WEIGHT
@@ -27,7 +28,6 @@ from synergai.envs.state import (
 )
 from synergai.envs.survey import take_survey
 from synergai.envs.tape import Setting, Tape, add_pod_start
-from synergai.envs import capacity as capacity_module
 
 PATIENCE_TAUS = 50.0
 """How long after the window a run goes on for the jobs that are left."""
@@ -334,7 +334,10 @@ def step_events(sim, scratch):
             see_end(sim, slot)
             due = True
     n = len(sim.tape.jobs)
-    while progress.next_deadline < n and sim.tape.jobs[sim.tape.by_deadline[progress.next_deadline]].deadline_us <= at_us:
+    while (
+        progress.next_deadline < n
+        and sim.tape.jobs[sim.tape.by_deadline[progress.next_deadline]].deadline_us <= at_us
+    ):
         expire(sim)
     while progress.next_arrival < n and sim.tape.jobs[progress.next_arrival].arrival_us <= at_us:
         arrive(sim)
@@ -376,7 +379,11 @@ def run_rule(sim, scratch, rule, until_arrival):
                 progress.in_round = 0
                 break
             take_survey(sim.state, survey)
-            apply_pair(sim, scratch, rules.legal_pick(sim.state, survey, rule, epochs.done_is_legal(sim.state, survey)))
+            apply_pair(
+                sim,
+                scratch,
+                rules.legal_pick(sim.state, survey, rule, epochs.done_is_legal(sim.state, survey)),
+            )
         if not step_events(sim, scratch):
             return False
     return True
@@ -392,4 +399,3 @@ def take_reward(sim):
     progress.energy_reward = 0.0
     progress.from_us = sim.state.clock[0].now_us
     return terms
-

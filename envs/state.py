@@ -47,7 +47,9 @@ CLOCK = np.dtype(
     ],
     align=True,
 )
-MODEL = np.dtype([("first_option", "i4"), ("n_options", "i4"), ("work_short", "f8"), ("work_long", "f8")], align=True)
+MODEL = np.dtype(
+    [("first_option", "i4"), ("n_options", "i4"), ("work_short", "f8"), ("work_long", "f8")], align=True
+)
 CLASS = np.dtype(
     [
         ("credit_us", "f8"),  # ageing share, device-microseconds
@@ -92,7 +94,9 @@ NODE = np.dtype(
     ],
     align=True,
 )
-DEVICE = np.dtype([("node", "i4"), ("klass", "i4"), ("group", "i4"), ("units", "i4"), ("units_free", "i4")], align=True)
+DEVICE = np.dtype(
+    [("node", "i4"), ("klass", "i4"), ("group", "i4"), ("units", "i4"), ("units_free", "i4")], align=True
+)
 QUEUED = np.dtype(
     [
         ("job", "i8"),
@@ -164,7 +168,14 @@ class ClusterState(NamedTuple):
 
 
 def empty_state(
-    models: int, classes: int, groups: int, options: int, nodes: int, devices: int, jobs: int, signatures: int = 1
+    models: int,
+    classes: int,
+    groups: int,
+    options: int,
+    nodes: int,
+    devices: int,
+    jobs: int,
+    signatures: int = 1,
 ) -> ClusterState:
     """A state with room for so many of each and nothing in it."""
     state = ClusterState(
@@ -191,7 +202,9 @@ def empty_state(
 def run_us(option, samples):
     """Predicted run time in microseconds, rounded up: start-up + max(all at hand, batch by batch)."""
     batches = (samples + option.batch - 1) // option.batch
-    return np.int64(np.ceil(option.startup_us + max(samples * option.per_sample_us, batches * option.per_batch_us)))
+    return np.int64(
+        np.ceil(option.startup_us + max(samples * option.per_sample_us, batches * option.per_batch_us))
+    )
 
 
 @kernel
@@ -292,7 +305,9 @@ def take_slot(state):
 
 
 @kernel
-def book(state, r, job, option, device, node, cpu_milli, memory_mib, units, start_us, run_time_us, deadline_us):
+def book(
+    state, r, job, option, device, node, cpu_milli, memory_mib, units, start_us, run_time_us, deadline_us
+):
     """Write slot r and take the room it needs."""
     record = state.running[r]
     record.used = 1

@@ -86,7 +86,7 @@ def survey_scratch(signatures: int, options: int, classes: int, jobs: int, optio
 
 @kernel
 def look_up(state, survey, queued, o):
-    """The placement of option o for this job, shared by all jobs of one signature that ask for no more than it takes."""
+    """The placement of option o for this job, shared by the jobs of one signature that ask for no more than it takes."""
     option = state.options[o]
     if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
         place(state, survey.ends, queued, option, survey.own[0])

@@ -72,8 +72,10 @@ def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting
         )
     for model in scenario.jobs:
         if model not in table.models:
-            raise ScenarioError(f"scenario {scenario.name}: jobs: no profile of model {model!r}; known are "
-                                f"{', '.join(table.models)}")
+            raise ScenarioError(
+                f"scenario {scenario.name}: jobs: no profile of model {model!r}; known are "
+                f"{', '.join(table.models)}"
+            )
     catalog = build_catalog(table, scenario.nodes(table), tuple(sorted(scenario.jobs)))
     state = new_state(catalog, jobs=1)
     add_pod_start(state, scenario)
@@ -105,7 +107,9 @@ def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float
         arrival_s = np.cumsum(rng.exponential(1.0 / setting.rate_sps, total))
         log_sd = np.array([mix[name].log_sd for name in names])[model]
         sizes = np.exp(log_sd * rng.standard_normal(total))
-    samples = np.maximum(np.round(np.array([mix[name].samples for name in names])[model] * sizes), 1).astype(np.int64)
+    samples = np.maximum(np.round(np.array([mix[name].samples for name in names])[model] * sizes), 1).astype(
+        np.int64
+    )
     jobs = np.zeros(total, TAPE_JOB)
     jobs["arrival_us"] = np.round(arrival_s * 1e6)
     jobs["model"] = model
@@ -115,7 +119,9 @@ def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float
     window = np.array([int(scenario.warm_up * counted), counted], np.int64)
     by_deadline = np.argsort(jobs["deadline_us"], kind="stable").astype(np.int64)
     end_s = float(jobs["arrival_us"][-1] * 1e-6 + 60.0 * setting.capacity.tau_s + 600.0)
-    return Tape(jobs, by_deadline, _truth(setting, seed), _drift(setting, seed, end_s), window, np.array([seed]))
+    return Tape(
+        jobs, by_deadline, _truth(setting, seed), _drift(setting, seed, end_s), window, np.array([seed])
+    )
 
 
 def _budgets_s(
@@ -169,14 +175,21 @@ def read_trace(name_or_path: str) -> tuple[np.ndarray, np.ndarray]:
         if rows[0] != ["arrival_ms", "tokens"]:
             raise ValueError(f"columns are {rows[0]}, expected arrival_ms,tokens")
         values = np.array(rows[1:], dtype=float)
-        if len(values) < 2 or not np.isfinite(values).all() or (np.diff(values[:, 0]) < 0).any() or (values[:, 1] <= 0).any():
+        if (
+            len(values) < 2
+            or not np.isfinite(values).all()
+            or (np.diff(values[:, 0]) < 0).any()
+            or (values[:, 1] <= 0).any()
+        ):
             raise ValueError("needs two or more rows, arrivals in order and tokens above 0")
     except (OSError, ValueError, IndexError) as error:
         raise ScenarioError(f"trace {name_or_path!r}: {error}") from None
     return values[:, 0] / 1e3, values[:, 1] / np.median(values[:, 1])
 
 
-def _replay(trace: str, rng: np.random.Generator, count: int, rate_sps: float) -> tuple[np.ndarray, np.ndarray]:
+def _replay(
+    trace: str, rng: np.random.Generator, count: int, rate_sps: float
+) -> tuple[np.ndarray, np.ndarray]:
     """A stretch of the trace from a random start (wrapping round), time-scaled to the rate."""
     at_s, size = read_trace(trace)
     gaps = np.diff(at_s, append=at_s[-1] + (at_s[-1] - at_s[0]) / len(at_s))

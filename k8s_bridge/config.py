@@ -15,7 +15,7 @@ class ConfigError(Exception):
 
 
 class Expected(BaseModel):
-    """What is expected of one model before it has been seen: its share of the jobs, and the log-normal of its samples."""
+    """What is expected of a model before it has been seen: its share of the jobs, and the log-normal of its samples."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -40,7 +40,9 @@ def make_cluster(settings: Settings) -> Cluster:
     table = load_table(settings)
     unknown = sorted(set(mix) - set(table.models))
     if unknown:
-        raise StartupError(f"expect names {', '.join(unknown)}, of which there is no profile; known are {', '.join(table.models)}")
+        raise StartupError(
+            f"expect names {', '.join(unknown)}, of which there is no profile; known are {', '.join(table.models)}"
+        )
     return Cluster(table, mix, settings.energy_weight, settings.pod_start_s)
 
 

@@ -1,4 +1,4 @@
-"""`synergai train`, `synergai evaluate`, `synergai simulate`: options in, one line and exit code 2 for what is wrong."""
+"""`synergai train`, `synergai evaluate`, `synergai simulate`: one line and exit code 2 for what is wrong."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +17,22 @@ def train(
     decisions: Annotated[int | None, typer.Option(min=0, help="Of PPO, instead of the file's.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Train a policy: clone the SynergAI heuristic, then improve it by PPO. Watch it with `tensorboard --logdir OUT`."""
+    """Train: clone the SynergAI heuristic, then improve it by PPO. Watch it with `tensorboard --logdir OUT`."""
     try:
         import torch  # noqa: F401 - the extra may not be installed
     except ImportError:
-        fail("train", ImportError("needs torch and stable-baselines3: pip install 'synergai[train]', or make install"))
+        fail(
+            "train",
+            ImportError("needs torch and stable-baselines3: pip install 'synergai[train]', or make install"),
+        )
     from synergai.envs.scenario import ScenarioError
     from synergai.training.config import ConfigError, read
     from synergai.training.train import train as run
 
     try:
-        changes = {key: value for key, value in (("seed", seed), ("decisions", decisions)) if value is not None}
+        changes = {
+            key: value for key, value in (("seed", seed), ("decisions", decisions)) if value is not None
+        }
         settings = read(config).model_copy(update=changes)
         folder = run(settings, out, quiet)
     except (ConfigError, ScenarioError, OSError, ValueError) as error:
@@ -38,11 +43,17 @@ def train(
 def evaluate(
     scenario: ScenarioOption = "demo",
     schedulers: Annotated[str, typer.Option(help="Comma list of rules, `all`, or empty for none.")] = "all",
-    checkpoint: Annotated[list[str] | None, typer.Option(help="Folder or released name; may be given twice.")] = None,
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Folder or released name; may be given twice.")
+    ] = None,
     tapes: Annotated[int, typer.Option(min=2, max=1000)] = 32,
-    load: Annotated[float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")] = None,
+    load: Annotated[
+        float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")
+    ] = None,
     arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results.csv, summary.json and a picture.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.csv, summary.json and a picture.")
+    ] = None,
 ) -> None:
     """Schedulers on common tapes: violations, excess and energy, with paired intervals over tapes."""
     from rich.console import Console
@@ -53,7 +64,7 @@ def evaluate(
     from synergai.envs.scenario import ScenarioError
     from synergai.envs.tape import setting_of
     from synergai.training.evaluation import report
-    from synergai.training.evaluation.evaluate import play, Row, runners
+    from synergai.training.evaluation.evaluate import Row, play, runners
     from synergai.training.evaluation.tapes import TEST
 
     try:
@@ -75,7 +86,10 @@ def evaluate(
     Console().print(report.table(rows, ours, title))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        facts = {"scenario": setting.scenario.model_dump(mode="json"), "profiles_sha256": setting.table.sha256}
+        facts = {
+            "scenario": setting.scenario.model_dump(mode="json"),
+            "profiles_sha256": setting.table.sha256,
+        }
         report.write_results(rows, out / "results.csv")
         report.write_summary(rows, ours, facts, out / "summary.json")
         report.draw(rows, ours, title, out / "violations.png")
@@ -87,7 +101,9 @@ def simulate(
     scheduler: Annotated[str, typer.Option(help="A rule by name.")] = "synergai",
     checkpoint: Annotated[str | None, typer.Option(help="A trained policy instead of a rule.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the tape.")] = 0,
-    load: Annotated[float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")] = None,
+    load: Annotated[
+        float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")
+    ] = None,
     events: Annotated[Path | None, typer.Option(help="Write what happened to every job, as CSV.")] = None,
 ) -> None:
     """One tape under one scheduler: the measures, and on request every job's story."""
@@ -113,7 +129,11 @@ def simulate(
     sim = new_sim(setting, make_tape(setting, seed))
     runner.run(sim, scratch_for(sim.state))
     measured = measure(setting, sim)
-    shown = Table("measure", "value", title=f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}, {runner.name}")
+    shown = Table(
+        "measure",
+        "value",
+        title=f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}, {runner.name}",
+    )
     shown.add_row("jobs counted", f"{measured.jobs}")
     shown.add_row("QoS violations", f"{measured.violations} ({100 * measured.violation_rate:.2f} %)")
     shown.add_row("excess mean, p99", f"{measured.excess_mean_s:.3f} s, {measured.excess_p99_s:.3f} s")

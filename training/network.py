@@ -58,7 +58,10 @@ class Actor(nn.Module):
         hidden = torch.relu(self.own(embedded) + self.pool_all(whole)[batch.sample] + by_job + by_class)
         logits = torch.full((size, MAX_CANDIDATES + 1), -1e9)
         scores = self.out(hidden)[:, 0] + self.offsets[0]
-        done = self.done_out(torch.relu(self.done(whole) + self.done_shared(batch.shared)))[:, 0] + self.offsets[1]
+        done = (
+            self.done_out(torch.relu(self.done(whole) + self.done_shared(batch.shared)))[:, 0]
+            + self.offsets[1]
+        )
         logits = logits.index_put((batch.sample, batch.place), scores)
         return torch.cat([logits[:, :MAX_CANDIDATES], done[:, None]], dim=1)
 
@@ -106,7 +109,6 @@ class Packed:
 
     def __init__(self, observations: dict[str, torch.Tensor]) -> None:
         counts = observations["count"].reshape(-1).long()
-        size = len(counts)
         real = torch.arange(MAX_CANDIDATES)[None, :] < counts[:, None]
         self.sample, self.place = torch.nonzero(real, as_tuple=True)
         self.rows = observations["rows"][real].float()

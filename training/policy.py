@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
-from torch import nn
 
 from synergai.training.network import Actor, Critic, Packed
 
@@ -19,10 +18,9 @@ class ScorerPolicy(MaskableActorCriticPolicy):
         super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.features_extractor = nn.Identity()
         self.actor = Actor(self.width)
         self.critic = Critic(self.width)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
 
     def forward(
         self, obs: Any, deterministic: bool = False, action_masks: np.ndarray | torch.Tensor | None = None

@@ -32,8 +32,8 @@ def timed_advantages(
 ) -> np.ndarray:
     """Generalised advantage with per-step discount and trace. All (steps, environments) but last_values.
 
-    `dt_taus[t]` is the time from decision t to the next one, `ends[t]` says that the episode was truncated after it, and
-    then `end_values[t]` stands for the value of what would have followed.
+    `dt_taus[t]` is the time from decision t to the next one, `ends[t]` says that the episode was truncated after it,
+    and then `end_values[t]` stands for the value of what would have followed.
     """
     steps, size = rewards.shape
     advantages = np.zeros((steps, size))
@@ -81,7 +81,9 @@ class TimedRolloutBuffer(MaskableDictRolloutBuffer):
 class TimedMaskablePPO(MaskablePPO):
     """`MaskablePPO` whose rollouts come from the batched simulator."""
 
-    def __init__(self, *args: Any, discount_taus: float = 20.0, trace_taus: float = 5.0, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, discount_taus: float = 20.0, trace_taus: float = 5.0, **kwargs: Any
+    ) -> None:
         self.discount_taus = discount_taus
         self.trace_taus = trace_taus
         self.collect_threads = 1
@@ -118,7 +120,13 @@ class TimedMaskablePPO(MaskablePPO):
             # a truncated tape goes on as it was: its last value is the best guess of what would have followed
             rollout_buffer.end_values[t] = np.where(dones, values.numpy()[:, 0] + potentials, 0.0)
             rollout_buffer.add(
-                observation, actions.numpy(), rewards, dones.astype(np.float32), values, log_probs, action_masks=masks
+                observation,
+                actions.numpy(),
+                rewards,
+                dones.astype(np.float32),
+                values,
+                log_probs,
+                action_masks=masks,
             )
             self.num_timesteps += env.num_envs
             if not callback.on_step():

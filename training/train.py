@@ -35,7 +35,9 @@ def settings_of(config: TrainConfig) -> list[Setting]:
     return [setting_of(s.model_copy(update={"load": rho})) for s in loaded for rho in config.loads]
 
 
-def build(config: TrainConfig, settings: list[Setting], out: Path | None) -> tuple[TimedMaskablePPO, BatchVecEnv]:
+def build(
+    config: TrainConfig, settings: list[Setting], out: Path | None
+) -> tuple[TimedMaskablePPO, BatchVecEnv]:
     """The learner and its environments."""
     env = BatchVecEnv(
         settings, config.environments, config.arrivals, config.warm_start, config.seed, config.reward_scale
@@ -67,7 +69,9 @@ def build(config: TrainConfig, settings: list[Setting], out: Path | None) -> tup
 class Watcher(BaseCallback):
     """Progress, the rates of finished episodes, and evaluations on selection tapes."""
 
-    def __init__(self, config: TrainConfig, settings: list[Setting], env: BatchVecEnv, tick: Callable[[int, str], None]):
+    def __init__(
+        self, config: TrainConfig, settings: list[Setting], env: BatchVecEnv, tick: Callable[[int, str], None]
+    ):
         super().__init__()
         self.config = config
         self.settings = settings
@@ -85,7 +89,9 @@ class Watcher(BaseCallback):
     def _on_rollout_end(self) -> None:
         if self.env.jobs:
             self.logger.record("train_tapes/violation_rate", self.env.violations / self.env.jobs)
-        self.logger.record("time/decisions_per_s", self.num_timesteps / max(time.monotonic() - self._began, 1e-9))
+        self.logger.record(
+            "time/decisions_per_s", self.num_timesteps / max(time.monotonic() - self._began, 1e-9)
+        )
         self.env.violations = self.env.jobs = 0
         self.tick(self.num_timesteps, self.last)
         if self.config.evaluate_every and self.num_timesteps >= self._next:
@@ -135,7 +141,9 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
     """Run all stages; returns the checkpoint folder. Everything the run writes is under `out`."""
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    (out / "config.yaml").write_text(
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+    )
     settings = settings_of(config)
     torch.manual_seed(config.seed)
     model, env = build(config, settings, out)
@@ -149,13 +157,17 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
             policy, env, config.teacher, config.clone_decisions, config.minibatch, config.clone_learning_rate,
             config.seed, lambda done: bar.update(task, completed=done),
         )  # fmt: skip
-        watcher = Watcher(config, settings, env, lambda done, note: bar.update(task, completed=done, note=note))
+        watcher = Watcher(
+            config, settings, env, lambda done, note: bar.update(task, completed=done, note=note)
+        )
         watcher.init_callback(model)
         stages["clone"] = {"agreement": round(agreement, 4), "violation_rate": round(watcher.evaluate(), 5)}
         if config.critic_decisions:
             task = bar.add_task("critic", total=config.critic_decisions, note="")
             _freeze(policy, True)
-            model.learn(config.critic_decisions, callback=watcher, reset_num_timesteps=True, tb_log_name="run")
+            model.learn(
+                config.critic_decisions, callback=watcher, reset_num_timesteps=True, tb_log_name="run"
+            )
             _freeze(policy, False)
         if config.decisions:
             task = bar.add_task("ppo", total=config.decisions, note=watcher.last)

@@ -42,7 +42,9 @@ class BatchVecEnv(VecEnv):
         self.violations = 0
         self.jobs = 0
         self._rng = np.random.default_rng([seed, 0x7261])
-        self._next_tape = 1_000_000 * (seed + 1)  # training tapes; selection and test tapes are below a million
+        self._next_tape = 1_000_000 * (
+            seed + 1
+        )  # training tapes; selection and test tapes are below a million
         self._actions = np.zeros(size, np.int64)
         self._last_dt = np.zeros(size)
 
@@ -64,7 +66,13 @@ class BatchVecEnv(VecEnv):
     def observe(self) -> dict[str, np.ndarray]:
         """Views of the current candidate lists; copy what must outlive the next step."""
         shown = self.batch.shown
-        return {name: getattr(shown, name) for name in ("rows", "job", "klass", "shared", "count")}
+        return {
+            "rows": shown.rows,
+            "job": shown.job,
+            "klass": shown.klass,
+            "shared": shown.shared,
+            "count": shown.n,
+        }
 
     def masks(self) -> np.ndarray:
         """Legal actions, (size, 129) bool; a view."""
@@ -100,7 +108,7 @@ class BatchVecEnv(VecEnv):
         pass
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self, attr_name)] * len(self._get_indices(indices))
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         raise NotImplementedError("settings of a running batch do not change")
@@ -112,4 +120,4 @@ class BatchVecEnv(VecEnv):
         return [self.masks()[b].copy() for b in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * len(self._get_indices(indices))
+        return [False] * len(list(self._get_indices(indices)))

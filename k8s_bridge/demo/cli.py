@@ -11,9 +11,13 @@ from synergai.envs.cli import fail
 def demo(
     scenario: Annotated[str, typer.Option(help="Whose nodes, jobs and arrivals.")] = "demo",
     checkpoint: Annotated[str, typer.Option(help="Our policy: a released name or a folder.")] = "demo",
-    rules: Annotated[str, typer.Option(help="Comma list of rules to compare with.")] = "least_allocated,slo_mael_greedy,synergai",
+    rules: Annotated[
+        str, typer.Option(help="Comma list of rules to compare with.")
+    ] = "least_allocated,slo_mael_greedy,synergai",
     jobs: Annotated[int, typer.Option(min=20, max=5000, help="Pods per scheduler.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Of the tape: which stretch of the trace, and the luck.")] = 7,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the tape: which stretch of the trace, and the luck.")
+    ] = 7,
     speed: Annotated[float, typer.Option(min=0.1, max=100, help="Scenario seconds in a real one.")] = 6.0,
     out: Annotated[Path, typer.Option(help="Folder for the picture, figures and logs.")] = Path("out/demo"),
 ) -> None:

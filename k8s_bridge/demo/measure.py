@@ -32,7 +32,7 @@ class Outcome:
 
 
 def excess_real_s(pod: dict[str, Any]) -> float:
-    """Seconds of the cluster's clock between deadline and the runner's own finish stamp; infinite for a pod that failed."""
+    """Real seconds from the deadline to the runner's own finish stamp; infinite for a pod that failed."""
     deadline_us = parse_time_us(pod["metadata"]["annotations"][keys.ANNOTATION_DEADLINE])
     message = termination(pod)
     if message is None:
@@ -62,7 +62,12 @@ def energy_j(pod: dict[str, Any], table: ProfileTable) -> float:
 
 
 def outcome(
-    scheduler: str, pods: Sequence[dict[str, Any]], speed: float, table: ProfileTable, wall_s: float, simulated: int
+    scheduler: str,
+    pods: Sequence[dict[str, Any]],
+    speed: float,
+    table: ProfileTable,
+    wall_s: float,
+    simulated: int,
 ) -> Outcome:
     excess = np.array([excess_real_s(pod) for pod in pods]) * speed
     served = excess[np.isfinite(excess)]

@@ -74,7 +74,9 @@ async def play(
     kubeconfig = plan.folder / "kubeconfig"
     kubeconfig.unlink(missing_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(_process(_cluster_command(setting, plan, kubeconfig), plan, "cluster"))
+        cluster = await stack.enter_async_context(
+            _process(_cluster_command(setting, plan, kubeconfig), plan, "cluster")
+        )
         await _until(kubeconfig.exists, cluster, "the embedded cluster")
         client = await stack.enter_async_context(ApiClient(credentials.load(str(kubeconfig))))
         await _nodes_ready(client, len(setting.catalog.nodes), cluster)
@@ -83,7 +85,9 @@ async def play(
         bridge = await stack.enter_async_context(_process(command, plan, "bridge"))
         await _until(lambda: "ready: " in _log(plan, "bridge"), bridge, "the bridge")
         start_us = client.now_us() + int(LEAD_S * SECOND_US)
-        sending = asyncio.create_task(submit(client, requests_of(setting, tape, plan.seed), speed=plan.speed, start_us=start_us))
+        sending = asyncio.create_task(
+            submit(client, requests_of(setting, tape, plan.seed), speed=plan.speed, start_us=start_us)
+        )
         stack.callback(sending.cancel)
         return await _watch(client, len(tape.jobs), bridge, sending, show)
 

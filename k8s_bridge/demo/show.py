@@ -6,9 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from synergai.agents.learned import load
+from synergai.agents.learned import Learned, load
 from synergai.agents.registry import make
-from synergai.agents.scheduler import Scheduler
 from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import scratch_for
 from synergai.envs.rules import RULE_NUMBER
@@ -22,7 +21,14 @@ from synergai.k8s_bridge.startup import warm_up
 
 
 async def run_all(
-    console: Console, scenario: str, checkpoint: str, rules: list[str], jobs: int, seed: int, speed: float, out: Path
+    console: Console,
+    scenario: str,
+    checkpoint: str,
+    rules: list[str],
+    jobs: int,
+    seed: int,
+    speed: float,
+    out: Path,
 ) -> None:
     """Our policy first, then the rules; table on the console, picture, JSON and logs in `out`."""
     setting = setting_of(scenarios.load(scenario))
@@ -51,10 +57,12 @@ async def run_all(
     report.draw(outcomes, out / "demo.png")
     report.write(outcomes, out / "demo.json")
     console.print(report.table(outcomes))
-    console.print(f"picture: {out / 'demo.png'}   figures: {out / 'demo.json'}   logs and decisions: {out}/*/")
+    console.print(
+        f"picture: {out / 'demo.png'}   figures: {out / 'demo.json'}   logs and decisions: {out}/*/"
+    )
 
 
-def _simulate(setting: Setting, tape: Tape, name: str, ours: Scheduler) -> int:
+def _simulate(setting: Setting, tape: Tape, name: str, ours: Learned) -> int:
     """Violations that the simulator counts for this scheduler on this tape."""
     sim = new_sim(setting, tape)
     scratch = scratch_for(sim.state)

@@ -17,13 +17,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Schedule AI inference on unlike machines, from measured profiles to bound pods.\n\n"
-        "Look: `synergai demo` runs everything at once on an embedded cluster; `synergai profiles show --model bert-99` "
-        "says which machine serves a model best.\n\n"
+        "Look: `synergai demo` runs everything at once on an embedded cluster; `synergai profiles show --model "
+        "bert-99` says which machine serves a model best.\n\n"
         "Simulate: `synergai simulate`, `synergai evaluate --checkpoint demo`.\n\n"
         "Train: `synergai train --config training/configs/default.yaml --out runs/mine`, then "
         "`tensorboard --logdir runs/mine`.\n\n"
-        "Schedule: `synergai cluster --kubeconfig kc` in one terminal, `synergai bridge --kubeconfig kc --checkpoint demo` "
-        "in another; or the bridge against a cluster of your own."
+        "Schedule: `synergai cluster --kubeconfig kc` in one terminal, `synergai bridge --kubeconfig kc "
+        "--checkpoint demo` in another; or the bridge against a cluster of your own."
     ),
 )
 app.command()(demo)

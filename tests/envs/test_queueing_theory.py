@@ -11,7 +11,7 @@ SERVICE_S = 0.01
 SAMPLE_S = 1e-8
 SEEDS = 10
 TOLERANCE = 0.05
-ARRIVALS = {0.5: 30_000, 0.7: 80_000, 0.9: 400_000}
+ARRIVALS = {0.5: 200_000, 0.7: 200_000, 0.9: 300_000}
 
 
 def mm_c_wait_s(servers: int, load: float) -> float:

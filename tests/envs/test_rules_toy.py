@@ -227,11 +227,11 @@ def test_accelerator_goes_before_the_cpu_of_the_same_node() -> None:
     assert moment.pick("least_allocated") == Pick("START", "x", "n-0", "b-gpu")
 
 
-# a workload whose best answer is known -------------------------------------------------------------------------
+# a workload whose best answer is known ----------------------------------------------------------------------
 # Two rounds, 40 s apart, of three traps, each sprung while both devices are free:
 #   choice  speech, and at once after it a vision job that is in time only on the fast device without a wait
 #   hold    speech takes the fast device; a vision job comes that is in time only if it waits for that one
-#   order   two vision jobs at one instant, the first with time to spare, the second in time only on the fast device
+#   order   two vision jobs at one instant, the first with time to spare, the second none
 ROUND = [
     ("speech", 0.0, 5.0),
     ("vision", 0.1, 1.5),
@@ -246,7 +246,7 @@ CHOICE, HOLD, ORDER = ROUNDS, ROUNDS, ROUNDS
 
 
 def fewest_violations() -> int:
-    """Of one round, over every order on every device; with these fixed, starting as soon as possible is best."""
+    """Of one round, over every order on every device, each job starting as soon as these allow."""
     best = len(ROUND)
     for order in permutations(range(len(ROUND))):
         for where in product((0, 1), repeat=len(ROUND)):

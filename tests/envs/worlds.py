@@ -33,8 +33,8 @@ MACHINES: tuple[dict[str, int], ...] = (
 MODELS = ("bert-99", "resnet50", "retinanet", "rnnt", "ssd-mobilenet", "ssd-resnet34")
 
 
-def random_scenario(rng: np.random.Generator) -> Scenario:
-    """Two to four kinds of machines, one to four models, loads 0.4-1.3; perhaps a model nobody serves."""
+def random_scenario(rng: np.random.Generator, load: float | None = None) -> Scenario:
+    """Two to four kinds of machines, one to four models, loads 0.4-1.6; perhaps a model nobody serves."""
     kinds = rng.choice(len(MACHINES), size=rng.integers(2, 5), replace=False)
     machines = [
         {
@@ -53,13 +53,18 @@ def random_scenario(rng: np.random.Generator) -> Scenario:
     for model in models:
         speeds = [TABLE.best(model, h).throughput_sps for h in classes if TABLE.of(model, h)]
         samples = max(float(rng.uniform(0.3, 3.0)) * max(speeds, default=1.0), 1.0)
-        jobs[str(model)] = {"share": float(rng.uniform(0.5, 3)), "samples": samples}
+        jobs[str(model)] = {
+            "share": float(rng.uniform(0.5, 3)),
+            "samples": samples,
+            "samples_log_sd": float(rng.choice([0.3, 0.7, 1.5])),
+        }
     return Scenario.model_validate(
         {
             "name": "random",
             "machines": machines,
             "jobs": jobs,
-            "load": float(rng.uniform(0.4, 1.3)),
+            "load": load or float(rng.uniform(0.4, 1.6)),
+            "deadlines": {"tightness": [[0.8, 1.5], [2.0, 4.0], [4.0, 10.0]]},
             "noise": {
                 "profile_error": float(rng.choice([0.0, 0.23, 0.5])),
                 "level": float(rng.choice([0, 1, 2])),
@@ -74,12 +79,12 @@ def random_scenario(rng: np.random.Generator) -> Scenario:
     )
 
 
-def random_world(number: int, count: int = 28) -> tuple[Setting, Tape]:
+def random_world(number: int, count: int = 28, load: float | None = None) -> tuple[Setting, Tape]:
     """The setting and the tape of this number, with some priorities; always the same one."""
     rng = np.random.default_rng([number, 77])
     while True:
         try:
-            setting = setting_of(random_scenario(rng), TABLE)
+            setting = setting_of(random_scenario(rng, load), TABLE)
         except ScenarioError:
             continue
         tape = make_tape(setting, seed=number, count=count)

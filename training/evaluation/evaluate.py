@@ -32,7 +32,9 @@ class RuleRunner:
 
     def __init__(self, name: str) -> None:
         if name not in RULE_NUMBER:
-            raise ValueError(f"no scheduler {name!r}; there are {', '.join(names())}, all, or --checkpoint DIR")
+            raise ValueError(
+                f"no scheduler {name!r}; there are {', '.join(names())}, all, or --checkpoint DIR"
+            )
         self.name = name
 
     def run(self, sim: Sim, scratch: Scratch) -> None:
@@ -42,7 +44,7 @@ class RuleRunner:
 def runners(schedulers: Sequence[str], checkpoints: Sequence[str] = ()) -> list[Runner]:
     """Rules by name (`all` for every one) and checkpoints by folder."""
     wanted = names() if "all" in schedulers else tuple(schedulers)
-    return [RuleRunner(name) for name in wanted] + [Learned(read(path)) for path in checkpoints]
+    return [*(RuleRunner(name) for name in wanted), *(Learned(read(path)) for path in checkpoints)]
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def column(rows: Sequence[Row], scheduler: str, field: str) -> np.ndarray:
     return np.array([getattr(row.measures, field) for row in rows if row.scheduler == scheduler], float)
 
 
-def gain(rows: Sequence[Row], ours: str, other: str, field: str = "violation_rate", level: float = LEVEL) -> Interval:
+def gain(
+    rows: Sequence[Row], ours: str, other: str, field: str = "violation_rate", level: float = LEVEL
+) -> Interval:
     """How much lower ours is than the other, paired by tape; positive is better."""
     return bootstrap(column(rows, other, field) - column(rows, ours, field), level=level)

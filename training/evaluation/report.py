@@ -42,7 +42,15 @@ def summary(rows: Sequence[Row], ours: str | None = None) -> dict[str, Any]:
 
 def table(rows: Sequence[Row], ours: str | None = None, title: str = "") -> Table:
     """The same for a person."""
-    heads = ["scheduler", "violations", "95 % interval", "excess mean", "excess p99", "wait mean", "energy/job"]
+    heads = [
+        "scheduler",
+        "violations",
+        "95 % interval",
+        "excess mean",
+        "excess p99",
+        "wait mean",
+        "energy/job",
+    ]
     shown = Table(*heads, *(["fewer by " + ours] if ours else []), title=title)
     for name, entry in summary(rows, ours).items():
         low, high = entry["ci95"]
@@ -57,7 +65,11 @@ def table(rows: Sequence[Row], ours: str | None = None, title: str = "") -> Tabl
         ]
         if ours:
             paired = entry.get("gain")
-            cells.append(f"{100 * paired['mean']:.2f} [{100 * paired['ci95'][0]:.2f}, {100 * paired['ci95'][1]:.2f}]" if paired else "")
+            cells.append(
+                f"{100 * paired['mean']:.2f} [{100 * paired['ci95'][0]:.2f}, {100 * paired['ci95'][1]:.2f}]"
+                if paired
+                else ""
+            )
         shown.add_row(*cells, style="bold" if name == ours else None)
     return shown
 
@@ -68,7 +80,9 @@ def write_results(rows: Sequence[Row], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["scheduler", "tape", "violation_rate", *asdict(rows[0].measures)])
         for row in rows:
-            writer.writerow([row.scheduler, row.seed, row.measures.violation_rate, *asdict(row.measures).values()])
+            writer.writerow(
+                [row.scheduler, row.seed, row.measures.violation_rate, *asdict(row.measures).values()]
+            )
 
 
 def write_summary(rows: Sequence[Row], ours: str | None, facts: dict[str, Any], path: Path) -> None:
