@@ -21,7 +21,9 @@ from synergai.envs.simulator import (
 )
 from synergai.envs.state import NEVER_US, NONE, ClusterState, book, take_slot
 
-anywhere = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+anywhere = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 worlds = given(number=st.integers(0, 999), seed=st.integers(0, 2**32 - 1))
 
 ROW_LOW, ROW_HIGH = (np.array([getattr(f, side) for f in CANDIDATE + JOB]) for side in ("low", "high"))
@@ -143,7 +145,7 @@ def test_every_rules_pick_is_in_the_list_and_legal(number: int, seed: int) -> No
 @worlds
 def test_the_list_has_no_pair_twice(number: int, seed: int) -> None:
     for _, _, out in decisions(number, seed):
-        n = int(out.count[0])
+        n = int(out.n[0])
         assert n <= MAX_CANDIDATES
         pairs = set(zip(out.job[:n].tolist(), out.option[:n].tolist()))
         assert len(pairs) == n
@@ -153,7 +155,7 @@ def test_the_list_has_no_pair_twice(number: int, seed: int) -> None:
 @worlds
 def test_features_are_finite_and_in_their_declared_range(number: int, seed: int) -> None:
     for _, _, out in decisions(number, seed):
-        rows = out.rows[: out.count[0]]
+        rows = out.rows[: out.n[0]]
         assert np.isfinite(rows).all()
         assert np.isfinite(out.shared).all()
         assert ((rows >= ROW_LOW) & (rows <= ROW_HIGH)).all()
@@ -164,7 +166,7 @@ def test_features_are_finite_and_in_their_declared_range(number: int, seed: int)
 @worlds
 def test_rows_beyond_the_count_are_zero_and_masked(number: int, seed: int) -> None:
     for _, _, out in decisions(number, seed):
-        n = int(out.count[0])
+        n = int(out.n[0])
         assert not out.rows[n:].any()
         assert not out.mask[n:DONE].any()
 
@@ -176,7 +178,7 @@ def test_a_start_has_room_and_a_hold_has_none(number: int, seed: int) -> None:
         if sim.progress[0]["in_round"] == 0:
             continue
         state = sim.state
-        for i in range(out.count[0]):
+        for i in range(out.n[0]):
             pair = scratch.survey.pairs[out.pair[i]]
             option, device = state.options[pair["option"]], state.devices[pair["device"]]
             node = state.nodes[device["node"]]
@@ -212,7 +214,7 @@ def test_done_is_illegal_only_where_nothing_runs_or_is_held_and_a_start_is_legal
 def test_a_job_on_hold_is_no_candidate_so_it_is_held_once_a_round(number: int, seed: int) -> None:
     for sim, _, out in decisions(number, seed):
         if sim.progress[0]["in_round"] == 1:
-            shown = sim.state.queue[out.job[: out.count[0]]]
+            shown = sim.state.queue[out.job[: out.n[0]]]
             assert (shown["hold_option"] == NONE).all()
 
 
@@ -225,10 +227,8 @@ def test_while_a_class_owes_a_late_job_only_that_job_may_start_there(number: int
         for h, due in enumerate(scratch.survey.due):
             if due["j"] == NONE:
                 continue
-            there = (out.klass[: out.count[0]] == h) & (
-                scratch.survey.pairs["start"][out.pair[: out.count[0]]] == 1
-            )
-            assert set(out.job[: out.count[0]][there].tolist()) == {int(due["j"])}
+            there = (out.klass[: out.n[0]] == h) & (scratch.survey.pairs["start"][out.pair[: out.n[0]]] == 1)
+            assert set(out.job[: out.n[0]][there].tolist()) == {int(due["j"])}
 
 
 def test_a_policy_that_never_starts_anything_has_every_job_violated() -> None:

@@ -53,7 +53,7 @@ def moment() -> Scene:
 def row_of(scene: Scene, hardware: str) -> dict[str, float]:
     out = scene.list()
     h = scene.catalog.class_index[hardware]
-    i = int(np.flatnonzero(out.klass[: out.count[0]] == h)[0])
+    i = int(np.flatnonzero(out.klass[: out.n[0]] == h)[0])
     return dict(zip([f.name for f in CANDIDATE + JOB], out.rows[i].tolist()))
 
 
