@@ -3,7 +3,8 @@
 Each candidate is embedded from its features and the shared ones; embeddings are pooled over all candidates (mean and
 maximum), over those of the same job and over those of the same hardware class (mean); a second layer sees the
 candidate's embedding with the three pools and gives its logit. DONE's logit comes from the
-pool over all. So the result does not depend on the order of the candidates, and any number of jobs, options and nodes will do.
+pool over all. So the result does not depend on the order of the candidates, and any number of jobs, options and
+nodes will do.
 """
 
 from typing import NamedTuple

@@ -67,7 +67,12 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
     options_per_model = max(int(sim.state.models["n_options"].max()) for sim in samples)
     state = sims.state
     survey = survey_scratch(
-        state.admitted.shape[1], state.options.shape[1], state.classes.shape[1], count, options_per_model
+        state.admitted.shape[1],
+        state.options.shape[1],
+        state.classes.shape[1],
+        state.groups.shape[1],
+        count,
+        options_per_model,
     )
     return Batch(
         size=size,
@@ -123,7 +128,9 @@ def sim_at(sims, b):
 @kernel
 def scratch_at(scratches, b):
     v = scratches.survey
-    survey = Survey(v.counts[b], v.placed[b], v.pairs[b], v.jobs[b], v.due[b], v.ends[b], v.own[b])
+    survey = Survey(
+        v.counts[b], v.placed[b], v.pairs[b], v.jobs[b], v.due[b], v.held_us[b], v.ends[b], v.own[b]
+    )
     return Scratch(
         survey,
         scratches.taken[b],

@@ -28,8 +28,8 @@ class SynergaiEnv(gym.Env):
     `info["replaced"]` is true.
 
     Reward: minus one per deadline passed, minus a little per late second, minus energy where the scenario weighs it,
-    all discounted inside the step by time (20 mean run times); the terms are in `info["reward_terms"]`, the seconds that
-    passed in `info["dt_s"]`.
+    all discounted inside the step by time (20 mean run times); the terms are in `info["reward_terms"]`, the seconds
+    that passed in `info["dt_s"]`.
 
     An episode is truncated when the jobs of the counted window have finished; it never terminates.
 

@@ -61,6 +61,7 @@ class Survey(NamedTuple):
     pairs: np.ndarray  # (pairs,) PAIR, by job
     jobs: np.ndarray  # (jobs,) SUMMARY, as the queue
     due: np.ndarray  # (classes,) DUE, see `ageing`
+    held_us: np.ndarray  # (groups,) float64: work on hold for each group, per device of it
     ends: np.ndarray  # (jobs,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
 
@@ -69,16 +70,21 @@ def survey_for(state: ClusterState) -> Survey:
     """Scratch large enough for a state of these capacities."""
     jobs, options = len(state.queue), len(state.options)
     per_model = max(int(state.models["n_options"].max(initial=1)), 1)
-    return survey_scratch(len(state.admitted), options, len(state.classes), jobs, per_model)
+    return survey_scratch(
+        len(state.admitted), options, len(state.classes), len(state.groups), jobs, per_model
+    )
 
 
-def survey_scratch(signatures: int, options: int, classes: int, jobs: int, options_per_model: int) -> Survey:
+def survey_scratch(
+    signatures: int, options: int, classes: int, groups: int, jobs: int, options_per_model: int
+) -> Survey:
     return Survey(
         np.zeros(1, COUNTS),
         np.zeros((signatures, options), PLACED),
         np.zeros(jobs * options_per_model, PAIR),
         np.zeros(jobs, SUMMARY),
         np.zeros(classes, DUE),
+        np.zeros(groups),
         np.zeros(jobs, np.int64),
         np.zeros(1, PLACED),
     )
@@ -86,7 +92,7 @@ def survey_scratch(signatures: int, options: int, classes: int, jobs: int, optio
 
 @kernel
 def look_up(state, survey, queued, o):
-    """The placement of option o for this job, shared by the jobs of one signature that ask for no more than it takes."""
+    """The placement of option o for this job, shared by jobs of one signature that ask for no more than it takes."""
     option = state.options[o]
     if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
         place(state, survey.ends, queued, option, survey.own[0])
@@ -173,10 +179,11 @@ def summarise(state, survey, j):
         if pair.hold == 1 and possible and (job.busy == NONE or pair.e_us < survey.pairs[job.busy].e_us):
             job.busy = p
         if pair.start == 1 or pair.hold == 1:
-            score = slo_score(latency_us, budget_us)
-            if score > best_score or (score == best_score and latency_us < best_latency):
+            behind_us = latency_us + np.int64(survey.held_us[option.group])
+            score = slo_score(behind_us, budget_us)
+            if score > best_score or (score == best_score and behind_us < best_latency):
                 best_score = score
-                best_latency = latency_us
+                best_latency = behind_us
                 job.score = p
     job.in_time = bits(in_time)
     job.reach = bits(reach)
@@ -192,11 +199,26 @@ def bits(mask):
 
 
 @kernel
+def count_held(state, survey):
+    """The virtual queues of the MAEL family: what waits on hold for each group, spread over its devices."""
+    clock = state.clock[0]
+    for g in range(clock.n_groups):
+        survey.held_us[g] = 0.0
+    for j in range(clock.n_queued):
+        queued = state.queue[j]
+        if queued.hold_option != NONE:
+            option = state.options[queued.hold_option]
+            n_devices = state.groups[option.group].n_devices
+            survey.held_us[option.group] += run_us(option, queued.samples) / n_devices
+
+
+@kernel
 def take_survey(state, survey):
     """Look at the whole queue."""
     survey.counts[0].stamp += 1
     survey.counts[0].n_pairs = 0
     expect_ends(state, survey.ends)
+    count_held(state, survey)
     n = state.clock[0].n_queued
     for j in range(n):
         add_pairs(state, survey, j)

@@ -2,31 +2,24 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
-from synergai.agents.learned import Learned, read
+from synergai.agents.learned import read
 from synergai.envs import scenario as scenarios
 from synergai.envs.tape import Setting, setting_of
 from synergai.training.clone import clone
 from synergai.training.config import TrainConfig
-from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
-from synergai.training.evaluation.tapes import SELECTION
 from synergai.training.export import export
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO
 from synergai.training.vec_env import BatchVecEnv
-
-YARDSTICKS = ("synergai", "sjf_feasible")
-"""Rules whose violation rates are drawn beside the policy's."""
+from synergai.training.watcher import Watcher
 
 
 def settings_of(config: TrainConfig) -> list[Setting]:
@@ -66,77 +59,6 @@ def build(
     return model, env
 
 
-class Watcher(BaseCallback):
-    """Progress, the rates of finished episodes, and evaluations on selection tapes."""
-
-    def __init__(
-        self, config: TrainConfig, settings: list[Setting], env: BatchVecEnv, tick: Callable[[int, str], None]
-    ):
-        super().__init__()
-        self.config = config
-        self.settings = settings
-        self.env = env
-        self.tick = tick
-        self.best: tuple[float, dict[str, Any]] | None = None
-        self.last = ""
-        self._next = config.evaluate_every
-        self._rules: dict[tuple[int, str], float] = {}
-        self._began = time.monotonic()
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_end(self) -> None:
-        if self.env.jobs:
-            self.logger.record("train_tapes/violation_rate", self.env.violations / self.env.jobs)
-        self.logger.record(
-            "time/decisions_per_s", self.num_timesteps / max(time.monotonic() - self._began, 1e-9)
-        )
-        self.env.violations = self.env.jobs = 0
-        self.tick(self.num_timesteps, self.last)
-        if self.config.evaluate_every and self.num_timesteps >= self._next:
-            self._next += self.config.evaluate_every
-            self.evaluate()
-
-    def evaluate(self) -> float:
-        """Mean violation rate over the settings on selection tapes; the best policy so far is kept."""
-        rates = []
-        policy = policy_runner(self.model.policy, self.config)
-        seeds = SELECTION[: self.config.evaluation_tapes]
-        for i, setting in enumerate(self.settings):
-            tag = f"{setting.scenario.name}-rho{setting.scenario.load:g}"
-            ours = evaluate(setting, [policy], seeds, self.config.evaluation_arrivals)
-            rates.append(float(column(ours, policy.name, "violation_rate").mean()))
-            self.logger.record(f"violation_rate/{tag}", rates[-1])
-            for rule in YARDSTICKS:
-                self.logger.record(f"over_{rule}/{tag}", self._rule_rate(i, rule) - rates[-1])
-        mean = float(np.mean(rates))
-        self.logger.record("violation_rate/mean", mean)
-        self.logger.dump(self.num_timesteps)
-        self.last = f"violations {100 * mean:.2f} %"
-        if self.best is None or mean < self.best[0]:
-            weights = {name: value.clone() for name, value in self.model.policy.state_dict().items()}
-            self.best = (mean, weights)
-        return mean
-
-    def _rule_rate(self, i: int, rule: str) -> float:
-        if (i, rule) not in self._rules:
-            seeds = SELECTION[: self.config.evaluation_tapes]
-            rows = evaluate(self.settings[i], [RuleRunner(rule)], seeds, self.config.evaluation_arrivals)
-            self._rules[i, rule] = float(column(rows, rule, "violation_rate").mean())
-        return self._rules[i, rule]
-
-
-def policy_runner(policy: Any, config: TrainConfig) -> Learned:
-    """The policy as it is now, in compiled code."""
-    from synergai.agents.learned import Checkpoint
-    from synergai.agents.scorer import Weights
-
-    assert isinstance(policy, ScorerPolicy)
-    tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in policy.actor.weights().items()}
-    return Learned(Checkpoint(config.name, Weights(**tensors), {}))
-
-
 def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
     """Run all stages; returns the checkpoint folder. Everything the run writes is under `out`."""
     began = time.monotonic()
@@ -160,6 +82,7 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
         watcher = Watcher(
             config, settings, env, lambda done, note: bar.update(task, completed=done, note=note)
         )
+        watcher.tell = bar.console.print if not quiet else watcher.tell
         watcher.init_callback(model)
         stages["clone"] = {"agreement": round(agreement, 4), "violation_rate": round(watcher.evaluate(), 5)}
         if config.critic_decisions:
@@ -170,9 +93,9 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
             )
             _freeze(policy, False)
         if config.decisions:
-            task = bar.add_task("ppo", total=config.decisions, note=watcher.last)
-            watcher._next = config.evaluate_every
-            model.learn(config.decisions, callback=watcher, reset_num_timesteps=True, tb_log_name="run")
+            task = bar.add_task("ppo", total=config.critic_decisions + config.decisions, note=watcher.last)
+            first = config.critic_decisions == 0
+            model.learn(config.decisions, callback=watcher, reset_num_timesteps=first, tb_log_name="run")
             stages["ppo"] = {"violation_rate": round(watcher.evaluate(), 5)}
     assert watcher.best is not None
     policy.load_state_dict(watcher.best[1])

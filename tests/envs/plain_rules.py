@@ -5,7 +5,7 @@ An order is a tuple: highest priority, then the rule's own keys, then arrival.
 
 from collections.abc import Callable
 
-from plain_room import Pair, PlainJob
+from plain_room import Option, Pair, PlainJob
 from plain_simulator import PlainWorld, Rule
 
 
@@ -108,19 +108,39 @@ def affinity(world: PlainWorld, pairs: list[Pair]) -> Pair | None:
     )
 
 
+def behind_us(world: PlainWorld, option: Option) -> int:
+    """The virtual queue of a group: what waits on hold for it, spread over its devices."""
+    devices = [node for node in world.room.nodes if node.site == option.site]
+    devices = [node for node in devices if any(d.hardware == option.hardware for d in node.devices)]
+    ahead = 0.0
+    for job in world.queue:
+        if job.hold is not None:
+            held = job.hold.option
+            if (held.hardware, held.site) == (option.hardware, option.site):
+                ahead += held.e_us(job.samples) / len(devices)
+    return int(ahead)
+
+
 def slo_mael_greedy(world: PlainWorld, pairs: list[Pair]) -> Pair | None:
-    """First come, on the device of the best SLO score, busy or not."""
+    """First come, on the device of the best SLO score, busy or not, behind what is on hold for it."""
+
+    def latency_us(pair: Pair) -> int:
+        return pair.f_us + behind_us(world, pair.option)
 
     def score(pair: Pair) -> float:
         budget_us = pair.job.deadline_us - pair.job.arrival_us
-        return 1.0 if budget_us >= 1.5 * pair.f_us else -150.0 * pair.f_us / budget_us
+        return 1.0 if budget_us >= 1.5 * latency_us(pair) else -150.0 * latency_us(pair) / budget_us
 
     choices: list[tuple[tuple[float, ...], Pair]] = []
     for mine in by_job(pairs):
         legal = [pair for pair in mine if pair.option.dictionary and (pair.start or pair.hold)]
         if legal:
-            choices.append(((), max(legal, key=lambda pair: (score(pair), -pair.f_us))))
-    return first(choices)
+            choices.append(((), legal[0]))
+    head = first(choices)
+    if head is None:
+        return None
+    legal = [p for p in pairs if p.job is head.job and p.option.dictionary and (p.start or p.hold)]
+    return max(legal, key=lambda pair: (score(pair), -latency_us(pair)))
 
 
 def round_robin(world: PlainWorld, pairs: list[Pair]) -> Pair | None:
