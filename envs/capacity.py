@@ -5,16 +5,14 @@ pool of like nodes stays within what there is. Packing can only make it worse, s
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_matrix
-from scipy.stats import norm
 
 from synergai.envs.catalog import Catalog
 from synergai.envs.state import ClusterState
 
-QUANTILES = norm.ppf((np.arange(15) + 0.5) / 15)
+QUANTILES = np.array([NormalDist().inv_cdf((k + 0.5) / 15) for k in range(15)])
 """Of the standard normal, for means over log-normal job sizes."""
 
 
@@ -135,6 +133,10 @@ def _maximise(
     n_resources: int, variables: list[_Variable], shares: dict[str, float], pools: list[_Pool]
 ) -> tuple[float, np.ndarray]:
     """Maximise lambda; columns are job rates, then lambda. Returns it and the duals by (pool, resource)."""
+    # here, as importing them takes a second that `--help` need not wait for
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_matrix
+
     entries = [
         (v.pool * n_resources + r, column, share * v.time_s)
         for column, v in enumerate(variables)

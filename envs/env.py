@@ -1,4 +1,8 @@
-"""The Gymnasium view of the simulator: one cluster, one decision per step."""
+"""The Gymnasium view of the simulator: one cluster, one decision per step.
+
+Importing this module registers `synergai/Cluster-v0`; Gymnasium imports it itself for
+`gymnasium.make("synergai.envs.env:synergai/Cluster-v0")`. (Not in the package's `__init__`: the bridge needs no Gymnasium.)
+"""
 
 from typing import Any
 
@@ -33,7 +37,7 @@ class SynergaiEnv(gym.Env):
 
     An episode is truncated when the jobs of the counted window have finished; it never terminates.
 
-    >>> env = gymnasium.make("synergai/Cluster-v0", scenario="demo")
+    >>> env = gymnasium.make("synergai.envs.env:synergai/Cluster-v0", scenario="demo")
     >>> observation, info = env.reset(seed=1)
     >>> observation, reward, terminated, truncated, info = env.step(info["action_mask"].argmax())
     """
@@ -101,3 +105,6 @@ class SynergaiEnv(gym.Env):
             "reward_terms": dict(zip(TERMS, terms)),
             "dt_s": dt_us * 1e-6,
         }
+
+
+gym.register(id="synergai/Cluster-v0", entry_point="synergai.envs.env:SynergaiEnv")

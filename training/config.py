@@ -27,7 +27,9 @@ class TrainConfig(BaseModel):
     """Each scenario at each of these; clusters of the batch take them in turn."""
     seed: Annotated[int, Field(ge=0)] = 0
     width: Annotated[int, Field(ge=4, le=512)] = 32
-    environments: Count = 64
+    environments: Count = 128
+    siblings: Count = 4
+    """Environments that share a tape; their mean fortune is taken out of each one's advantages."""
     arrivals: Annotated[int, Field(ge=20)] = 500
     """Of one episode."""
     warm_start: Annotated[int, Field(ge=0)] = 100
@@ -44,9 +46,9 @@ class TrainConfig(BaseModel):
     """PPO's own."""
     steps: Count = 64
     """Per environment and rollout."""
-    minibatch: Count = 1024
+    minibatch: Count = 2048
     epochs: Count = 2
-    learning_rate: Positive = 5e-4
+    learning_rate: Positive = 4e-4
     clip: Positive = 0.2
     entropy: NonNegative = 0.003
     target_kl: Positive = 0.02

@@ -53,17 +53,42 @@ def timed_advantages(
     return advantages
 
 
+@njit(cache=True)
+def less_luck(advantages: np.ndarray, clock: np.ndarray, siblings: int) -> np.ndarray:
+    """Advantages minus the mean of the siblings' at the same time: arrivals and job noise, which they share, cancel.
+
+    Both (steps, environments). A sibling is looked up at its first decision at or after that time; one that has none
+    in this rollout counts 0. Siblings do not know each other's actions, so this biases nothing.
+    """
+    steps, size = advantages.shape
+    result = advantages.copy()
+    for b in range(size):
+        first = b - b % siblings
+        for other in range(first, first + siblings):
+            if other == b:
+                continue
+            s = 0
+            for t in range(steps):
+                while s < steps and clock[s, other] < clock[t, b]:
+                    s += 1
+                if s < steps:
+                    result[t, b] -= advantages[s, other] / (siblings - 1)
+    return result
+
+
 class TimedRolloutBuffer(MaskableDictRolloutBuffer):
     """Keeps elapsed times and potentials beside what the stock buffer keeps."""
 
     discount_taus = 20.0
     trace_taus = 5.0
+    siblings = 1
 
     def reset(self) -> None:
         super().reset()
         shape = (self.buffer_size, self.n_envs)
         self.dt_taus = np.zeros(shape)
         self.potentials = np.zeros(shape)
+        self.clock_taus = np.zeros(shape)
         self.ends = np.zeros(shape, np.bool_)
         self.end_values = np.zeros(shape)
 
@@ -74,7 +99,8 @@ class TimedRolloutBuffer(MaskableDictRolloutBuffer):
             self.rewards, full, last_values, self.ends, self.end_values, self.dt_taus, self.discount_taus,
             self.trace_taus,
         )  # fmt: skip
-        self.advantages = advantages.astype(np.float32)
+        fair = less_luck(advantages, self.clock_taus, self.siblings) if self.siblings > 1 else advantages
+        self.advantages = fair.astype(np.float32)
         self.returns = (advantages + self.values).astype(np.float32)
 
 
@@ -102,6 +128,7 @@ class TimedMaskablePPO(MaskablePPO):
         assert isinstance(env, BatchVecEnv)
         assert isinstance(rollout_buffer, TimedRolloutBuffer)
         rollout_buffer.discount_taus, rollout_buffer.trace_taus = self.discount_taus, self.trace_taus
+        rollout_buffer.siblings = env.siblings
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
@@ -110,6 +137,7 @@ class TimedMaskablePPO(MaskablePPO):
             observation = {name: value.copy() for name, value in env.observe().items()}
             masks = env.masks().copy()
             potentials = env.potentials()
+            rollout_buffer.clock_taus[t] = env.clock_taus()
             with torch.no_grad():
                 tensors = {name: torch.as_tensor(value) for name, value in observation.items()}
                 actions, values, log_probs = self.policy(tensors, action_masks=masks)

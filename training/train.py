@@ -33,7 +33,13 @@ def build(
 ) -> tuple[TimedMaskablePPO, BatchVecEnv]:
     """The learner and its environments."""
     env = BatchVecEnv(
-        settings, config.environments, config.arrivals, config.warm_start, config.seed, config.reward_scale
+        settings,
+        config.environments,
+        config.arrivals,
+        config.warm_start,
+        config.seed,
+        config.reward_scale,
+        config.siblings,
     )
     model = TimedMaskablePPO(
         ScorerPolicy,

@@ -23,17 +23,34 @@ OBSERVATION_SPACE = spaces.Dict(
     }
 )
 EMPTY_START = 0.2
+FIRST_TAPE = 1_000_000
+"""Training tapes start here; selection and test tapes are below."""
+EPISODE_TAUS = 1e6
 
 
 class BatchVecEnv(VecEnv):
-    """`size` clusters, one per setting in turn; an episode is a tape, truncated at its end and never terminated."""
+    """`size` clusters in families of `siblings`, one setting per family in turn.
+
+    An episode is a tape, truncated at its end and never terminated. Siblings go through the same tapes from the same
+    starts, so what happens to one tells how much of the other's fortune was luck.
+    """
 
     def __init__(
-        self, settings: Sequence[Setting], size: int, arrivals: int, warm_start: int, seed: int, scale: float
+        self,
+        settings: Sequence[Setting],
+        size: int,
+        arrivals: int,
+        warm_start: int,
+        seed: int,
+        scale: float,
+        siblings: int = 1,
     ) -> None:
         self.render_mode = None
         super().__init__(size, OBSERVATION_SPACE, spaces.Discrete(N_ACTIONS))
-        self.settings = [settings[b % len(settings)] for b in range(size)]
+        if size % siblings:
+            raise ValueError(f"{size} environments cannot be split into families of {siblings}")
+        self.siblings = siblings
+        self.settings = [settings[b // siblings % len(settings)] for b in range(size)]
         self.arrivals = arrivals
         self.warm_start = warm_start
         self.scale = scale
@@ -41,10 +58,8 @@ class BatchVecEnv(VecEnv):
         self.batch = batches.new_batch(settings, size, arrivals)
         self.violations = 0
         self.jobs = 0
-        self._rng = np.random.default_rng([seed, 0x7261])
-        self._next_tape = 1_000_000 * (
-            seed + 1
-        )  # training tapes; selection and test tapes are below a million
+        self.episodes = np.full(size, -1, np.int64)
+        self._seed = seed
         self._actions = np.zeros(size, np.int64)
         self._last_dt = np.zeros(size)
 
@@ -54,11 +69,14 @@ class BatchVecEnv(VecEnv):
         return self.observe()
 
     def _restart(self, b: int) -> None:
+        family = b // self.siblings
         while True:
-            tape = make_tape(self.settings[b], self._next_tape, self.arrivals, tail=0.0)
-            self._next_tape += 1
-            empty = self._rng.random() < EMPTY_START or self.warm_start == 0
-            until = 0 if empty else int(self._rng.integers(1, self.warm_start + 1))
+            self.episodes[b] += 1
+            rng = np.random.default_rng([self._seed, family, self.episodes[b]])
+            number = FIRST_TAPE + int(rng.integers(2**40))
+            tape = make_tape(self.settings[b], number, self.arrivals, tail=0.0)
+            empty = rng.random() < EMPTY_START or self.warm_start == 0
+            until = 0 if empty else int(rng.integers(1, self.warm_start + 1))
             batches.load(self.batch, b, self.settings[b], tape, RULE_NUMBER[FALLBACK], until)
             if self.batch.alive[b]:
                 return
@@ -99,6 +117,11 @@ class BatchVecEnv(VecEnv):
     def time_taus(self) -> np.ndarray:
         """Time that the last step took, in mean run times. (size,)"""
         return self._last_dt
+
+    def clock_taus(self) -> np.ndarray:
+        """When the decisions now shown are taken: episodes apart by more than any lasts, in mean run times. (size,)"""
+        now_us = self.batch.sims.state.clock["now_us"][:, 0]
+        return self.episodes * EPISODE_TAUS + now_us / self.taus_us
 
     def potentials(self) -> np.ndarray:
         """The critic's starting point at the decisions now shown, in scaled reward. (size,)"""
