@@ -125,7 +125,7 @@ class Replay:
             while self.ends and self.ends[0][0] == now_us:
                 key = heapq.heappop(self.ends)[1]
                 ran_us = now_us - self.release_us - self.starts[int(key)][0]
-                self.cluster.release(key, now_us, (ran_us + 0.5) * 1e-6)
+                self.cluster.release(key, now_us, (ran_us + 0.25) * 1e-6)
                 due = True
             while i < len(arrivals) and arrivals[i] <= now_us:
                 self.cluster.enqueue(self.job(i))
