@@ -79,7 +79,7 @@ def random_scenario(rng: np.random.Generator, load: float | None = None) -> Scen
     )
 
 
-def random_world(number: int, count: int = 28, load: float | None = None) -> tuple[Setting, Tape]:
+def random_world(number: int, count: int = 24, load: float | None = None) -> tuple[Setting, Tape]:
     """The setting and the tape of this number, with some priorities; always the same one."""
     rng = np.random.default_rng([number, 77])
     while True:
