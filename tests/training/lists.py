@@ -7,24 +7,28 @@ import torch
 from worlds import at_random, play, random_world
 
 from synergai.agents.scorer import Buffers, Weights, buffers, forward
-from synergai.envs.candidates import Candidates
+from synergai.envs.candidates import DONE, Candidates
 from synergai.training.network import Actor, Packed
 
 LOADS = (0.3, 0.8, 1.2, 3.0)
 WIDTH = 24
 
 
+def idle(out: Candidates) -> int:
+    """DONE wherever it may: the queue grows."""
+    return DONE if out.mask[DONE] else int(out.mask.argmax())
+
+
 @cache
-def recorded(load: float, worlds: int = 3, every: int = 5, longest: int = 60) -> tuple[Candidates, ...]:
-    """Copies of every fifth list of some episodes."""
+def recorded(load: float, worlds: int = 3, most: int = 60) -> tuple[Candidates, ...]:
+    """Copies of lists of some episodes, spread over each; at load 3 of episodes that put everything off."""
     kept: list[Candidates] = []
     for number in range(worlds):
         setting, tape = random_world(number, count=60, load=load)
-        shown = play(setting, tape, at_random(number))
-        lists = [
-            Candidates(*(a.copy() for a in out)) for i, (_, _, out) in enumerate(shown) if i % every == 0
-        ]
-        kept += [out for out in lists if out.mask.sum() > 1][:longest]
+        shown = play(setting, tape, at_random(number) if load < 3 else idle)
+        lists = [Candidates(*(array.copy() for array in out)) for _, _, out in shown]
+        lists = [out for out in lists if out.mask.sum() > 1]
+        kept += lists[:: len(lists) // most + 1] + [max(lists, key=lambda out: int(out.n[0]))]
     return tuple(kept)
 
 

@@ -64,7 +64,7 @@ def test_they_agree_on_a_freshly_built_network() -> None:
 def test_the_recorded_lists_are_of_many_lengths() -> None:
     lengths = {int(out.n[0]) for load in LOADS for out in recorded(load)}
     assert min(lengths) <= 3
-    assert max(lengths) >= 100
+    assert max(lengths) == MAX_CANDIDATES
 
 
 def test_masked_actions_have_no_logit() -> None:
@@ -146,7 +146,7 @@ def test_what_was_in_the_buffers_does_not_matter() -> None:
 
 def test_a_full_list_fits() -> None:
     weights = weights_of(actor())
-    (full, *_) = [out for out in recorded(3.0) if out.n[0] == MAX_CANDIDATES]
+    full, *_ = [out for out in recorded(3.0) if out.n[0] == MAX_CANDIDATES]
     assert np.isfinite(compiled_logits(weights, full)[:MAX_CANDIDATES][full.mask[:MAX_CANDIDATES]]).all()
 
 

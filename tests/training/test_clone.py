@@ -1,0 +1,108 @@
+"""Cloning: what the actor is asked to imitate, and that it learns to."""
+
+import pytest
+import torch
+
+from checkpoints import policy_for
+from synergai.agents.heuristics import ROOM
+from synergai.envs import scenario
+from synergai.envs.candidates import DONE, MAX_CANDIDATES
+from synergai.envs.features import FIRST_PICK, N_ROW
+from synergai.envs.tape import Setting, setting_of
+from synergai.training.clone import DOUBT, RARE, RULE_PICK, clone, soft_targets
+from synergai.training.vec_env import BatchVecEnv
+
+
+@pytest.fixture(scope="module")
+def setting() -> Setting:
+    return setting_of(scenario.load("demo"))
+
+
+def lists(seed: int = 0, size: int = 6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Random rows and masks; the label is always legal."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.rand(size, MAX_CANDIDATES, N_ROW, generator=generator).round()
+    masks = torch.rand(size, MAX_CANDIDATES + 1, generator=generator) < 0.2
+    labels = torch.randint(MAX_CANDIDATES + 1, (size,), generator=generator)
+    masks[torch.arange(size), labels] = True
+    return rows, masks, labels
+
+
+def one(legal: dict[int, str], label: int) -> torch.Tensor:
+    """The targets of one list of `start`s, `hold`s, starts `picked` by another rule, and `done`. (129,)"""
+    rows = torch.zeros(1, MAX_CANDIDATES, N_ROW)
+    masks = torch.zeros(1, MAX_CANDIDATES + 1, dtype=torch.bool)
+    for action, kind in legal.items():
+        masks[0, action] = True
+        if action < MAX_CANDIDATES:
+            rows[0, action, ROOM] = float(kind != "hold")
+            rows[0, action, FIRST_PICK] = float(kind == "picked")
+    return soft_targets(rows, masks, torch.tensor([label]))[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_targets_are_probabilities(seed: int) -> None:
+    targets = soft_targets(*lists(seed))
+    assert targets.sum(dim=1) == pytest.approx(torch.ones(6))
+    assert (targets >= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_masked_action_gets_nothing(seed: int) -> None:
+    rows, masks, labels = lists(seed)
+    assert (soft_targets(rows, masks, labels)[~masks] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_teachers_pick_gets_all_but_the_doubt(seed: int) -> None:
+    rows, masks, labels = lists(seed)
+    picked = soft_targets(rows, masks, labels).gather(1, labels[:, None])[:, 0]
+    assert picked == pytest.approx(torch.full((6,), 1.0 - DOUBT))
+
+
+def test_the_only_legal_action_gets_everything() -> None:
+    assert one({4: "start"}, 4)[4] == pytest.approx(1.0)
+
+
+def test_another_rules_pick_gets_more_than_a_plain_start() -> None:
+    targets = one({0: "start", 1: "start", 2: "picked"}, 0)
+    assert targets[2] / targets[1] == pytest.approx(RULE_PICK)
+
+
+@pytest.mark.parametrize("rare", [{1: "hold"}, {DONE: "done"}])
+def test_a_hold_or_done_gets_less_than_a_start(rare: dict[int, str]) -> None:
+    targets = one({0: "start", 2: "start"} | rare, 0)
+    (action,) = rare
+    assert targets[action] / targets[2] == pytest.approx(RARE)
+
+
+def test_done_gets_all_but_the_doubt_where_the_teacher_says_so() -> None:
+    assert one({0: "start", DONE: "done"}, DONE)[DONE] == pytest.approx(1.0 - DOUBT)
+
+
+def test_a_clone_agrees_with_its_teacher(setting: Setting) -> None:
+    env = BatchVecEnv([setting], 16, 80, 20, seed=3, scale=1.0)
+    policy = policy_for(env, width=16)
+    agreement = clone(policy, env, "synergai", 6000, minibatch=128, learning_rate=5e-3, seed=3)
+    assert agreement > 0.9
+
+
+def test_progress_ends_at_the_number_of_decisions(setting: Setting) -> None:
+    env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
+    told: list[int] = []
+    clone(policy_for(env), env, "edf", 100, minibatch=16, learning_rate=1e-3, seed=0, progress=told.append)
+    assert told == [16, 32, 48, 64, 80, 96, 100]
+
+
+def test_the_critic_does_not_change(setting: Setting) -> None:
+    env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
+    policy = policy_for(env)
+    before = {name: value.clone() for name, value in policy.critic.state_dict().items()}
+    clone(policy, env, "edf", 64, minibatch=16, learning_rate=1e-2, seed=0)
+    assert all(torch.equal(value, before[name]) for name, value in policy.critic.state_dict().items())
+
+
+def test_an_unknown_teacher_is_answered_with_those_known(setting: Setting) -> None:
+    env = BatchVecEnv([setting], 2, 60, 0, seed=0, scale=1.0)
+    with pytest.raises(ValueError, match=r"teacher is 'nobody'; it must be one of .*synergai"):
+        clone(policy_for(env), env, "nobody", 10, 2, 1e-3, 0)
