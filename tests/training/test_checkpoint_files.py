@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from lists import LOADS, recorded, torch_logits
 from safetensors.numpy import load_file, save_file
+from small_runs import exported
 
-from checkpoints import exported
 from synergai.agents.learned import (
     CARD_FILE,
     WEIGHTS_FILE,

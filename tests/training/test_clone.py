@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from small_runs import policy_for
 
-from checkpoints import policy_for
 from synergai.agents.heuristics import ROOM
 from synergai.envs import scenario
 from synergai.envs.candidates import DONE, MAX_CANDIDATES

@@ -1,0 +1,102 @@
+"""Settings of a run: what ships loads, what is wrong is named with its file and key."""
+
+from pathlib import Path
+
+import pytest
+
+from synergai.training.config import ConfigError, TrainConfig, read
+
+CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.yaml"))
+
+BAD = {
+    "an unknown key": ("widht: 3", "widht", "unknown key"),
+    "text for a number": ("width: wide", "width", "'wide'"),
+    "a fraction for a count": ("steps: 1.5", "steps", "1.5"),
+    "a negative count": ("environments: -1", "environments", "-1"),
+    "nothing at all": ("environments: 0", "environments", "0"),
+    "a negative rate": ("learning_rate: -0.1", "learning_rate", "-0.1"),
+    "an infinite rate": ("learning_rate: .inf", "learning_rate", "inf"),
+    "no number": ("discount_taus: .nan", "discount_taus", "nan"),
+    "a negative seed": ("seed: -1", "seed", "-1"),
+    "a load of zero": ("loads: [0.5, 0]", "loads.1", "0"),
+    "no loads": ("loads: []", "loads", "[]"),
+    "no scenarios": ("scenarios: []", "scenarios", "[]"),
+    "one scenario that is no list": ("scenarios: demo", "scenarios", "'demo'"),
+    "a name with a slash": ("name: ../up", "name", "'../up'"),
+    "a width beyond all": ("width: 100000", "width", "100000"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_setting_is_named_with_its_file_and_key(tmp_path: Path, case: str) -> None:
+    text, key, said = BAD[case]
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read(file)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{file}: {key}: ")
+    assert said in line
+
+
+def test_every_bad_key_has_a_line_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("widht: 3\nsteps: -1\n")
+    with pytest.raises(ConfigError) as caught:
+        read(file)
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["steps", "widht"]
+
+
+UNREADABLE = {
+    "not YAML": "loads: [0.5",
+    "a list": "- 1\n- 2\n",
+    "a word": "fast",
+    "empty": "",
+    "two documents": "seed: 1\n---\nseed: 2\n",
+    "an object tag": "!!python/object/apply:os.getcwd []",
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_file_that_is_no_mapping_of_settings_is_one_line(tmp_path: Path, case: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(UNREADABLE[case])
+    with pytest.raises(ConfigError) as caught:
+        read(file)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize("what", ["missing", "a folder", "not text"])
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, what: str) -> None:
+    file = tmp_path / "run.yaml"
+    if what == "a folder":
+        file.mkdir()
+    if what == "not text":
+        file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError) as caught:
+        read(file)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{file}: cannot be read: ")
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_a_shipped_config_loads(file: Path) -> None:
+    config = read(file)
+    assert config.environments % config.siblings == 0
+    assert config.environments // config.siblings >= len(config.scenarios) * len(config.loads)
+
+
+def test_configs_ship() -> None:
+    assert {"default", "fast"} <= {file.stem for file in CONFIGS}
+
+
+def test_what_a_file_does_not_say_is_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("width: 8\n")
+    assert read(file) == TrainConfig(width=8)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        TrainConfig().seed = 1  # type: ignore[misc] - that is the point
