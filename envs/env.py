@@ -1,7 +1,7 @@
 """The Gymnasium view of the simulator: one cluster, one decision per step.
 
-Importing this module registers `synergai/Cluster-v0`; Gymnasium imports it itself for
-`gymnasium.make("synergai.envs.env:synergai/Cluster-v0")`. (Not in the package's `__init__`: the bridge needs no Gymnasium.)
+Importing this module registers `synergai/Cluster-v0`; Gymnasium does so itself for
+`gymnasium.make("synergai.envs.env:synergai/Cluster-v0")`. It is not done in the package: the bridge needs no Gymnasium.
 """
 
 from typing import Any

@@ -14,12 +14,9 @@ from synergai.training.vec_env import BatchVecEnv
 
 STRAY = 0.1
 """Share of moves taken from another rule, so that the clone also knows states the teacher would not get into."""
-DOUBT = 0.25
-"""Probability that the clone leaves to what the teacher did not pick: without it PPO has nothing to explore."""
-RULE_PICK = 4.0
-"""How much likelier than others another rule's pick is."""
-RARE = float(np.exp(-4.0))
-"""How much rarer HOLD and DONE are than a START, except where the teacher says so."""
+RULE_PICK, OTHER_START, OTHER = 0.15, 0.05, 0.005
+"""What the clone leaves to actions that the teacher did not pick, relative to its pick: a START that another rule picks,
+any other START, any other HOLD or DONE. Without it PPO has nothing to explore."""
 
 
 def clone(
@@ -56,14 +53,13 @@ def clone(
 
 
 def soft_targets(rows: torch.Tensor, masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The teacher's pick with probability 1 - DOUBT, the rest on other legal actions. (lists, 129)"""
+    """Mostly the teacher's pick, a little of every other legal action. (lists, 129)"""
     picked = rows[:, :, FIRST_PICK:N_CANDIDATE].amax(dim=2) > 0.5
-    likely = torch.where(picked, RULE_PICK, 1.0) * torch.where(rows[:, :, ROOM] > 0.5, 1.0, RARE)
-    weights = torch.cat([likely, torch.full((len(rows), 1), RARE)], dim=1) * masks
-    weights.scatter_(1, labels[:, None], 0.0)
-    share = DOUBT * weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-9)
-    share.scatter_(1, labels[:, None], 1.0 - DOUBT)
-    return share / share.sum(dim=1, keepdim=True)
+    starts = torch.where(picked, RULE_PICK, OTHER_START)
+    weights = torch.where(rows[:, :, ROOM] > 0.5, starts, OTHER)
+    weights = torch.cat([weights, torch.full((len(rows), 1), OTHER)], dim=1) * masks
+    weights.scatter_(1, labels[:, None], 1.0)
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def _gather(

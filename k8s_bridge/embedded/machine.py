@@ -11,6 +11,7 @@ from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.embedded.clock import seconds_text
 from synergai.k8s_bridge.embedded.objects import Json, metadata
 from synergai.k8s_bridge.pods import pod_requests
+from synergai.k8s_bridge.quantities import QuantityError
 
 KUBELET_VERSION = "v1.36.0-synergai.simulated"
 DEVICE_PREFIX = "device:"
@@ -53,14 +54,12 @@ class Machine:
         self._used: Counter[str] = Counter()
         self._taken: dict[str, Counter[str]] = {}
 
-    @property
-    def pods(self) -> int:
-        """How many it holds."""
-        return len(self._taken)
-
     def take(self, uid: str, pod: Json) -> Refusal | None:
         """Book the pod, or say why not."""
-        wanted = _wanted(pod)
+        try:
+            wanted = _wanted(pod)
+        except QuantityError as error:
+            return Refusal("UnexpectedAdmissionError", f"Pod was rejected: {error}")
         for name, amount in wanted.items():
             capacity = self._capacity.get(name, 0)
             if self._used[name] + amount > capacity:

@@ -35,8 +35,8 @@ _SPEC_DEFAULTS: Mapping[str, object] = {
     "securityContext": {},
     "schedulerName": "default-scheduler",
     "enableServiceLinks": True,
-    "preemptionPolicy": "PreemptLowerPriority",
 }
+_ADMITTED = ("priority", "preemptionPolicy")
 _CONTAINER_DEFAULTS: Mapping[str, object] = {
     "resources": {},
     "terminationMessagePath": "/dev/termination-log",
@@ -62,14 +62,17 @@ class PodStrategy(Strategy):
     clock: Clock = field(default=lambda: 0.0)
 
     def prepared(self, obj: Json, resource: Resource) -> Json:
-        spec = {**_SPEC_DEFAULTS, **(obj.get("spec") or {})}
-        for key in ("containers", "initContainers"):
-            if key in spec:
-                spec[key] = [_with_container_defaults(container) for container in spec[key]]
+        spec = _with_defaults(obj.get("spec") or {})
         spec["tolerations"] = _with_dead_node_tolerations(spec.get("tolerations") or [])
         pod = with_metadata({**obj, "spec": spec}, generation=1)
         pod["spec"] = self._admitted(spec, PODS.named(metadata(pod).get("name", "")))
         return {**pod, "status": self._first_status(spec)}
+
+    def changed(self, new: Json, old: Json, resource: Resource) -> Json:
+        """Defaults count as sent, and so does what admission had added."""
+        added = {key: old["spec"][key] for key in _ADMITTED if key in old["spec"]}
+        spec = _with_defaults(added | (new.get("spec") or {}))
+        return Strategy.changed(self, {**new, "spec": spec}, old, resource)
 
     def _admitted(self, spec: Json, named: Named) -> Json:
         """With what the plugins Priority and RuntimeClass add; 403 for a class that is not there."""
@@ -88,7 +91,7 @@ class PodStrategy(Strategy):
 
     def _priority(self, name: str, named: Named) -> Json:
         if not name:
-            return {"priority": 0}
+            return {"priority": 0, "preemptionPolicy": "PreemptLowerPriority"}
         found = self.store.get(PRIORITY_CLASSES.collection, ("", name))
         if found is None:
             raise forbidden(named, f"no PriorityClass with name {name} was found")
@@ -226,6 +229,14 @@ def _all_containers(spec: Json) -> list[Json]:
     return [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
 
 
+def _with_defaults(spec: Json) -> Json:
+    merged = {**_SPEC_DEFAULTS, **spec}
+    for key in ("containers", "initContainers"):
+        if key in merged:
+            merged[key] = [_with_container_defaults(container) for container in merged[key]]
+    return merged
+
+
 def _with_container_defaults(container: Json) -> Json:
     merged = {**_CONTAINER_DEFAULTS, **container}
     resources = merged["resources"]
@@ -263,6 +274,11 @@ def _container_causes(container: Json, path: str) -> list[Cause]:
         causes.append(invalid_value(f"{path}.name", name, "a lowercase RFC 1123 label is required"))
     if not container.get("image"):
         causes.append(required(f"{path}.image"))
+    for kind in ("requests", "limits"):
+        for resource, quantity in (container["resources"].get(kind) or {}).items():
+            if quantity.startswith("-"):
+                field_path = f"{path}.resources.{kind}[{resource}]"
+                causes.append(invalid_value(field_path, quantity, "must be greater than or equal to 0"))
     return causes
 
 

@@ -51,6 +51,7 @@ async def test_dead_nodes_are_tolerated_for_a_while(space):
         {"containers": [{"image": "i"}]},
         {"containers": [{"name": "c"}]},
         {"containers": [{"name": "Upper", "image": "i"}]},
+        {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "-1"}}}]},
         {"restartPolicy": "Perhaps"},
         {"nodeName": "Not A Node"},
         {"nodeName": "n", "schedulingGates": [{"name": "example.com/g"}]},
@@ -256,6 +257,14 @@ async def test_a_spec_cannot_be_changed(space, spec):
     await space.pod()
     reply = await space.api.merge(f"{space.pods}/a", {"spec": spec})
     assert (reply.status, reply.json["reason"]) == (422, "Invalid")
+
+
+async def test_a_put_may_leave_defaults_out(space, make_pod):
+    await space.pod()
+    spec = make_pod()["spec"]
+    tolerations = (await space.api.get(f"{space.pods}/a")).json["spec"]["tolerations"]
+    body = make_pod("a", {"labels": {"x": "1"}}, **{**spec, "tolerations": tolerations})
+    assert (await space.api.put(f"{space.pods}/a", body)).status == 200
 
 
 async def test_an_image_can_be_changed(space):

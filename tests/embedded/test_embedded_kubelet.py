@@ -220,6 +220,11 @@ async def test_what_does_not_fit_is_failed(start, until, kubelets, node_name, re
     assert kubelets.rejected == 1
 
 
+async def test_a_request_that_nobody_can_read_is_failed(start, until):
+    await start(requests={"cpu": "1e999"})
+    assert (await until("a", "Failed"))["status"]["reason"] == "UnexpectedAdmissionError"
+
+
 async def test_what_fits_beside_others_is_taken_and_no_more(start, until):
     for name in "ab":
         await start(name, requests={"cpu": "1500m"}, decision=decision())
