@@ -96,7 +96,7 @@ class Server:
     async def start(self) -> None:
         """Listen; OSError if the port is taken."""
         served = web.Server(self._handle, request_factory=_request, handler_cancellation=True)
-        self._runner = web.ServerRunner(served, shutdown_timeout=1.0)
+        self._runner = web.ServerRunner(served, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self.settings.port)
         await site.start()
