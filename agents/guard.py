@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import numpy as np
+
 from synergai.agents.heuristics import Rule
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.candidates import DONE, Candidates
@@ -17,6 +19,7 @@ class Guarded:
         self.primary = primary
         self.fallback = fallback or Rule(FALLBACK)
         self.name = primary.name
+        self.extra_rule = getattr(primary, "extra_rule", -1)
         self.causes: Counter[str] = Counter()
 
     def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
@@ -41,7 +44,9 @@ def _fault(decision: Decision, candidates: Candidates) -> str | None:
     if not isinstance(decision, Decision):
         return "no decision"
     index = DONE if decision.action == Action.DONE else decision.candidate
-    if not isinstance(index, int) or not 0 <= index <= DONE:
+    if not isinstance(index, int | np.integer) or not 0 <= index <= DONE:
+        return "no such candidate"
+    if (index == DONE) != (decision.action == Action.DONE):
         return "no such candidate"
     if not candidates.mask[index]:
         return "illegal action"

@@ -60,7 +60,7 @@ def read(directory: str | Path) -> Checkpoint:
     card = _read_card(folder, str(directory))
     try:
         tensors = load_tensors((folder / WEIGHTS_FILE).read_bytes())
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f"checkpoint {directory}: {WEIGHTS_FILE} cannot be read: {error}") from None
     return Checkpoint(str(directory), _check(tensors, str(directory)), card)
 
@@ -82,13 +82,17 @@ def _read_card(folder: Any, name: str) -> dict[str, Any]:
 
 def _check(tensors: dict[str, np.ndarray], name: str) -> Weights:
     """Every parameter there, of the right shape, finite."""
-    if "bias" not in tensors or tensors["bias"].ndim != 1:
-        raise CheckpointError(f"checkpoint {name}: parameter 'bias' is missing or not a vector")
+    if "bias" not in tensors or tensors["bias"].ndim != 1 or len(tensors["bias"]) == 0:
+        raise CheckpointError(f"checkpoint {name}: parameter 'bias' is missing, empty or not a vector")
     expected = shapes(len(tensors["bias"]))
     if set(tensors) != set(expected):
         odd = sorted(set(tensors) ^ set(expected))
         raise CheckpointError(f"checkpoint {name}: parameters do not match the network: {', '.join(odd)}")
     for key, shape in expected.items():
+        if tensors[key].dtype != np.float32:
+            raise CheckpointError(
+                f"checkpoint {name}: parameter {key!r} is {tensors[key].dtype}, not float32"
+            )
         if tensors[key].shape != shape:
             raise CheckpointError(
                 f"checkpoint {name}: parameter {key!r} has shape {tensors[key].shape}, not {shape}"

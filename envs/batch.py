@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synergai.envs.candidates import Candidates, Scratch, empty_candidates, scratch_of
+from synergai.envs.candidates import DONE, N_ACTIONS, Candidates, Scratch, empty_candidates, scratch_of
 from synergai.envs.compile import kernel
 from synergai.envs.reward import potential
 from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule, take_reward
@@ -186,7 +186,8 @@ def step_all(sims, scratches, shown, actions, rewards, dt_us, potentials, alive)
 
 def step(batch: Batch, actions: np.ndarray) -> None:
     """`actions` (size,) int64, an action of each cluster's list; ValueError for one that its mask forbids."""
-    chosen = batch.shown.mask[np.arange(batch.size), actions]
+    exists = (actions >= 0) & (actions < N_ACTIONS)
+    chosen = exists & batch.shown.mask[np.arange(batch.size), np.where(exists, actions, DONE)]
     if not chosen[batch.alive].all():
         b = int(np.flatnonzero(batch.alive & ~chosen)[0])
         raise ValueError(f"cluster {b}: action {actions[b]} is not legal")

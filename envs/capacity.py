@@ -12,8 +12,21 @@ import numpy as np
 from synergai.envs.catalog import Catalog
 from synergai.envs.state import ClusterState
 
-QUANTILES = np.array([NormalDist().inv_cdf((k + 0.5) / 15) for k in range(15)])
-"""Of the standard normal, for means over log-normal job sizes."""
+BINS = 15
+"""Equally likely parts of a size distribution, each stood for by its mean."""
+
+
+def lognormal_bins(log_sd: float) -> np.ndarray:
+    """Means of the bins of a log-normal with median one: partial expectations, so that their mean is exact."""
+    normal = NormalDist()
+    edges = [-np.inf, *(normal.inv_cdf(k / BINS) for k in range(1, BINS)), np.inf]
+    below = np.array([normal.cdf(edge - log_sd) for edge in edges])
+    return BINS * np.exp(0.5 * log_sd**2) * np.diff(below)
+
+
+def empirical_bins(sizes: np.ndarray) -> tuple[float, ...]:
+    """Means of equally likely bins of observed sizes."""
+    return tuple(float(part.mean()) for part in np.array_split(np.sort(sizes), BINS))
 
 
 @dataclass(frozen=True)
@@ -24,10 +37,13 @@ class ModelLoad:
     samples: float
     """Median."""
     log_sd: float = 0.0
+    shape: tuple[float, ...] = ()
+    """Instead of the log-normal: bin means as multiples of `samples`, of a replayed trace."""
 
-    def quantiles(self) -> np.ndarray:
-        """Equally likely job sizes, at least one sample each. Shape (15,)."""
-        return np.maximum(np.round(self.samples * np.exp(self.log_sd * QUANTILES)), 1.0)
+    def sizes(self) -> np.ndarray:
+        """Equally likely job sizes, at least one sample each. Shape (BINS,)."""
+        shape = np.array(self.shape) if self.shape else lognormal_bins(self.log_sd)
+        return np.maximum(self.samples * shape, 1.0)
 
 
 @dataclass(frozen=True)
@@ -41,9 +57,9 @@ class Capacity:
 
 
 def run_times_s(state: ClusterState, o: int, load: ModelLoad) -> np.ndarray:
-    """Predicted run time of option o at each size of the mix. Shape (15,)."""
+    """Predicted run time of option o at each size of the mix. Shape (BINS,)."""
     option = state.options[o]
-    samples = load.quantiles()
+    samples = load.sizes()
     batches = np.ceil(samples / option["batch"])
     slow = np.maximum(samples * option["per_sample_us"], batches * option["per_batch_us"])
     return (option["startup_us"] + slow) * 1e-6
@@ -58,7 +74,7 @@ def solve(catalog: Catalog, state: ClusterState, mix: dict[str, ModelLoad]) -> C
         if name not in best:
             raise ValueError(f"no hardware of this cluster has a profile of model {name!r}")
     lam, duals = _maximise(rows, variables, {name: load.share / total for name, load in mix.items()}, pools)
-    weights = np.concatenate([np.full(15, load.share / total) for load in mix.values()])
+    weights = np.concatenate([np.full(BINS, load.share / total) for load in mix.values()])
     times = np.concatenate([best[name] for name in mix])
     tau = float((weights * times * times).sum() / (weights * times).sum())
     return Capacity(lam, tau, _prices(state, variables, duals))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from synergai.envs.noise import ERROR, total_log_sd
+from synergai.envs.place import choose_dictionary
 from synergai.envs.state import ClusterState, empty_state
 from synergai.envs.types import Node
 from synergai.offline_profiles.profile import Profile
@@ -109,6 +110,8 @@ def new_state(catalog: Catalog, jobs: int, signatures: int = 1, error: float = E
     clock["n_models"], clock["n_classes"] = len(catalog.models), len(catalog.classes)
     clock["n_groups"], clock["n_options"] = len(catalog.groups), len(catalog.profiles)
     clock["n_nodes"], clock["n_devices"] = len(catalog.nodes), len(catalog.devices)
+    choose_dictionary(state)
+    _fill_advantage(catalog, state)
     return state
 
 
@@ -152,13 +155,11 @@ def _fill_options(catalog: Catalog, state: ClusterState, error: float) -> None:
                 _fill_option(record, profile, catalog.table, model, sigma)
                 o += 1
         state.models[m]["n_options"] = o - state.models[m]["first_option"]
-    _fill_advantage(catalog, state)
 
 
 def _fill_option(record: np.void, profile: Profile, table: ProfileTable, model: str, sigma: float) -> None:
     record["cpu_milli"], record["memory_mib"] = profile.cpu_milli, profile.memory_mib
     record["units"] = profile.device_units
-    record["dictionary"] = table.best(model, profile.hardware) is profile
     record["per_sample_us"] = 1e6 / profile.throughput_sps
     record["per_batch_us"] = 1e3 * profile.latency_ms
     record["batch"] = profile.batch

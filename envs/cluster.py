@@ -19,6 +19,7 @@ from synergai.envs.candidates import (
 )
 from synergai.envs.capacity import ModelLoad
 from synergai.envs.catalog import Catalog, build_catalog, new_state
+from synergai.envs.place import choose_dictionary
 from synergai.envs.state import (
     NEVER_US,
     NONE,
@@ -40,6 +41,7 @@ from synergai.envs.types import Action, Decision, Job, Node
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
+DEFAULT_LOG_SD = 0.7
 DEFAULT_SAMPLES = 1000.0
 """Of a model of which nothing has arrived yet."""
 
@@ -68,6 +70,8 @@ class _Booked:
     job: Job | None
     hardware: str = ""
     configuration: str = ""
+    earned_us: float = 0.0
+    """What its START did to the ageing credit of its class; taken back with it."""
 
 
 class Cluster:
@@ -167,6 +171,7 @@ class Cluster:
         device = self._device(self.catalog.node_index[node], hardware) if hardware else NONE
         now_us = int(self.state.clock[0]["now_us"])
         self._book(key, node, cpu_milli, memory_mib, NONE, device, units, now_us, 0, None)
+        self._booked[key].hardware = hardware
 
     def release(
         self, key: str, now_us: int, observed_run_s: float | None = None, cause: str = "done"
@@ -176,7 +181,7 @@ class Cluster:
         booked = self._booked[key]
         record = self.state.running[booked.slot]
         if cause == "done" and observed_run_s is not None and record["option"] != NONE and observed_run_s > 0:
-            observe(self.state, record["option"], record["run_us"], int(observed_run_s * 1e6))
+            observe(self.state, record["option"], record["run_us"], round(observed_run_s * 1e6))
         self._forget(key)
 
     def requeue(self, key: str) -> None:
@@ -184,6 +189,10 @@ class Cluster:
         job = self._booked[key].job
         if job is None:
             raise KeyError(f"{key}: occupies room but is no job")
+        h = self.catalog.class_index.get(self._booked[key].hardware)
+        if h is not None:
+            klass = self.state.classes[h]
+            klass["credit_us"] = max(float(klass["credit_us"]) - self._booked[key].earned_us, 0.0)
         self._forget(key)
         self._add(job, fresh=False)
 
@@ -258,6 +267,7 @@ class Cluster:
 
     def _add(self, job: Job, fresh: bool) -> None:
         self._make_room()
+        self._signature(job.nodes)  # may number everything anew: before the row is taken
         number = self._next_number
         self._next_number += 1
         row = append_queued(self.state)
@@ -271,10 +281,12 @@ class Cluster:
             queued["best_us"] = int(self.table.reference_s(job.model, job.samples) * 1e6)
             queued["best_energy_j"] = 1.0
         if fresh:
-            count_arrival(self.state, queued)
             self._learn_mix(job)
+            if self.state.clock[0]["tau_us"] <= 0.0:
+                self._solve()
+            count_arrival(self.state, queued)
 
-    def _fill(self, queued: np.void, job: Job, number: int) -> None:
+    def _fill(self, queued: Any, job: Job, number: int) -> None:
         queued["job"] = number
         queued["samples"] = job.samples
         queued["arrival_us"] = job.arrival_us
@@ -319,11 +331,16 @@ class Cluster:
         if told.action == Action.HOLD:
             hold(self.state, pair["j"], pair["option"], pair["wait_us"])
             return replace(told, until_us=int(self.state.queue[pair["j"]]["hold_until_us"]))
+        klass = self.state.classes[option["klass"]]
+        credit_us = float(klass["credit_us"])
         ageing.account(self.state, self.scratch.survey, self.scratch.survey.pairs[self.out.pair[i]])
+        earned_us = float(klass["credit_us"]) - credit_us
         slot = start(self.state, pair["j"], pair["option"], pair["device"])
         number = self._numbers.pop(job.key)
         del self._jobs[number]
-        self._booked[job.key] = _Booked(int(slot), node, job, profile.hardware, profile.configuration)
+        self._booked[job.key] = _Booked(
+            int(slot), node, job, profile.hardware, profile.configuration, earned_us
+        )
         return told
 
     def _book(
@@ -404,15 +421,18 @@ class Cluster:
         """Shares and sizes of what arrives, remembered over the last hundred or so jobs."""
         for name, load in self._mix.items():
             self._mix[name] = replace(load, share=load.share * 0.99)
-        load = self._mix.get(job.model, ModelLoad(0.0, float(job.samples)))
+        load = self._mix.get(job.model, ModelLoad(0.0, float(job.samples), DEFAULT_LOG_SD))
         samples = load.samples * (job.samples / load.samples) ** 0.05
-        self._mix[job.model] = ModelLoad(load.share + 0.01, samples, load.log_sd or 0.7)
+        self._mix[job.model] = ModelLoad(load.share + 0.01, samples, load.log_sd)
 
     def _resize(self, node: Node) -> None:
         record = self.state.nodes[self.catalog.node_index[node.name]]
         for free, total in (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods")):
             record[free] += getattr(node, total) - record[total]
             record[total] = getattr(node, total)
+        choose_dictionary(self.state)
+        nodes = tuple(node if known.name == node.name else known for known in self.catalog.nodes)
+        self.catalog = replace(self.catalog, nodes=nodes)
 
     def _solve(self) -> None:
         """lambda*, tau and prices: again after a change of nodes and every hundred arrivals."""
@@ -477,6 +497,9 @@ class Cluster:
         for m, model in enumerate(self.catalog.models):
             for name in ("work_short", "work_long"):
                 self.state.models[m][name] = before.models[old.model_index[model]][name]
+        for h, name in enumerate(self.catalog.classes):
+            if name in old.class_index:
+                self.state.classes[h]["credit_us"] = before.classes[old.class_index[name]]["credit_us"]
         self._carry_queue(before)
         self._carry_running(before)
 
@@ -485,7 +508,7 @@ class Cluster:
         self.state.queue[:n] = before.queue[:n]
         self.state.clock[0]["n_queued"] = n
         for row in range(n):
-            queued: Any = self.state.queue[row]  # a record, which numpy's types call an array
+            queued = self.state.queue[row]
             self._fill(queued, self._jobs[int(queued["job"])], int(queued["job"]))
             queued["hold_option"] = NONE
             if not set_best(self.state, queued):
@@ -496,12 +519,12 @@ class Cluster:
     def _carry_running(self, before: ClusterState) -> None:
         for booked in self._booked.values():
             record = before.running[booked.slot]
-            option, device = NONE, NONE
+            option = NONE
             node = self.catalog.node_index[booked.node]
+            device = self._device(node, booked.hardware) if booked.hardware else NONE
             if booked.job is not None and record["option"] != NONE:
                 site = self._nodes[booked.node].site
                 option = self._option(booked.job.model, booked.hardware, booked.configuration, site)
-                device = self._device(node, booked.hardware)
             booked.slot = int(take_slot(self.state))
             book(
                 self.state,

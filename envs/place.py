@@ -190,3 +190,40 @@ def place(state, ends, queued, option, placed):
             if at_us < placed.release_us:
                 placed.release_us = at_us
                 placed.device = d
+
+
+@kernel
+def ever_fits(state, option):
+    """Whether an empty node of the option's group could take it."""
+    group = state.groups[option.group]
+    for d in range(group.first_device, group.first_device + group.n_devices):
+        device = state.devices[d]
+        node = state.nodes[device.node]
+        if (
+            node.cpu_milli >= option.cpu_milli
+            and node.memory_mib >= option.memory_mib
+            and device.units >= option.units
+        ):
+            return True
+    return False
+
+
+@kernel
+def choose_dictionary(state):
+    """Mark, per model and group, the best throughput among what fits a node; again when a node's size changes."""
+    clock = state.clock[0]
+    for m in range(clock.n_models):
+        model = state.models[m]
+        for g in range(clock.n_groups):
+            best = NONE
+            for o in range(model.first_option, model.first_option + model.n_options):
+                option = state.options[o]
+                if option.group != g:
+                    continue
+                option.dictionary = 0
+                if ever_fits(state, option) and (
+                    best == NONE or option.per_sample_us < state.options[best].per_sample_us
+                ):
+                    best = o
+            if best != NONE:
+                state.options[best].dictionary = 1

@@ -25,8 +25,8 @@ OTHERS = ("random", "round_robin")
 """Rules that remember something (in the clock) and so have no bit in the features."""
 RULE_NUMBER = {name: number for number, name in enumerate(RULES + OTHERS)}
 FALLBACK = "sjf_feasible"
-HOPELESS = 1e18
-"""Added to a key to order a job behind all others."""
+HOPELESS = 1e15
+"""Microseconds added to a key to order a job behind all others: 31 years, and still exact to 0.125 us."""
 
 
 @kernel
@@ -82,10 +82,10 @@ def llf(state, survey):
 def free_share(state, pair):
     """Mean free share of cpu and memory of the pair's node after the placement, as kube-scheduler's
     NodeResourcesFit with LeastAllocated scores it."""
-    option = state.options[pair.option]
+    option, queued = state.options[pair.option], state.queue[pair.j]
     node = state.nodes[state.devices[pair.device].node]
-    cpu = (node.cpu_free - option.cpu_milli) / max(node.cpu_milli, 1)
-    memory = (node.memory_free - option.memory_mib) / max(node.memory_mib, 1)
+    cpu = (node.cpu_free - max(option.cpu_milli, queued.cpu_floor)) / max(node.cpu_milli, 1)
+    memory = (node.memory_free - max(option.memory_mib, queued.memory_floor)) / max(node.memory_mib, 1)
     return 0.5 * (cpu + memory)
 
 
@@ -99,18 +99,31 @@ def least_allocated(state, survey):
     if best_j == NONE:
         return NONE
     job = survey.jobs[best_j]
-    best, best_share, best_units, best_node = NONE, -np.inf, 0, NONE
+    best, best_share = NONE, -np.inf
     for p in range(job.first_pair, job.first_pair + job.n_pairs):
         pair = survey.pairs[p]
-        option = state.options[pair.option]
-        if pair.start == 0 or option.dictionary == 0:
+        if pair.start == 0 or state.options[pair.option].dictionary == 0 or has_accelerator(state, survey, p):
             continue
         share = free_share(state, pair)
-        node = state.devices[pair.device].node
-        better = option.units > best_units if node == best_node else share > best_share
-        if better:
-            best, best_share, best_units, best_node = p, share, option.units, node
+        if share > best_share:
+            best, best_share = p, share
     return best
+
+
+@kernel
+def has_accelerator(state, survey, p):
+    """Whether the job of pair p could start on more units of another device of the same node."""
+    pair = survey.pairs[p]
+    node = state.devices[pair.device].node
+    units = state.options[pair.option].units
+    job = survey.jobs[pair.j]
+    for q in range(job.first_pair, job.first_pair + job.n_pairs):
+        other = survey.pairs[q]
+        option = state.options[other.option]
+        same = state.devices[other.device].node == node
+        if same and other.start == 1 and option.dictionary == 1 and option.units > units:
+            return True
+    return False
 
 
 @kernel
@@ -153,7 +166,7 @@ def affinity(state, survey):
         e_us = survey.pairs[job.fast].e_us
         key = e_us / max(state.queue[j].best_us, 1)
         if state.clock[0].now_us + e_us > state.queue[j].deadline_us:
-            key += HOPELESS
+            key += 1e6  # a ratio: HOPELESS would swallow it
         if before(state, key, j, best_key, best_j):
             best_key, best_j = key, j
     return survey.jobs[best_j].fast if best_j != NONE else NONE

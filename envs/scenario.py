@@ -121,6 +121,13 @@ class Scenario(_Strict):
     reference_sha256: str = ""
     """Of the reference that deadlines are measured against; empty takes the shipped one."""
 
+    @model_validator(mode="after")
+    def _machines_have_names_of_their_own(self) -> "Scenario":
+        names = [group.name for group in self.machines]
+        if len(set(names)) != len(names):
+            raise ValueError(f"machines: two are called {next(n for n in names if names.count(n) > 1)!r}")
+        return self
+
     def nodes(self, table: ProfileTable) -> tuple[Node, ...]:
         """All nodes; ScenarioError for hardware that the table does not know."""
         return tuple(
@@ -184,10 +191,25 @@ def parse(text: str, source: str) -> Scenario:
     if not isinstance(values, dict):
         raise ScenarioError(f"{source}: a scenario is a mapping of keys; see docs/scenarios.md")
     try:
+        _refuse_duplicates(tree, source)
         return Scenario.model_validate(values)
     except ValidationError as error:
         lines = [_explain(source, tree, problem) for problem in error.errors()]
         raise ScenarioError("\n".join(lines)) from None
+
+
+def _refuse_duplicates(node: yaml.Node | None, source: str) -> None:
+    """YAML lets the last of two equal keys win; here that is an error."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ScenarioError(f"{source}:{key.start_mark.line + 1}: {key.value}: the key stands twice")
+            seen.add(key.value)
+            _refuse_duplicates(value, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicates(value, source)
 
 
 def _explain(source: str, tree: yaml.Node | None, problem: Mapping[str, Any]) -> str:

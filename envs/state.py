@@ -216,10 +216,16 @@ def admits(state, queued, device):
 
 
 @kernel
-def group_admits(state, queued, group_index):
-    group = state.groups[group_index]
+def could_run(state, queued, option):
+    """Whether some admitted node of the option's group could take it if it were empty."""
+    cpu = max(option.cpu_milli, queued.cpu_floor)
+    memory = max(option.memory_mib, queued.memory_floor)
+    group = state.groups[option.group]
     for d in range(group.first_device, group.first_device + group.n_devices):
-        if admits(state, queued, state.devices[d]):
+        device = state.devices[d]
+        node = state.nodes[device.node]
+        fits = node.cpu_milli >= cpu and node.memory_mib >= memory and device.units >= option.units
+        if fits and admits(state, queued, device):
             return True
     return False
 
@@ -232,7 +238,7 @@ def set_best(state, queued):
     model = state.models[queued.model]
     for o in range(model.first_option, model.first_option + model.n_options):
         option = state.options[o]
-        if group_admits(state, queued, option.group):
+        if could_run(state, queued, option):
             e_us = run_us(option, queued.samples)
             best = min(best, e_us)
             energy = min(energy, option.active_w * e_us * 1e-6)
@@ -242,27 +248,37 @@ def set_best(state, queued):
 
 
 @kernel
+def fade(state, gap_s, tau_s):
+    """Let the work rates decay over a gap; they start once tau is known."""
+    if tau_s <= 0.0:
+        return
+    clock = state.clock[0]
+    short = np.exp(-gap_s / (5.0 * tau_s))
+    long = np.exp(-gap_s / (50.0 * tau_s))
+    clock.work_short *= short
+    clock.work_long *= long
+    for m in range(clock.n_models):
+        state.models[m].work_short *= short
+        state.models[m].work_long *= long
+
+
+@kernel
 def count_arrival(state, queued):
     """Feed the history of arrivals: work rates over two time constants, and the gaps between arrivals."""
     clock = state.clock[0]
     work_s = queued.best_us * 1e-6
-    tau_s = max(clock.tau_us * 1e-6, 1e-6)
+    tau_s = clock.tau_us * 1e-6
     if clock.last_arrival_us >= 0:
         gap_s = max(clock.now_us - clock.last_arrival_us, 0) * 1e-6
-        step = 0.02 if clock.seq > 50 else 1.0 / max(clock.seq, 1)
+        step = 0.02 if clock.seq > 50 else 1.0 / max(clock.seq - 1, 1)
         clock.gap_mean_s += step * (gap_s - clock.gap_mean_s)
         clock.gap_square_s2 += step * (gap_s * gap_s - clock.gap_square_s2)
-        short = np.exp(-gap_s / (5.0 * tau_s))
-        long = np.exp(-gap_s / (50.0 * tau_s))
-        clock.work_short *= short
-        clock.work_long *= long
-        for m in range(clock.n_models):
-            state.models[m].work_short *= short
-            state.models[m].work_long *= long
-    clock.work_short += work_s / (5.0 * tau_s)
-    clock.work_long += work_s / (50.0 * tau_s)
-    state.models[queued.model].work_short += work_s / (5.0 * tau_s)
-    state.models[queued.model].work_long += work_s / (50.0 * tau_s)
+        fade(state, gap_s, tau_s)
+    if tau_s > 0.0:
+        clock.work_short += work_s / (5.0 * tau_s)
+        clock.work_long += work_s / (50.0 * tau_s)
+        state.models[queued.model].work_short += work_s / (5.0 * tau_s)
+        state.models[queued.model].work_long += work_s / (50.0 * tau_s)
     clock.last_arrival_us = clock.now_us
 
 

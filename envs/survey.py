@@ -61,7 +61,7 @@ class Survey(NamedTuple):
     pairs: np.ndarray  # (pairs,) PAIR, by job
     jobs: np.ndarray  # (jobs,) SUMMARY, as the queue
     due: np.ndarray  # (classes,) DUE, see `ageing`
-    held_us: np.ndarray  # (groups,) float64: work on hold for each group, per device of it
+    held_us: np.ndarray  # (groups,) float64: work on hold for each group, per unit of its devices
     ends: np.ndarray  # (jobs,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
 
@@ -200,7 +200,7 @@ def bits(mask):
 
 @kernel
 def count_held(state, survey):
-    """The virtual queues of the MAEL family: what waits on hold for each group, spread over its devices."""
+    """The virtual queues of the MAEL family: what waits on hold for each group, spread over its devices' units."""
     clock = state.clock[0]
     for g in range(clock.n_groups):
         survey.held_us[g] = 0.0
@@ -208,8 +208,13 @@ def count_held(state, survey):
         queued = state.queue[j]
         if queued.hold_option != NONE:
             option = state.options[queued.hold_option]
-            n_devices = state.groups[option.group].n_devices
-            survey.held_us[option.group] += run_us(option, queued.samples) / n_devices
+            survey.held_us[option.group] += run_us(option, queued.samples)
+    for g in range(clock.n_groups):
+        group = state.groups[g]
+        servers = 0
+        for d in range(group.first_device, group.first_device + group.n_devices):
+            servers += max(state.devices[d].units, 1)
+        survey.held_us[g] /= max(servers, 1)
 
 
 @kernel

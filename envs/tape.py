@@ -3,7 +3,7 @@ scheduler compared on it meets the same jobs and the same luck."""
 
 import csv
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import capacity, noise
-from synergai.envs.capacity import Capacity
+from synergai.envs.capacity import Capacity, ModelLoad, empirical_bins
 from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.scenario import Scenario, ScenarioError
 from synergai.envs.state import BEST_EFFORT_FACTOR
@@ -80,10 +80,19 @@ def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting
     state = new_state(catalog, jobs=1)
     add_pod_start(state, scenario)
     try:
-        found = capacity.solve(catalog, state, scenario.mix())
+        found = capacity.solve(catalog, state, mix_of(scenario))
     except ValueError as error:
         raise ScenarioError(f"scenario {scenario.name}: {error}") from None
     return Setting(scenario, table, catalog, found)
+
+
+def mix_of(scenario: Scenario) -> dict[str, ModelLoad]:
+    """The job mix, with the sizes of the replayed trace where there is one."""
+    mix = scenario.mix()
+    if scenario.arrivals.kind == "poisson":
+        return mix
+    shape = empirical_bins(read_trace(scenario.arrivals.trace)[1])
+    return {name: replace(load, shape=shape) for name, load in mix.items()}
 
 
 def add_pod_start(state, scenario: Scenario) -> None:

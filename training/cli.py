@@ -72,7 +72,9 @@ def evaluate(
         setting = setting_of(loaded if load is None else loaded.model_copy(update={"load": load}))
         wanted = [name.strip() for name in schedulers.split(",") if name.strip()]
         players = runners(wanted, checkpoint or [])
-    except (ScenarioError, CheckpointError, ValueError) as error:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+    except (ScenarioError, CheckpointError, OSError, ValueError) as error:
         fail("evaluate", error)
     if not players:
         fail("evaluate", ValueError("nothing to evaluate: name --schedulers or a --checkpoint"))
@@ -85,7 +87,6 @@ def evaluate(
     title = f"{setting.scenario.name}, load {setting.scenario.load:g}, {tapes} tapes"
     Console().print(report.table(rows, ours, title))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         facts = {
             "scenario": setting.scenario.model_dump(mode="json"),
             "profiles_sha256": setting.table.sha256,
@@ -124,7 +125,9 @@ def simulate(
         loaded = scenarios.load(scenario)
         setting = setting_of(loaded if load is None else loaded.model_copy(update={"load": load}))
         runner = runners([] if checkpoint else [scheduler], [checkpoint] if checkpoint else [])[0]
-    except (ScenarioError, CheckpointError, ValueError) as error:
+        if events is not None:
+            events.touch()  # cannot be written: known before the work is done
+    except (ScenarioError, CheckpointError, OSError, ValueError) as error:
         fail("simulate", error)
     sim = new_sim(setting, make_tape(setting, seed))
     runner.run(sim, scratch_for(sim.state))

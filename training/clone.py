@@ -15,8 +15,8 @@ from synergai.training.vec_env import BatchVecEnv
 STRAY = 0.1
 """Share of moves taken from another rule, so that the clone also knows states the teacher would not get into."""
 RULE_PICK, OTHER_START, OTHER = 0.15, 0.05, 0.005
-"""What the clone leaves to actions that the teacher did not pick, relative to its pick: a START that another rule picks,
-any other START, any other HOLD or DONE. Without it PPO has nothing to explore."""
+"""What the clone leaves to actions that the teacher did not pick, relative to its pick: a START that another rule
+picks, any other START, any other HOLD or DONE. Without it PPO has nothing to explore."""
 
 
 def clone(

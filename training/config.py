@@ -28,7 +28,7 @@ class TrainConfig(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
     width: Annotated[int, Field(ge=4, le=512)] = 32
     environments: Count = 128
-    siblings: Count = 4
+    siblings: Count = 1
     """Environments that share a tape; their mean fortune is taken out of each one's advantages."""
     arrivals: Annotated[int, Field(ge=20)] = 500
     """Of one episode."""
@@ -37,11 +37,13 @@ class TrainConfig(BaseModel):
     threads: Count = 2
 
     teacher: str = "synergai"
-    clone_decisions: Count = 150_000
+    clone_decisions: Count = 200_000
+    clone_minibatch: Count = 512
     clone_learning_rate: Positive = 2e-3
 
-    critic_decisions: Annotated[int, Field(ge=0)] = 40_000
+    critic_decisions: Annotated[int, Field(ge=0)] = 80_000
     """Decisions with the cloned policy during which only the critic learns."""
+    critic_epochs: Count = 10
     decisions: Annotated[int, Field(ge=0)] = 1_000_000
     """PPO's own."""
     steps: Count = 64
@@ -54,7 +56,7 @@ class TrainConfig(BaseModel):
     target_kl: Positive = 0.02
     discount_taus: Positive = 20.0
     """1 / beta, in mean run times of the scenario."""
-    trace_taus: Positive = 5.0
+    trace_taus: Positive = 0.5
     """1 / kappa."""
     reward_scale: Positive = 0.2
 

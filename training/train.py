@@ -82,7 +82,7 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
     with _bar(quiet) as bar:
         task = bar.add_task("clone", total=config.clone_decisions, note="")
         agreement = clone(
-            policy, env, config.teacher, config.clone_decisions, config.minibatch, config.clone_learning_rate,
+            policy, env, config.teacher, config.clone_decisions, config.clone_minibatch, config.clone_learning_rate,
             config.seed, lambda done: bar.update(task, completed=done),
         )  # fmt: skip
         watcher = Watcher(

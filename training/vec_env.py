@@ -49,6 +49,10 @@ class BatchVecEnv(VecEnv):
         super().__init__(size, OBSERVATION_SPACE, spaces.Discrete(N_ACTIONS))
         if size % siblings:
             raise ValueError(f"{size} environments cannot be split into families of {siblings}")
+        if size // siblings < len(settings):
+            raise ValueError(
+                f"{size // siblings} families of environments cannot cover {len(settings)} settings"
+            )
         self.siblings = siblings
         self.settings = [settings[b // siblings % len(settings)] for b in range(size)]
         self.arrivals = arrivals

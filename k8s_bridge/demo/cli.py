@@ -18,7 +18,7 @@ def demo(
     seed: Annotated[
         int, typer.Option(min=0, help="Of the tape: which stretch of the trace, and the luck.")
     ] = 7,
-    speed: Annotated[float, typer.Option(min=0.1, max=100, help="Scenario seconds in a real one.")] = 6.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=100, help="Scenario seconds in a real one.")] = 20.0,
     out: Annotated[Path, typer.Option(help="Folder for the picture, figures and logs.")] = Path("out/demo"),
 ) -> None:
     """Pods of a real trace on an embedded cluster of Jetsons, Xeons and GPUs, scheduled by the bridge."""
@@ -33,6 +33,7 @@ def demo(
 
     names = [name.strip() for name in rules.split(",") if name.strip()]
     try:
+        out.mkdir(parents=True, exist_ok=True)
         asyncio.run(run_all(Console(), scenario, checkpoint, names, jobs, seed, speed, out))
-    except (ScenarioError, CheckpointError, DemoError, ValueError) as error:
+    except (ScenarioError, CheckpointError, DemoError, OSError, ValueError) as error:
         fail("demo", error)

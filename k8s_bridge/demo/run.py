@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from synergai.envs.tape import Setting, Tape
+from synergai.envs.tape import Setting, Tape, mix_of
 from synergai.k8s_bridge import credentials
 from synergai.k8s_bridge.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import SECOND_US, format_time_us
 from synergai.k8s_bridge.submit import PodRequest, submit
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 240.0
 STALL_S = 30.0
 """Without any pod finishing for so long, the run is given up."""
 LEAD_S = 0.5
@@ -102,8 +102,8 @@ def _cluster_command(setting: Setting, plan: Plan, kubeconfig: Path) -> list[str
 def _bridge_command(setting: Setting, plan: Plan, kubeconfig: Path, epoch_us: int) -> list[str]:
     settings = {
         "expect": {
-            name: {"share": load.share, "samples": load.samples, "samples_log_sd": load.log_sd}
-            for name, load in setting.scenario.mix().items()
+            name: {"share": load.share, "samples": float(load.sizes().mean()), "samples_log_sd": 0.0}
+            for name, load in mix_of(setting.scenario).items()
         },
         "metrics_port": None,
     }
@@ -177,7 +177,10 @@ async def _watch(
     loop = asyncio.get_running_loop()
     finished, moved_s = -1, loop.time()
     while True:
-        pods = (await client.get("/api/v1/namespaces/default/pods"))["items"]
+        try:
+            pods = (await client.get("/api/v1/namespaces/default/pods"))["items"]
+        except ApiError as error:
+            raise DemoError(f"the embedded cluster is gone: {error}; see its log") from None
         progress = _progress(pods)
         show(progress)
         if progress.finished > finished:
@@ -187,10 +190,15 @@ async def _watch(
         if bridge.returncode is not None:
             raise DemoError(f"the bridge ended with exit code {bridge.returncode}; see its log")
         if sending.done() and sending.exception() is not None:
-            raise DemoError(f"pods could not be created: {sending.exception()}")
+            raise DemoError(f"pods could not be created: {_first(sending.exception())}")
         if loop.time() - moved_s > STALL_S:
             raise DemoError(f"no pod finished for {STALL_S:g} s, {progress.finished} of {count} are done")
         await asyncio.sleep(0.5)
+
+
+def _first(error: BaseException | None) -> BaseException | None:
+    """What went wrong first, out of the group that a TaskGroup raises."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _progress(pods: list[dict[str, Any]]) -> Progress:

@@ -36,6 +36,8 @@ async def run_all(
     tape.window[0] = 0  # every pod counts
     ours = load(checkpoint)
     others = [make(name) for name in rules]
+    if ours.name in RULE_NUMBER:
+        raise ValueError(f"checkpoint {ours.name!r} is called like a rule; rename its folder")
     span_s = float(tape.jobs["arrival_us"][-1]) * 1e-6
     console.print(
         f"{jobs} pods of {len(setting.catalog.models)} models over {span_s:.0f} scenario seconds, {speed:g} of them a "

@@ -52,6 +52,7 @@ CAUSES: dict[str, tuple[Callable[[], object], bool, str]] = {
     "done where it is illegal": (lambda: Decision(Action.DONE), False, "illegal action"),
     "a negative candidate": (lambda: Decision(Action.START, -1), True, "no such candidate"),
     "a candidate beyond all": (lambda: Decision(Action.START, 129), True, "no such candidate"),
+    "a start of DONE's number": (lambda: Decision(Action.START, DONE), True, "no such candidate"),
     "half a candidate": (lambda: Decision(Action.HOLD, 0.5), True, "no such candidate"),  # type: ignore[arg-type]
 }
 
@@ -102,3 +103,7 @@ def test_the_fallback_may_be_done() -> None:
 
 def test_it_goes_by_the_primarys_name() -> None:
     assert Guarded(Primary(fails)).name == "primary"
+
+
+def test_it_asks_for_the_extra_pick_that_the_primary_needs() -> None:
+    assert Guarded(Rule("round_robin")).extra_rule == RULE_NUMBER["round_robin"]

@@ -118,16 +118,20 @@ class Room:
             and units >= profile.device_units
         )
 
+    def fits(self, profile: Profile, hardware: str, site: str) -> list[Node]:
+        """Nodes of this class and site that could take it if they were empty, by name."""
+        return [
+            node
+            for node in self.nodes
+            for device in node.devices
+            if (device.hardware, node.site) == (hardware, site)
+            and self.enough((node.cpu_milli, node.memory_mib, node.pods, device.units), profile)
+        ]
+
     def homes(self, option: Option) -> list[Node]:
-        """Nodes of the option's class and site that could take it if they were empty, by name."""
+        """Nodes that could take the option if they were empty."""
         if id(option) not in self._homes:
-            self._homes[id(option)] = [
-                node
-                for node in self.nodes
-                for device in node.devices
-                if (device.hardware, node.site) == (option.hardware, option.site)
-                and self.enough((node.cpu_milli, node.memory_mib, node.pods, device.units), option.profile)
-            ]
+            self._homes[id(option)] = self.fits(option.profile, option.hardware, option.site)
         return self._homes[id(option)]
 
     def left_over(self, node: Node, option: Option) -> float:

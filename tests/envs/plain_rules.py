@@ -109,16 +109,16 @@ def affinity(world: PlainWorld, pairs: list[Pair]) -> Pair | None:
 
 
 def behind_us(world: PlainWorld, option: Option) -> int:
-    """The virtual queue of a group: what waits on hold for it, spread over its devices."""
-    devices = [node for node in world.room.nodes if node.site == option.site]
-    devices = [node for node in devices if any(d.hardware == option.hardware for d in node.devices)]
+    """The virtual queue of a group: what waits on hold for it, spread over its devices' units."""
+    nodes = [node for node in world.room.nodes if node.site == option.site]
+    units = [max(d.units, 1) for node in nodes for d in node.devices if d.hardware == option.hardware]
     ahead = 0.0
     for job in world.queue:
         if job.hold is not None:
             held = job.hold.option
             if (held.hardware, held.site) == (option.hardware, option.site):
-                ahead += held.e_us(job.samples) / len(devices)
-    return int(ahead)
+                ahead += held.e_us(job.samples)
+    return int(ahead / sum(units))
 
 
 def slo_mael_greedy(world: PlainWorld, pairs: list[Pair]) -> Pair | None:

@@ -61,7 +61,7 @@ class PlainWorld:
                 for profile in self.table.of(model, hardware)
             ]
         for job in self.jobs:
-            options = self.options[job.model]
+            options = [option for option in self.options[job.model] if self.room.homes(option)]
             job.best_us = min(option.e_us(job.samples) for option in options)
             job.best_energy_j = min(option.watts() * option.e_us(job.samples) * 1e-6 for option in options)
         self.credit_us = {hardware: 0.0 for hardware, _ in self.places}
@@ -69,7 +69,8 @@ class PlainWorld:
     def _option(self, model: str, hardware: str, site: str, profile: Profile) -> Option:
         cores = self.table.hardware[hardware].cpu_milli
         load = profile.device_units if profile.device_units else profile.cpu_milli / cores
-        fastest = max(self.table.of(model, hardware), key=lambda p: p.throughput_sps)
+        fitting = [p for p in self.table.of(model, hardware) if self.room.fits(p, hardware, site)]
+        fastest = max(fitting, key=lambda p: p.throughput_sps, default=None)
         startup = 1e6 * profile.startup_cached_s + self.pod_start_us
         return Option(model, hardware, site, profile, profile is fastest, load, startup)
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from worlds import fresh, hand_tape, simulate, toy_profile, toy_setting, toy_table
 
+from synergai.envs import scenario as scenarios
 from synergai.envs.capacity import Capacity, ModelLoad
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import ScenarioError
+from synergai.envs.tape import make_tape, mix_of, read_trace, setting_of
 from synergai.offline_profiles.profile import Profile
 
 FAST = {"name": "f", "hardware": {"fast": 1}}
@@ -101,9 +103,23 @@ def test_an_option_that_the_best_plan_leaves_alone_costs_more() -> None:
 
 
 def test_sizes_are_averaged_over_their_log_normal() -> None:
-    sizes = ModelLoad(1.0, 1000.0, 0.7).quantiles()
-    assert np.median(sizes) == 1000
-    assert sizes.mean() == pytest.approx(1000 * np.exp(0.7**2 / 2), rel=0.04)
+    sizes = ModelLoad(1.0, 1000.0, 1.5).sizes()
+    assert sizes.mean() == pytest.approx(1000 * np.exp(1.5**2 / 2))
+
+
+def test_a_replayed_trace_brings_its_own_sizes() -> None:
+    scenario = scenarios.load("demo")
+    _, sizes = read_trace(scenario.arrivals.trace)
+    load = mix_of(scenario)["resnet50"]
+    assert load.sizes().mean() == pytest.approx(load.samples * sizes.mean(), rel=1e-3)
+
+
+def test_a_tape_brings_as_much_work_as_the_load_says() -> None:
+    setting = setting_of(scenarios.load("demo"))
+    jobs = make_tape(setting, 3, 19_000, tail=0.0).jobs
+    mix = mix_of(setting.scenario)
+    for m, model in enumerate(setting.catalog.models):
+        assert jobs["samples"][jobs["model"] == m].mean() == pytest.approx(mix[model].sizes().mean(), rel=0.1)
 
 
 @pytest.mark.parametrize("rule", RULE_NUMBER)

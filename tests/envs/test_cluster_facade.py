@@ -568,3 +568,32 @@ def test_the_cluster_solves_for_the_mix_it_is_told_to_expect() -> None:
     made.set_node(node("a"))
     list(made.round(0, FCFS))
     assert made.state.clock[0]["capacity_sps"] == pytest.approx(1.0)
+
+
+def test_many_different_constraints_are_kept_apart() -> None:
+    made = cluster(node("a"), node("b", "slow"))
+    for i in range(40):
+        made.enqueue(job(f"j{i}", arrival_s=0.001 * i, nodes=frozenset({"b", f"gone-{i}"})))
+    made.enqueue(job("last", arrival_s=1.0, nodes=frozenset({"a"})))
+    assert started(made, 1.0) == [("j0", "b"), ("last", "a")]
+
+
+def test_occupied_units_outlive_a_change_of_nodes() -> None:
+    made = cluster()
+    made.occupy("daemon", "a", 1000, 100, "fast", 1)
+    made.set_node(node("b", "slow"))
+    assert free_units(made, "a") == 0
+
+
+def test_the_first_arrival_finds_tau() -> None:
+    made = Cluster(TOY, {"m": ModelLoad(1.0, 1.0, 0.0)})
+    made.set_node(node("a"))
+    made.enqueue(job("x"))
+    assert made.state.clock[0]["work_short"] < 1.0
+
+
+def test_gaps_are_averaged_from_the_first_one_on() -> None:
+    made = cluster()
+    for i, at_s in enumerate((0.0, 1.0, 4.0)):
+        made.enqueue(job(f"j{i}", arrival_s=at_s))
+    assert made.state.clock[0]["gap_mean_s"] == pytest.approx(2.0)

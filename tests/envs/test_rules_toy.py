@@ -115,6 +115,11 @@ CASES: dict[str, Case] = {
         lambda: fast_is_busy().wait("vision", "vision", 50).wait("speech", "speech", 2.0),
         start("vision", "slow"),
     ),
+    "affinity orders hopeless jobs by what they lose, too": (
+        "affinity",
+        lambda: fast_is_busy().wait("vision", "vision", 0.5, arrival_s=-1).wait("speech", "speech", 0.5),
+        start("speech", "slow"),
+    ),
     "slo_mael waits for the device with the smaller latency where both score 1": (
         "slo_mael_greedy",
         lambda: fast_is_busy().wait("x", "vision", 50),
@@ -225,6 +230,29 @@ def test_accelerator_goes_before_the_cpu_of_the_same_node() -> None:
     )
     moment = Scene(table, [{"name": "n", "hardware": {"a-cpu": 1, "b-gpu": 1}}]).wait("x", "m", 99)
     assert moment.pick("least_allocated") == Pick("START", "x", "n-0", "b-gpu")
+
+
+@pytest.mark.parametrize("names", ["abc", "acb", "bac", "bca", "cab", "cba"])
+def test_least_allocated_does_not_depend_on_the_names_of_classes(names: str) -> None:
+    accelerator, cpu, other = (f"{letter}-class" for letter in names)
+    table = toy_table(
+        toy_profile("m", accelerator, 1.0, cpu_milli=4000),
+        toy_profile("m", cpu, 1.0, device_units=0, cpu_milli=500),
+        toy_profile("m", other, 1.0, cpu_milli=3000),
+    )
+    both = {"name": "both", "hardware": {accelerator: 1, cpu: 1}}
+    moment = Scene(table, [both, {"name": "one", "hardware": {other: 1}}]).wait("x", "m", 99)
+    assert moment.pick("least_allocated") == Pick("START", "x", "one-0", other)
+
+
+def test_the_dictionary_is_the_best_configuration_that_fits_the_node() -> None:
+    table = toy_table(
+        toy_profile("m", "cpu", 1.0, "wide", device_units=0, cpu_milli=8000),
+        toy_profile("m", "cpu", 1.2, "thin", device_units=0, cpu_milli=4000),
+    )
+    moment = Scene(table, [{"name": "n", "hardware": {"cpu": 1}, "cpu_milli": 7900}]).wait("x", "m", 99)
+    assert moment.pick("fcfs") == Pick("START", "x", "n-0", "cpu")
+    assert moment.state.queue[0]["best_us"] == 1_200_000
 
 
 # a workload whose best answer is known ----------------------------------------------------------------------

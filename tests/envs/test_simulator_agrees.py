@@ -19,6 +19,7 @@ COMPARED = (
     "edf",
     "llf",
     "sjf_feasible",
+    "affinity",
     "slo_mael_greedy",
     "synergai",
     "round_robin",
@@ -104,7 +105,7 @@ def test_compiled_and_plain_simulator_agree_on_every_job_under_every_rule(number
         assert compiled_story(setting, sim.outcomes) == plain_story(world.run()), rule
 
 
-@pytest.mark.parametrize("number", [105, 109])
+@pytest.mark.parametrize("number", [102, 105, 109])
 def test_they_agree_where_the_ageing_share_works_hard(number: int) -> None:
     setting, tape = random_world(number, count=100, load=2.0)
     for rule in ("sjf_feasible", "synergai", "llf"):

@@ -43,7 +43,12 @@ class RuleRunner:
 
 def runners(schedulers: Sequence[str], checkpoints: Sequence[str] = ()) -> list[Runner]:
     """Rules by name (`all` for every one) and checkpoints by folder."""
-    wanted = names() if "all" in schedulers else tuple(schedulers)
+    wanted = names() if "all" in schedulers else tuple(dict.fromkeys(schedulers))
+    clashes = sorted({*names()} & {*checkpoints}) or sorted(
+        c for c in checkpoints if checkpoints.count(c) > 1
+    )
+    if clashes:
+        raise ValueError(f"checkpoint {clashes[0]!r} stands twice or is called like a rule")
     return [*(RuleRunner(name) for name in wanted), *(Learned(read(path)) for path in checkpoints)]
 
 
