@@ -41,16 +41,27 @@ class TrainConfig(BaseModel):
     clone_minibatch: Count = 512
     clone_learning_rate: Positive = 2e-3
 
+    improve_decisions: Annotated[int, Field(ge=0)] = 80_000
+    """States on which moves are compared by branching the simulator; some milliseconds each."""
+    improve_rule: str = "synergai"
+    """The rule that branches go on under."""
+    improve_taus: Positive = 2.0
+    """How far they go, in mean run times."""
+    improve_minibatch: Count = 512
+    improve_learning_rate: Positive = 2e-3
+    improve_passes: Count = 4
+    """Parts of the stage; the policy is evaluated after each."""
+
     critic_decisions: Annotated[int, Field(ge=0)] = 80_000
     """Decisions with the cloned policy during which only the critic learns."""
     critic_epochs: Count = 10
-    decisions: Annotated[int, Field(ge=0)] = 1_000_000
+    decisions: Annotated[int, Field(ge=0)] = 200_000
     """PPO's own."""
     steps: Count = 64
     """Per environment and rollout."""
     minibatch: Count = 2048
     epochs: Count = 2
-    learning_rate: Positive = 4e-4
+    learning_rate: Positive = 3e-4
     clip: Positive = 0.2
     entropy: NonNegative = 0.003
     target_kl: Positive = 0.02
@@ -60,7 +71,7 @@ class TrainConfig(BaseModel):
     """1 / kappa."""
     reward_scale: Positive = 0.2
 
-    evaluate_every: Annotated[int, Field(ge=0)] = 200_000
+    evaluate_every: Annotated[int, Field(ge=0)] = 50_000
     """Decisions between evaluations on selection tapes; 0 evaluates at the end only."""
     evaluation_tapes: Count = 8
     evaluation_arrivals: Annotated[int, Field(ge=20)] = 600

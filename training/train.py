@@ -16,6 +16,7 @@ from synergai.envs.tape import Setting, setting_of
 from synergai.training.clone import clone
 from synergai.training.config import TrainConfig
 from synergai.training.export import export
+from synergai.training.improve import improve
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO
 from synergai.training.vec_env import BatchVecEnv
@@ -90,7 +91,20 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
         )
         watcher.tell = bar.console.print if not quiet else watcher.tell
         watcher.init_callback(model)
-        stages["clone"] = {"agreement": round(agreement, 4), "violation_rate": round(watcher.evaluate(), 5)}
+        stages["clone"] = {
+            "agreement": round(agreement, 4),
+            "violation_rate": round(watcher.evaluate("clone"), 5),
+        }
+        if config.improve_decisions:
+            task = bar.add_task("improve", total=config.improve_decisions, note=watcher.last)
+            part = config.improve_decisions // config.improve_passes
+            for turn in range(config.improve_passes):
+                improve(
+                    policy, env, config.improve_rule, config.improve_taus, part, config.improve_minibatch,
+                    config.improve_learning_rate / (1 + turn),
+                    lambda done, turn=turn: bar.update(task, completed=turn * part + done, note=watcher.last),
+                )  # fmt: skip
+                stages["improve"] = {"violation_rate": round(watcher.evaluate(f"improve {turn + 1}"), 5)}
         if config.critic_decisions:
             task = bar.add_task("critic", total=config.critic_decisions, note="")
             _freeze(policy, True)

@@ -54,7 +54,7 @@ class Watcher(BaseCallback):
             self._next += self.config.evaluate_every
             self.evaluate()
 
-    def evaluate(self) -> float:
+    def evaluate(self, stage: str = "") -> float:
         """Mean violation rate over the settings on selection tapes; the best policy so far is kept."""
         rates = []
         policy = policy_runner(self.model.policy, self.config)
@@ -72,7 +72,8 @@ class Watcher(BaseCallback):
         self.logger.dump(self.num_timesteps)
         self.last = f"violations {100 * mean:.2f} %"
         beside = ", ".join(f"{rule} {100 * rate:.2f} %" for rule, rate in rules.items())
-        self.tell(f"after {self.num_timesteps:,} decisions: {self.last} on selection tapes ({beside})")
+        when = stage or f"ppo, {self.num_timesteps:,} decisions"
+        self.tell(f"{when}: {self.last} on selection tapes ({beside})")
         if self.best is None or mean < self.best[0]:
             weights = {name: value.clone() for name, value in self.model.policy.state_dict().items()}
             self.best = (mean, weights)

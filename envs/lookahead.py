@@ -1,0 +1,137 @@
+"""What an action is worth: branch off a copy of the cluster, take the action, go on under a rule for a while.
+
+The copy meets the tape's own arrivals and noise, so all actions of one state are compared under the same luck. It is a
+teacher's instrument for training: it sees the true future, which a scheduler never does.
+"""
+
+import numpy as np
+
+from synergai.envs import epochs, rules
+from synergai.envs.batch import Batch, scratch_at, shown_at, sim_at
+from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES
+from synergai.envs.compile import kernel
+from synergai.envs.reward import potential
+from synergai.envs.simulator import (
+    Sim,
+    apply_action,
+    apply_pair,
+    discount,
+    next_event_us,
+    pass_time,
+    step_events,
+    take_reward,
+)
+from synergai.envs.state import ClusterState
+from synergai.envs.survey import take_survey
+
+OTHER_STARTS = 4
+"""STARTs that no rule picks, tried beside the rules' picks."""
+
+
+def spare_sim(batch: Batch) -> Sim:
+    """Room for one copy of a cluster of this batch; what never changes is shared with the original."""
+    sims = batch.sims
+    state = ClusterState(*(array[0].copy() for array in sims.state))
+    tape = type(sims.tape)(*(array[0].copy() for array in sims.tape))
+    return Sim(state, tape, sims.progress[0].copy(), sims.outcomes[0].copy(), sims.heap[0].copy())
+
+
+@kernel
+def copy_rows(source, target, count):
+    for i in range(count):
+        target[i] = source[i]
+
+
+@kernel
+def branch(sim, spare):
+    """Copy a cluster into the spare one; returns views that share what does not change."""
+    s, c = sim.state, spare.state
+    clock = s.clock[0]
+    copy_rows(s.clock, c.clock, 1)
+    copy_rows(s.models, c.models, clock.n_models)
+    copy_rows(s.classes, c.classes, clock.n_classes)
+    copy_rows(s.nodes, c.nodes, clock.n_nodes)
+    copy_rows(s.devices, c.devices, clock.n_devices)
+    copy_rows(s.queue, c.queue, clock.n_queued)
+    copy_rows(s.running, c.running, clock.running_top)
+    copy_rows(s.history, c.history, clock.n_options)
+    copy_rows(sim.progress, spare.progress, 1)
+    copy_rows(sim.outcomes, spare.outcomes, len(sim.outcomes))
+    copy_rows(sim.heap, spare.heap, sim.progress[0].n_heap)
+    state = ClusterState(
+        c.clock,
+        c.models,
+        c.classes,
+        s.groups,
+        s.options,
+        c.nodes,
+        c.devices,
+        c.queue,
+        c.running,
+        c.history,
+        s.admitted,
+    )
+    return Sim(state, sim.tape, spare.progress, spare.outcomes, spare.heap)
+
+
+@kernel
+def run_until(sim, scratch, rule, until_us):
+    """Go on under a rule to this instant, or to the end of the tape."""
+    progress, survey = sim.progress[0], scratch.survey
+    while True:
+        while progress.in_round == 1:
+            if sim.state.clock[0].n_queued == 0:
+                progress.in_round = 0
+                break
+            take_survey(sim.state, survey)
+            done = epochs.done_is_legal(sim.state, survey)
+            apply_pair(sim, scratch, rules.legal_pick(sim.state, survey, rule, done))
+        if next_event_us(sim) > until_us:
+            pass_time(sim, until_us)
+            return
+        if not step_events(sim, scratch):
+            return
+
+
+@kernel
+def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
+    """Discounted violations and lateness within the horizon, and what is expected of the jobs that are left then."""
+    copy = branch(sim, spare)
+    take_reward(copy)
+    until_us = copy.state.clock[0].now_us + horizon_us
+    apply_action(copy, scratch, out, action)
+    run_until(copy, spare_scratch, rule, until_us)
+    take_survey(copy.state, spare_scratch.survey)
+    left = potential(copy.state, spare_scratch.survey) * discount(copy, copy.state.clock[0].now_us)
+    terms = take_reward(copy)
+    return -(terms[0] + terms[1] + terms[2] + left)
+
+
+@kernel
+def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rule, horizon_taus, seed, costs):
+    """For every living cluster the cost of each rule's pick, of DONE and of a few other STARTs; inf elsewhere."""
+    for b in range(len(alive)):
+        costs[b] = np.inf
+        if not alive[b]:
+            continue
+        sim, scratch, out = sim_at(sims, b), scratch_at(scratches, b), shown_at(shown, b)
+        horizon_us = np.int64(horizon_taus * sim.state.clock[0].tau_us)
+        for k in range(N_RULES):
+            a = out.picks[k]
+            if out.mask[a] and not np.isfinite(costs[b, a]):
+                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
+        if out.mask[DONE] and not np.isfinite(costs[b, DONE]):
+            costs[b, DONE] = cost_of(sim, scratch, spare, spare_scratch, out, DONE, rule, horizon_us)
+        tried = 0
+        first = (seed + b) % max(out.n[0], 1)
+        for i in range(out.n[0]):
+            a = (first + i) % out.n[0]
+            start = scratch.survey.pairs[out.pair[a]].start == 1
+            if start and out.mask[a] and tried < OTHER_STARTS and not np.isfinite(costs[b, a]):
+                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
+                tried += 1
+
+
+def empty_costs(size: int) -> np.ndarray:
+    """(size, 129) float64."""
+    return np.full((size, MAX_CANDIDATES + 1), np.inf)

@@ -1,0 +1,120 @@
+"""Stage two: the actor learns from branches of the simulator what one other move would have been worth.
+
+On the states that the current policy visits, every rule's pick, DONE and a few other STARTs are tried on copies of the
+cluster that then go on under a rule and meet the same arrivals and noise. The actor lowers its expected cost over the
+moves that were tried. One future a state is a noisy label but not a biased one, and the network averages over states.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from synergai.envs.candidates import scratch_of
+from synergai.envs.lookahead import costs_all, empty_costs, spare_sim
+from synergai.envs.rules import RULE_NUMBER
+from synergai.envs.survey import survey_scratch
+from synergai.training.network import Packed
+from synergai.training.policy import ScorerPolicy, masked_log_softmax, sample
+from synergai.training.vec_env import BatchVecEnv
+
+UNTRIED_COST = 0.05
+"""What probability on moves that were not tried costs, in violations."""
+
+
+class Branches:
+    """Costs of moves for the states that a batch of clusters is in."""
+
+    def __init__(self, env: BatchVecEnv, rule: str, horizon_taus: float) -> None:
+        self.env = env
+        self.rule = RULE_NUMBER[rule]
+        self.horizon_taus = horizon_taus
+        state = env.batch.sims.state
+        per_model = int(state.models["n_options"].max())
+        survey = survey_scratch(
+            state.admitted.shape[1],
+            state.options.shape[1],
+            state.classes.shape[1],
+            state.groups.shape[1],
+            state.queue.shape[1],
+            per_model,
+        )
+        self._scratch = scratch_of(survey)
+        self._spare = spare_sim(env.batch)
+        self._turn = 0
+
+    def costs(self) -> np.ndarray:
+        """(environments, 129): violations and lateness ahead, inf where a move was not tried."""
+        batch = self.env.batch
+        costs = empty_costs(batch.size)
+        self._turn += 1
+        costs_all(
+            batch.sims,
+            batch.scratches,
+            batch.shown,
+            batch.alive,
+            self._spare,
+            self._scratch,
+            self.rule,
+            self.horizon_taus,
+            self._turn,
+            costs,
+        )
+        return costs
+
+
+def improve(
+    policy: ScorerPolicy,
+    env: BatchVecEnv,
+    rule: str,
+    horizon_taus: float,
+    decisions: int,
+    minibatch: int,
+    learning_rate: float,
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """One pass over fresh states, each used once, with a learning rate that falls to a tenth."""
+    branches = Branches(env, rule, horizon_taus)
+    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=learning_rate)
+    steps = max(minibatch // env.num_envs, 1)
+    done = 0
+    while done < decisions:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * (1.0 - 0.9 * done / decisions)
+        lists, masks, costs = _gather(policy, env, branches, steps)
+        loss = expected_cost(masked_log_softmax(policy.actor(Packed(lists)), masks), costs)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
+        optimizer.step()
+        done += len(costs)
+        progress(min(done, decisions))
+
+
+def expected_cost(log_probs: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
+    """Mean over states of the policy's expected cost over the tried moves, above the mean of these."""
+    tried = torch.isfinite(costs)
+    count = tried.sum(dim=1, keepdim=True).clamp(min=1)
+    known = torch.where(tried, costs, torch.zeros_like(costs))
+    relative = torch.where(
+        tried, known - known.sum(dim=1, keepdim=True) / count, torch.full_like(costs, UNTRIED_COST)
+    )
+    return (log_probs.exp() * relative).sum(dim=1).mean()
+
+
+def _gather(
+    policy: ScorerPolicy, env: BatchVecEnv, branches: Branches, steps: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """States that the policy visits, and what its moves would cost there."""
+    lists: list[dict[str, np.ndarray]] = []
+    masks, costs = [], []
+    for _ in range(steps):
+        lists.append({name: value.copy() for name, value in env.observe().items()})
+        masks.append(env.masks().copy())
+        costs.append(branches.costs())
+        with torch.no_grad():
+            packed = Packed({name: torch.as_tensor(value) for name, value in lists[-1].items()})
+            actions = sample(masked_log_softmax(policy.actor(packed), masks[-1]))
+        env.step(actions.numpy())
+    joined = {name: torch.as_tensor(np.concatenate([part[name] for part in lists])) for name in lists[0]}
+    return joined, torch.as_tensor(np.concatenate(masks)), torch.as_tensor(np.concatenate(costs)).float()
