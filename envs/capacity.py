@@ -43,7 +43,7 @@ class ModelLoad:
     def sizes(self) -> np.ndarray:
         """Equally likely job sizes, at least one sample each. Shape (BINS,)."""
         shape = np.array(self.shape) if self.shape else lognormal_bins(self.log_sd)
-        return np.maximum(self.samples * shape, 1.0)
+        return np.maximum(np.round(self.samples * shape, 6), 1.0)  # 1 + 1e-16 samples would be two batches
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,11 @@ def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
 
 
 @kernel
+def starts(survey, p):
+    return survey.pairs[p].start == 1
+
+
+@kernel
 def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rule, horizon_taus, seed, costs):
     """For every living cluster the cost of each rule's pick, of DONE and of a few other STARTs; inf elsewhere."""
     for b in range(len(alive)):
@@ -126,8 +131,8 @@ def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rule, horizon
         first = (seed + b) % max(out.n[0], 1)
         for i in range(out.n[0]):
             a = (first + i) % out.n[0]
-            start = scratch.survey.pairs[out.pair[a]].start == 1
-            if start and out.mask[a] and tried < OTHER_STARTS and not np.isfinite(costs[b, a]):
+            fresh = starts(scratch.survey, out.pair[a]) and not np.isfinite(costs[b, a])
+            if fresh and out.mask[a] and tried < OTHER_STARTS:
                 costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
                 tried += 1
 
