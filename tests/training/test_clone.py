@@ -9,7 +9,7 @@ from synergai.envs import scenario
 from synergai.envs.candidates import DONE, MAX_CANDIDATES
 from synergai.envs.features import FIRST_PICK, N_ROW
 from synergai.envs.tape import Setting, setting_of
-from synergai.training.clone import CLONE_MINIBATCH, OTHER, OTHER_START, RULE_PICK, clone, soft_targets
+from synergai.training.clone import OTHER, OTHER_START, RULE_PICK, clone, soft_targets
 from synergai.training.vec_env import BatchVecEnv
 
 
@@ -83,27 +83,36 @@ def test_whatever_the_teacher_picks_counts_fully(kind: str) -> None:
 def test_a_clone_agrees_with_its_teacher(setting: Setting) -> None:
     env = BatchVecEnv([setting], 16, 80, 20, seed=3, scale=1.0)
     policy = policy_for(env, width=16)
-    agreement = clone(policy, env, "synergai", 16_000, learning_rate=1e-2, seed=3)
+    agreement = clone(policy, env, "synergai", 16_000, minibatch=512, learning_rate=1e-2, seed=3)
     assert agreement > 0.9
 
 
 def test_progress_ends_at_the_number_of_decisions(setting: Setting) -> None:
     env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
     told: list[int] = []
-    decisions = 2 * CLONE_MINIBATCH + 10
-    clone(policy_for(env), env, "edf", decisions, learning_rate=1e-3, seed=0, progress=told.append)
-    assert told == [CLONE_MINIBATCH, 2 * CLONE_MINIBATCH, decisions]
+    decisions = 2 * 512 + 10
+    clone(
+        policy_for(env),
+        env,
+        "edf",
+        decisions,
+        minibatch=512,
+        learning_rate=1e-3,
+        seed=0,
+        progress=told.append,
+    )
+    assert told == [512, 1024, decisions]
 
 
 def test_the_critic_does_not_change(setting: Setting) -> None:
     env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
     policy = policy_for(env)
     before = {name: value.clone() for name, value in policy.critic.state_dict().items()}
-    clone(policy, env, "edf", 64, learning_rate=1e-2, seed=0)
+    clone(policy, env, "edf", 64, minibatch=64, learning_rate=1e-2, seed=0)
     assert all(torch.equal(value, before[name]) for name, value in policy.critic.state_dict().items())
 
 
 def test_an_unknown_teacher_is_answered_with_those_known(setting: Setting) -> None:
     env = BatchVecEnv([setting], 2, 60, 0, seed=0, scale=1.0)
     with pytest.raises(ValueError, match=r"teacher is 'nobody'; it must be one of .*synergai"):
-        clone(policy_for(env), env, "nobody", 10, 1e-3, 0)
+        clone(policy_for(env), env, "nobody", 10, 16, 1e-3, 0)

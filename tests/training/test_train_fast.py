@@ -57,14 +57,14 @@ def test_the_full_settings_are_written_beside_the_run(out: Path) -> None:
 
 def test_every_stage_tells_its_result(out: Path) -> None:
     stages = json.loads((out / "stages.json").read_text())
-    assert list(stages) == ["clone", "ppo", "selected"]
+    assert list(stages) == ["clone", "improve", "ppo", "selected"]
     assert 0.5 < stages["clone"]["agreement"] <= 1.0
     assert all(0.0 <= stage["violation_rate"] <= 1.0 for stage in stages.values())
 
 
 def test_the_best_of_the_evaluated_policies_is_selected(out: Path) -> None:
     stages = json.loads((out / "stages.json").read_text())
-    evaluated = [stages[name]["violation_rate"] for name in ("clone", "ppo")]
+    evaluated = [stages[name]["violation_rate"] for name in ("clone", "improve", "ppo")]
     assert stages["selected"]["violation_rate"] == min(evaluated)
 
 

@@ -1,0 +1,72 @@
+"""Branches of the simulator: what they cost, what they leave alone, and what the actor learns from them."""
+
+import numpy as np
+import pytest
+import torch
+
+from synergai.envs import scenario as scenarios
+from synergai.envs.candidates import DONE
+from synergai.envs.rules import RULE_NUMBER
+from synergai.envs.tape import setting_of
+from synergai.training.improve import UNTRIED_COST, Branches, expected_cost
+from synergai.training.vec_env import BatchVecEnv
+
+
+@pytest.fixture(scope="module")
+def env() -> BatchVecEnv:
+    busy = setting_of(scenarios.load("demo").model_copy(update={"load": 0.9}))
+    env = BatchVecEnv([busy], 4, 120, 60, seed=3, scale=1.0)
+    env.reset()
+    return env
+
+
+def snapshot(env: BatchVecEnv) -> list[np.ndarray]:
+    sims = env.batch.sims
+    return [array.copy() for array in (*sims.state, sims.progress, sims.outcomes, sims.heap)]
+
+
+def test_a_branch_leaves_the_cluster_as_it_was(env: BatchVecEnv) -> None:
+    before = snapshot(env)
+    Branches(env, "synergai", 1.0).costs()
+    for old, new in zip(before, snapshot(env)):
+        for name in old.dtype.names or ():
+            np.testing.assert_array_equal(old[name], new[name])
+
+
+def test_every_legal_pick_of_a_rule_and_done_are_tried(env: BatchVecEnv) -> None:
+    costs = Branches(env, "synergai", 1.0).costs()
+    for b in range(env.num_envs):
+        tried = {int(a) for a in np.flatnonzero(np.isfinite(costs[b]))}
+        wanted = {int(a) for a in env.batch.shown.picks[b, :-1]} | {DONE}
+        assert {a for a in wanted if env.masks()[b, a]} <= tried
+
+
+def test_only_legal_moves_are_tried(env: BatchVecEnv) -> None:
+    costs = Branches(env, "synergai", 1.0).costs()
+    assert env.masks()[np.isfinite(costs)].all()
+
+
+def test_the_same_branch_costs_the_same(env: BatchVecEnv) -> None:
+    first, second = (Branches(env, "edf", 1.0).costs() for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_longer_look_ahead_meets_what_the_rule_itself_would(env: BatchVecEnv) -> None:
+    rule = RULE_NUMBER["synergai"]
+    costs = Branches(env, "synergai", 2.0).costs()
+    own = costs[np.arange(env.num_envs), env.batch.shown.picks[:, rule]]
+    assert np.isfinite(own).all()
+    assert (own >= 0.0).all()
+
+
+def test_expected_cost_falls_with_probability_on_the_cheaper_move() -> None:
+    costs = torch.tensor([[1.0, 3.0, float("inf")]])
+    cheap, dear = (torch.log(torch.tensor([[p, 1 - p, 1e-9]])) for p in (0.9, 0.1))
+    assert expected_cost(cheap, costs) == pytest.approx(-0.8, abs=1e-6)
+    assert expected_cost(dear, costs) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_probability_on_an_untried_move_has_its_price() -> None:
+    costs = torch.tensor([[1.0, 1.0, float("inf")]])
+    untried = torch.log(torch.tensor([[1e-9, 1e-9, 1.0]]))
+    assert expected_cost(untried, costs) == pytest.approx(UNTRIED_COST, abs=1e-6)
