@@ -15,7 +15,7 @@ from synergai.envs import scenario as scenarios
 from synergai.envs.tape import Setting, setting_of
 from synergai.training.clone import clone
 from synergai.training.config import TrainConfig
-from synergai.training.export import export
+from synergai.training.export import commit, export
 from synergai.training.improve import improve
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO
@@ -69,6 +69,7 @@ def build(
 def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
     """Run all stages; returns the checkpoint folder. Everything the run writes is under `out`."""
     began = time.monotonic()
+    code = commit()  # of what runs, not of what the tree holds when it ends
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.yaml").write_text(
         yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
@@ -121,6 +122,7 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
     policy.load_state_dict(watcher.best[1])
     stages["selected"] = {"violation_rate": round(watcher.best[0], 5)}
     facts = {
+        "commit": code,
         "stages": stages,
         "training_s": round(time.monotonic() - began, 1),
         "profiles_sha256": settings[0].table.sha256,
