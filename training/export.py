@@ -1,7 +1,6 @@
 """From a trained policy to a checkpoint folder: weights that run no code when they are loaded, and a card."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from safetensors.torch import save_file
 from synergai import __version__
 from synergai.agents.learned import CARD_FILE, FORMAT, WEIGHTS_FILE
 from synergai.envs.features import FEATURES_VERSION, schema_hash
+from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
 from synergai.training.policy import ScorerPolicy
 
@@ -30,19 +30,3 @@ def export(policy: ScorerPolicy, directory: Path, config: TrainConfig, facts: di
         **facts,
     }
     (directory / CARD_FILE).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def commit() -> str:
-    """The git commit of the code, `-dirty` where files had changed; `unknown` outside a checkout."""
-    try:
-        here = Path(__file__).resolve().parent
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return described.stdout.strip()
