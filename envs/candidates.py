@@ -190,9 +190,8 @@ def put_the_rest(state, scratch, out):
     """Everything if it fits, else the best few per class and key."""
     survey = scratch.survey
     n_classes = state.clock[0].n_classes
-    n_pairs = survey.counts[0].n_pairs
-    if n_pairs <= MAX_CANDIDATES:
-        for p in range(n_pairs):
+    if survey.counts[0].n_open <= MAX_CANDIDATES:
+        for p in range(survey.counts[0].n_pairs):
             put(scratch, out, p)
         return
     put_late(state, scratch, out)
@@ -261,6 +260,12 @@ def list_candidates(state, scratch, out, extra):
     """Fill `out` for the state as it is, with the pick of one more rule (`extra`, NONE for no more). Returns the number
     of legal actions; the features are filled in only where there is a choice."""
     take_survey(state, scratch.survey)
+    return list_surveyed(state, scratch, out, extra)
+
+
+@kernel
+def list_surveyed(state, scratch, out, extra):
+    """The same where the survey in `scratch` is of the state as it is."""
     clear(out)
     done = done_is_legal(state, scratch.survey)
     gather(state, scratch, out, extra, done)

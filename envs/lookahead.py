@@ -6,22 +6,21 @@ teacher's instrument for training: it sees the true future, which a scheduler ne
 
 import numpy as np
 
-from synergai.envs import epochs, rules
 from synergai.envs.batch import Batch, scratch_at, shown_at, sim_at
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES
 from synergai.envs.compile import kernel
 from synergai.envs.reward import potential
 from synergai.envs.simulator import (
     Sim,
-    apply_action,
     apply_pair,
+    apply_rule,
     discount,
     next_event_us,
     pass_time,
     step_events,
     take_reward,
 )
-from synergai.envs.state import ClusterState
+from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import take_survey
 
 OTHER_STARTS = 4
@@ -77,15 +76,13 @@ def branch(sim, spare):
 @kernel
 def run_until(sim, scratch, rule, until_us):
     """Go on under a rule to this instant, or to the end of the tape."""
-    progress, survey = sim.progress[0], scratch.survey
+    progress = sim.progress[0]
     while True:
         while progress.in_round == 1:
             if sim.state.clock[0].n_queued == 0:
                 progress.in_round = 0
                 break
-            take_survey(sim.state, survey)
-            done = epochs.done_is_legal(sim.state, survey)
-            apply_pair(sim, scratch, rules.legal_pick(sim.state, survey, rule, done))
+            apply_rule(sim, scratch, rule)
         if next_event_us(sim) > until_us:
             pass_time(sim, until_us)
             return
@@ -99,7 +96,7 @@ def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
     copy = branch(sim, spare)
     take_reward(copy)
     until_us = copy.state.clock[0].now_us + horizon_us
-    apply_action(copy, scratch, out, action)
+    apply_pair(copy, scratch, NONE if action == DONE else out.pair[action])
     run_until(copy, spare_scratch, rule, until_us)
     take_survey(copy.state, spare_scratch.survey)
     left = potential(copy.state, spare_scratch.survey) * discount(copy, copy.state.clock[0].now_us)

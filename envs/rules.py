@@ -8,7 +8,7 @@ one that is busy is held.
 import numpy as np
 
 from synergai.envs.compile import kernel
-from synergai.envs.state import NONE
+from synergai.envs.state import NEVER_US, NONE, run_us
 
 RULES = (
     "least_allocated",
@@ -173,13 +173,55 @@ def affinity(state, survey):
 
 
 @kernel
+def slo_score(latency_us, budget_us):
+    """SLO-MAEL's score of one request (BASELINES of the authors' code): 1, or the overrun in percent, times 1.5."""
+    if budget_us >= 1.5 * latency_us:
+        return 1.0
+    return -150.0 * latency_us / max(budget_us, 1)
+
+
+@kernel
+def count_held(state, survey):
+    """The virtual queues of the MAEL family: what waits on hold for each group, spread over its devices' units."""
+    clock = state.clock[0]
+    for g in range(clock.n_groups):
+        survey.held_us[g] = 0.0
+    for j in range(clock.n_queued):
+        queued = state.queue[j]
+        if queued.hold_option != NONE:
+            option = state.options[queued.hold_option]
+            survey.held_us[option.group] += run_us(option, queued.samples)
+    for g in range(clock.n_groups):
+        group = state.groups[g]
+        servers = 0
+        for d in range(group.first_device, group.first_device + group.n_devices):
+            servers += max(state.devices[d].units, 1)
+        survey.held_us[g] /= max(servers, 1)
+
+
+@kernel
 def slo_mael_greedy(state, survey):
     """FIFO; the option with the best SLO score, busy or not, ties by latency."""
     best_j = NONE
     for j in range(state.clock[0].n_queued):
-        if survey.jobs[j].score != NONE and before(state, 0.0, j, 0.0, best_j):
+        if survey.jobs[j].able == 1 and before(state, 0.0, j, 0.0, best_j):
             best_j = j
-    return survey.jobs[best_j].score if best_j != NONE else NONE
+    if best_j == NONE:
+        return NONE
+    count_held(state, survey)
+    queued, job = state.queue[best_j], survey.jobs[best_j]
+    budget_us = queued.deadline_us - queued.arrival_us
+    best, best_score, best_behind_us = NONE, -np.inf, np.int64(NEVER_US)
+    for p in range(job.first_pair, job.first_pair + job.n_pairs):
+        pair = survey.pairs[p]
+        option = state.options[pair.option]
+        if option.dictionary == 0 or (pair.start == 0 and pair.hold == 0):
+            continue
+        behind_us = pair.wait_us + pair.e_us + np.int64(survey.held_us[option.group])
+        score = slo_score(behind_us, budget_us)
+        if score > best_score or (score == best_score and behind_us < best_behind_us):
+            best, best_score, best_behind_us = p, score, behind_us
+    return best
 
 
 @kernel

@@ -10,7 +10,7 @@ import numpy as np
 
 from synergai.envs import ageing, epochs, noise, rules
 from synergai.envs import capacity as capacity_module
-from synergai.envs.candidates import DONE, list_candidates, only_action
+from synergai.envs.candidates import DONE, list_candidates, list_surveyed, only_action
 from synergai.envs.catalog import new_state
 from synergai.envs.compile import kernel
 from synergai.envs.reward import DISCOUNT_TAUS, ENERGY_WEIGHT, EXCESS_WEIGHT
@@ -26,7 +26,7 @@ from synergai.envs.state import (
     set_best,
     start,
 )
-from synergai.envs.survey import take_survey
+from synergai.envs.survey import outlives, set_aside, take_survey
 from synergai.envs.tape import Setting, Tape, add_pod_start
 
 PATIENCE_TAUS = 50.0
@@ -56,6 +56,7 @@ PROGRESS = np.dtype(
         ("left", "i8"),  # counted jobs of the window that are not finished
         ("end_us", "i8"),  # give up then
         ("in_round", "i4"),
+        ("surveyed", "i4"),  # 1: the scratch of this cluster holds a survey of the state as it is
         ("decisions", "i8"),  # not forced
         ("actions", "i8"),
         ("from_us", "i8"),  # since when the reward below accumulates
@@ -281,8 +282,9 @@ def start_pair(sim, scratch, p):
 
 @kernel
 def apply_pair(sim, scratch, p):
-    """START or HOLD of a pair of the survey, whichever it is; NONE is DONE."""
+    """START or HOLD of a pair of the survey, whichever it is; NONE is DONE. The survey is out of date then."""
     sim.progress[0].actions += 1
+    sim.progress[0].surveyed = 0
     if p == NONE:
         sim.progress[0].in_round = 0
     elif scratch.survey.pairs[p].start == 1:
@@ -293,9 +295,40 @@ def apply_pair(sim, scratch, p):
 
 
 @kernel
+def apply_and_keep(sim, scratch, p):
+    """The same, but the survey is kept where the little that a HOLD changes can be written into it."""
+    kept = outlives(sim.state, scratch.survey, p)
+    j = scratch.survey.pairs[p].j if kept else NONE
+    apply_pair(sim, scratch, p)
+    if kept:
+        set_aside(scratch.survey, j)
+        sim.progress[0].surveyed = 1
+
+
+@kernel
 def apply_action(sim, scratch, out, action):
     """An action of the candidate list."""
-    apply_pair(sim, scratch, NONE if action == DONE else out.pair[action])
+    apply_and_keep(sim, scratch, NONE if action == DONE else out.pair[action])
+
+
+@kernel
+def apply_rule(sim, scratch, rule):
+    """The action of a rule."""
+    state, survey = sim.state, scratch.survey
+    if sim.progress[0].surveyed == 0:
+        take_survey(state, survey)
+    done = epochs.done_is_legal(state, survey)
+    apply_and_keep(sim, scratch, rules.legal_pick(state, survey, rule, done))
+
+
+@kernel
+def show(sim, scratch, out, extra):
+    """Fill in the candidate list; returns the number of legal actions."""
+    surveyed = sim.progress[0].surveyed
+    sim.progress[0].surveyed = 0
+    if surveyed == 1:
+        return list_surveyed(sim.state, scratch, out, extra)
+    return list_candidates(sim.state, scratch, out, extra)
 
 
 @kernel
@@ -360,7 +393,7 @@ def advance(sim, scratch, out, extra):
             if sim.state.clock[0].n_queued == 0:
                 progress.in_round = 0
                 break
-            if list_candidates(sim.state, scratch, out, extra) > 1:
+            if show(sim, scratch, out, extra) > 1:
                 progress.decisions += 1
                 return True
             apply_action(sim, scratch, out, only_action(out))
@@ -372,18 +405,12 @@ def advance(sim, scratch, out, extra):
 def run_rule(sim, scratch, rule, until_arrival):
     """Run under one rule until the tape is over, or just before a later round once `until_arrival` jobs have come."""
     progress = sim.progress[0]
-    survey = scratch.survey
     while progress.next_arrival < until_arrival:
         while progress.in_round == 1:
             if sim.state.clock[0].n_queued == 0:
                 progress.in_round = 0
                 break
-            take_survey(sim.state, survey)
-            apply_pair(
-                sim,
-                scratch,
-                rules.legal_pick(sim.state, survey, rule, epochs.done_is_legal(sim.state, survey)),
-            )
+            apply_rule(sim, scratch, rule)
         if not step_events(sim, scratch):
             return False
     return True

@@ -34,14 +34,17 @@ SUMMARY = np.dtype(
         ("n_pairs", "i4"),
         ("fast", "i4"),  # pair: smallest e among dictionary options that may START; NONE
         ("busy", "i4"),  # pair: smallest e among busy dictionary options that still meet the deadline; NONE
-        ("score", "i4"),  # pair: best SLO-MAEL score over dictionary options, busy or not; NONE
+        ("able", "i4"),  # 1: some dictionary pair may START or HOLD
         ("possible", "i4"),  # 1: some dictionary option meets the deadline, busy or not
         ("in_time", "i4"),  # classes with a pair that meets it
         ("reach", "i4"),  # classes with any pair
     ],
     align=True,
 )
-COUNTS = np.dtype([("stamp", "i8"), ("n_pairs", "i4")], align=True)
+COUNTS = np.dtype(
+    [("stamp", "i8"), ("n_pairs", "i4"), ("n_open", "i4")],  # open: not of a job that went on hold since
+    align=True,
+)
 DUE = np.dtype(
     [
         ("j", "i4"),  # the late job that alone may START on this class, as an index into the queue; NONE
@@ -61,7 +64,7 @@ class Survey(NamedTuple):
     pairs: np.ndarray  # (pairs,) PAIR, by job
     jobs: np.ndarray  # (jobs,) SUMMARY, as the queue
     due: np.ndarray  # (classes,) DUE, see `ageing`
-    held_us: np.ndarray  # (groups,) float64: work on hold for each group, per unit of its devices
+    held_us: np.ndarray  # (groups,) float64: scratch of `rules.slo_mael_greedy`
     ends: np.ndarray  # (jobs,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
 
@@ -102,14 +105,6 @@ def look_up(state, survey, queued, o):
         place(state, survey.ends, queued, option, placed)
         placed.stamp = survey.counts[0].stamp
     return placed
-
-
-@kernel
-def slo_score(latency_us, budget_us):
-    """SLO-MAEL's score of one request (BASELINES of the authors' code): 1, or the overrun in percent, times 1.5."""
-    if budget_us >= 1.5 * latency_us:
-        return 1.0
-    return -150.0 * latency_us / max(budget_us, 1)
 
 
 @kernel
@@ -154,13 +149,10 @@ def summarise(state, survey, j):
     job = survey.jobs[j]
     job.fast = NONE
     job.busy = NONE
-    job.score = NONE
+    job.able = 0
     job.possible = 0
     in_time = np.int64(0)
     reach = np.int64(0)
-    best_score = -np.inf
-    best_latency = np.int64(NEVER_US)
-    budget_us = queued.deadline_us - queued.arrival_us
     for p in range(job.first_pair, job.first_pair + job.n_pairs):
         pair = survey.pairs[p]
         option = state.options[pair.option]
@@ -179,12 +171,7 @@ def summarise(state, survey, j):
         if pair.hold == 1 and possible and (job.busy == NONE or pair.e_us < survey.pairs[job.busy].e_us):
             job.busy = p
         if pair.start == 1 or pair.hold == 1:
-            behind_us = latency_us + np.int64(survey.held_us[option.group])
-            score = slo_score(behind_us, budget_us)
-            if score > best_score or (score == best_score and behind_us < best_latency):
-                best_score = score
-                best_latency = behind_us
-                job.score = p
+            job.able = 1
     job.in_time = bits(in_time)
     job.reach = bits(reach)
 
@@ -199,34 +186,41 @@ def bits(mask):
 
 
 @kernel
-def count_held(state, survey):
-    """The virtual queues of the MAEL family: what waits on hold for each group, spread over its devices' units."""
-    clock = state.clock[0]
-    for g in range(clock.n_groups):
-        survey.held_us[g] = 0.0
-    for j in range(clock.n_queued):
-        queued = state.queue[j]
-        if queued.hold_option != NONE:
-            option = state.options[queued.hold_option]
-            survey.held_us[option.group] += run_us(option, queued.samples)
-    for g in range(clock.n_groups):
-        group = state.groups[g]
-        servers = 0
-        for d in range(group.first_device, group.first_device + group.n_devices):
-            servers += max(state.devices[d].units, 1)
-        survey.held_us[g] /= max(servers, 1)
-
-
-@kernel
 def take_survey(state, survey):
     """Look at the whole queue."""
     survey.counts[0].stamp += 1
     survey.counts[0].n_pairs = 0
     expect_ends(state, survey.ends)
-    count_held(state, survey)
     n = state.clock[0].n_queued
     for j in range(n):
         add_pairs(state, survey, j)
+    survey.counts[0].n_open = survey.counts[0].n_pairs
     ageing.restrict(state, survey)
     for j in range(n):
         summarise(state, survey, j)
+
+
+@kernel
+def outlives(state, survey, p):
+    """Whether a survey stays right, but for the job itself, when pair p is carried out: a HOLD takes nobody's room,
+    and only late jobs have a say in the ageing share."""
+    if p == NONE or survey.pairs[p].start == 1:
+        return False
+    return state.queue[survey.pairs[p].j].deadline_us > state.clock[0].now_us
+
+
+@kernel
+def set_aside(survey, j):
+    """Job j is on hold now: what a new survey would say of it."""
+    job = survey.jobs[j]
+    for p in range(job.first_pair, job.first_pair + job.n_pairs):
+        survey.pairs[p].start = 0
+        survey.pairs[p].hold = 0
+    survey.counts[0].n_open -= job.n_pairs
+    job.n_pairs = 0
+    job.fast = NONE
+    job.busy = NONE
+    job.able = 0
+    job.possible = 0
+    job.in_time = 0
+    job.reach = 0
