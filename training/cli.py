@@ -11,10 +11,15 @@ ScenarioOption = Annotated[str, typer.Option(help="Name of a shipped scenario, o
 
 
 def train(
-    config: Annotated[Path, typer.Option(help="YAML file of settings; docs/training.md lists them.")],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint, curves and settings of this run.")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings; docs/training.md lists them.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's.")] = None,
     decisions: Annotated[int | None, typer.Option(min=0, help="Of PPO, instead of the file's.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in OUT, with the settings it began with.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train: clone the SynergAI heuristic, then improve it by PPO. Watch it with `tensorboard --logdir OUT`."""
@@ -26,16 +31,23 @@ def train(
             ImportError("needs torch and stable-baselines3: pip install 'synergai[train]', or make install"),
         )
     from synergai.envs.scenario import ScenarioError
+    from synergai.training import train as verbs
     from synergai.training.config import ConfigError, read
-    from synergai.training.train import train as run
+    from synergai.training.folder import RunError, RunFolder
 
+    changes = {key: value for key, value in (("seed", seed), ("decisions", decisions)) if value is not None}
     try:
-        changes = {
-            key: value for key, value in (("seed", seed), ("decisions", decisions)) if value is not None
-        }
-        settings = read(config).model_copy(update=changes)
-        folder = run(settings, out, quiet)
-    except (ConfigError, ScenarioError, OSError, ValueError) as error:
+        settings = None if config is None else read(config).model_copy(update=changes)
+        if resume:
+            finished = RunFolder(out).finished
+            folder = verbs.resume(out, changes if settings is None else dict(settings), quiet)
+            if finished:
+                typer.echo(f"{out}: the run is complete, there is nothing to resume")
+        elif settings is None:
+            raise ConfigError("--config is missing: a YAML file of settings; or go on with a run by --resume")
+        else:
+            folder = verbs.train(settings, out, quiet)
+    except (ConfigError, RunError, ScenarioError, OSError, ValueError) as error:
         fail("train", error)
     typer.echo(f"checkpoint: {folder}\ncurves: tensorboard --logdir {out}")
 

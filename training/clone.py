@@ -1,6 +1,6 @@
 """Stage one: the actor learns to do what the teacher, a rule, does on the states the rule meets."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from synergai.envs.features import FIRST_PICK, N_CANDIDATE
 from synergai.envs.rules import RULE_NUMBER, RULES
 from synergai.training.network import Packed
 from synergai.training.policy import ScorerPolicy, masked_log_softmax
+from synergai.training.stage import Update
 from synergai.training.vec_env import BatchVecEnv
 
 STRAY = 0.1
@@ -25,19 +26,12 @@ def clone(
     teacher: str,
     decisions: int,
     minibatch: int,
-    learning_rate: float,
-    seed: int,
-    progress: Callable[[int], None] = lambda done: None,
-) -> float:
-    """Behaviour cloning on fresh states, each used once. Returns the agreement on the last tenth of them."""
-    if teacher not in RULES:
-        raise ValueError(f"teacher is {teacher!r}; it must be one of {', '.join(RULES)}")
-    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=learning_rate)
-    rng = np.random.default_rng([seed, 0x434C])
+    rng: np.random.Generator,
+    optimizer: torch.optim.Optimizer,
+    done: int = 0,
+) -> Iterator[Update]:
+    """Behaviour cloning on fresh states, each used once; from `done` on."""
     steps = max(minibatch // env.num_envs, 1)
-    env.reset()
-    agreed: list[float] = []
-    done = 0
     while done < decisions:
         lists, masks, labels = _gather(env, RULE_NUMBER[teacher], steps, rng)
         log_probs = masked_log_softmax(policy.actor(Packed(lists)), masks)
@@ -46,10 +40,20 @@ def clone(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
         optimizer.step()
-        agreed.append(float((log_probs.argmax(dim=1) == labels).float().mean()))
         done += len(labels)
-        progress(min(done, decisions))
-    return float(np.mean(agreed[-max(len(agreed) // 10, 1) :]))
+        agreed = (log_probs.argmax(dim=1) == labels).float().mean()
+        yield Update(len(labels), {"clone/loss": float(loss.detach()), "clone/agreement": float(agreed)})
+
+
+@torch.no_grad()
+def agreement(
+    policy: ScorerPolicy, env: BatchVecEnv, teacher: str, decisions: int, rng: np.random.Generator
+) -> float:
+    """Share of fresh states on which the actor's likeliest action is the teacher's pick."""
+    steps = -(-decisions // env.num_envs)
+    lists, masks, labels = _gather(env, RULE_NUMBER[teacher], steps, rng)
+    actions = masked_log_softmax(policy.actor(Packed(lists)), masks).argmax(dim=1)
+    return float((actions == labels).float().mean())
 
 
 def soft_targets(rows: torch.Tensor, masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -35,6 +35,8 @@ class TrainConfig(BaseModel):
     warm_start: Annotated[int, Field(ge=0)] = 100
     """Episodes start after up to so many arrivals under the fallback rule; one in five starts empty."""
     threads: Count = 2
+    checkpoint_every_s: NonNegative = 60.0
+    """Between snapshots, which `--resume` goes on from."""
 
     teacher: str = "synergai"
     clone_decisions: Count = 200_000

@@ -5,7 +5,7 @@ cluster that then go on under a rule and meet the same arrivals and noise. The a
 moves that were tried. One future a state is a noisy label but not a biased one, and the network averages over states.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.survey import survey_scratch
 from synergai.training.network import Packed
 from synergai.training.policy import ScorerPolicy, masked_log_softmax, sample
+from synergai.training.stage import Update
 from synergai.training.vec_env import BatchVecEnv
 
 UNTRIED_COST = 0.05
@@ -71,13 +72,12 @@ def improve(
     decisions: int,
     minibatch: int,
     learning_rate: float,
-    progress: Callable[[int], None] = lambda done: None,
-) -> None:
-    """One pass over fresh states, each used once, with a learning rate that falls to a tenth."""
+    optimizer: torch.optim.Optimizer,
+    done: int = 0,
+) -> Iterator[Update]:
+    """One pass over fresh states, each used once, with a learning rate that falls to a tenth; from `done` on."""
     branches = Branches(env, rule, horizon_taus)
-    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=learning_rate)
     steps = max(minibatch // env.num_envs, 1)
-    done = 0
     while done < decisions:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1.0 - 0.9 * done / decisions)
@@ -88,7 +88,7 @@ def improve(
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
         optimizer.step()
         done += len(costs)
-        progress(min(done, decisions))
+        yield Update(len(costs), {"improve/cost": float(loss.detach())})
 
 
 def expected_cost(log_probs: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ exp(-dt / (5 tau)). Episodes are truncated, never terminated. With V = potential
 potential-based shaping for any discount, and rewards stay counted violations.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from numba import njit
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
+from synergai.training.stage import Update
 from synergai.training.vec_env import BatchVecEnv
 
 
@@ -115,6 +117,22 @@ class TimedMaskablePPO(MaskablePPO):
         self.collect_threads = 1
         self.update_threads = 2
         super().__init__(*args, rollout_buffer_class=TimedRolloutBuffer, **kwargs)
+
+    def updates(self, decisions: int, done: int = 0) -> Iterator[Update]:
+        """Rollouts and what is learned from them, until so many decisions are taken; from `done` on."""
+        env, callback = self.env, CallbackList([])
+        assert isinstance(env, BatchVecEnv)
+        callback.init_callback(self)
+        env.violations = env.jobs = 0
+        while done < decisions:
+            self.collect_rollouts(env, callback, self.rollout_buffer, self.n_steps)
+            self.train()
+            figures: dict[str, float] = {}
+            if env.jobs:
+                figures["train_tapes/violation_rate"] = env.violations / env.jobs
+            env.violations = env.jobs = 0
+            done += self.n_steps * env.num_envs
+            yield Update(self.n_steps * env.num_envs, figures)
 
     def collect_rollouts(
         self,

@@ -1,26 +1,51 @@
-"""Train a policy: clone the SynergAI heuristic, let the critic catch up, improve by PPO, export a checkpoint."""
+"""Train a policy: clone the SynergAI heuristic, learn from branches, let the critic catch up, PPO, export."""
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-import yaml
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from stable_baselines3.common.logger import configure
 
 from synergai.agents.learned import read
 from synergai.envs import scenario as scenarios
 from synergai.envs.tape import Setting, setting_of
-from synergai.training.clone import clone
+from synergai.training import snapshot as snapshots
 from synergai.training.config import TrainConfig
+from synergai.training.curves import curves
 from synergai.training.export import commit, export
-from synergai.training.improve import improve
+from synergai.training.folder import RunFolder, write_atomically
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO
+from synergai.training.snapshot import Snapshot
+from synergai.training.stage import Stage
+from synergai.training.stages import stages_of
 from synergai.training.vec_env import BatchVecEnv
 from synergai.training.watcher import Watcher
+
+
+def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
+    """Run all stages; returns the checkpoint folder. Everything the run writes is under `out`."""
+    folder = RunFolder(out)
+    with folder.held():
+        folder.refuse_to_overwrite()
+        training = Training(config, folder, quiet)
+        folder.write_config(config)
+        return training.run()
+
+
+def resume(out: Path, asked: Mapping[str, Any], quiet: bool = False) -> Path:
+    """Go on with the run in `out` from its last snapshot. `asked` are settings that it must have begun with."""
+    folder = RunFolder(out)
+    config = folder.read_config(asked)
+    with folder.held():
+        if folder.finished:
+            return folder.checkpoint
+        kept = snapshots.load(folder.snapshot) if folder.snapshot.exists() else None
+        return Training(config, folder, quiet, kept).run()
 
 
 def settings_of(config: TrainConfig) -> list[Setting]:
@@ -30,15 +55,15 @@ def settings_of(config: TrainConfig) -> list[Setting]:
 
 
 def build(
-    config: TrainConfig, settings: list[Setting], out: Path | None
+    config: TrainConfig, settings: list[Setting], resumes: int = 0
 ) -> tuple[TimedMaskablePPO, BatchVecEnv]:
-    """The learner and its environments."""
+    """The learner and its environments, whose tapes are others after every resume."""
     env = BatchVecEnv(
         settings,
         config.environments,
         config.arrivals,
         config.warm_start,
-        config.seed,
+        tape_seed(config.seed, resumes),
         config.reward_scale,
         config.siblings,
     )
@@ -61,89 +86,138 @@ def build(
         trace_taus=config.trace_taus,
     )
     model.update_threads = config.threads
-    if out is not None:
-        model.set_logger(configure(str(out / "tensorboard"), ["tensorboard"]))
     return model, env
 
 
-def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
-    """Run all stages; returns the checkpoint folder. Everything the run writes is under `out`."""
-    began = time.monotonic()
-    code = commit()  # of what runs, not of what the tree holds when it ends
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(
-        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-    )
-    settings = settings_of(config)
-    torch.manual_seed(config.seed)
-    model, env = build(config, settings, out)
-    policy = model.policy
-    assert isinstance(policy, ScorerPolicy)
-    torch.set_num_threads(config.threads)
-    stages: dict[str, Any] = {}
-    with _bar(quiet) as bar:
-        task = bar.add_task("clone", total=config.clone_decisions, note="")
-        agreement = clone(
-            policy, env, config.teacher, config.clone_decisions, config.clone_minibatch, config.clone_learning_rate,
-            config.seed, lambda done: bar.update(task, completed=done),
-        )  # fmt: skip
-        watcher = Watcher(
-            config, settings, env, lambda done, note: bar.update(task, completed=done, note=note)
-        )
-        watcher.tell = bar.console.print if not quiet else watcher.tell
-        watcher.init_callback(model)
-        stages["clone"] = {
-            "agreement": round(agreement, 4),
-            "violation_rate": round(watcher.evaluate("clone"), 5),
+def tape_seed(seed: int, resumes: int) -> int:
+    """A resumed run starts fresh episodes, and not the ones that it began with."""
+    return int(np.random.default_rng([seed, resumes]).integers(2**62)) if resumes else seed
+
+
+class Training:
+    """One process's share of a run: all stages, or those that a snapshot leaves to do."""
+
+    def __init__(
+        self, config: TrainConfig, folder: RunFolder, quiet: bool, kept: Snapshot | None = None
+    ) -> None:
+        self.config, self.folder = config, folder
+        self.progress = snapshots.Progress() if kept is None else kept.progress
+        self.progress.resumes += kept is not None
+        self.settings = settings_of(config)
+        torch.manual_seed(config.seed)
+        self.model, self.env = build(config, self.settings, self.progress.resumes)
+        policy = self.model.policy
+        assert isinstance(policy, ScorerPolicy)
+        self.policy = policy
+        rng = np.random.default_rng([tape_seed(config.seed, self.progress.resumes), 0x434C])
+        self.stages = stages_of(config, self.model, self.env, rng)
+        self.logger = curves(folder.curves, self.progress.step)
+        self.model.set_logger(self.logger)
+        self.bar = _bar(quiet)
+        tell = (lambda line: None) if quiet else self.bar.console.print
+        self.watcher = Watcher(config, self.settings, policy, self.logger, tell)
+        if kept is not None:
+            self._restore(kept)
+        code = commit()  # of what runs, not of what the tree holds when it ends
+        self.progress.commits += [code] if code not in self.progress.commits else []
+        self._first_step, self._seconds_before = self.progress.step, self.progress.seconds
+        self._began = self._saved = time.monotonic()
+
+    def run(self) -> Path:
+        """What is left to do; returns the checkpoint folder."""
+        torch.set_num_threads(self.config.threads)
+        self.env.reset()
+        with self.bar:
+            for stage in self.stages[self.progress.stage :]:
+                self._run_stage(stage)
+        self.logger.close()
+        self._export()
+        return self.folder.checkpoint
+
+    def _run_stage(self, stage: Stage) -> None:
+        now = self.progress
+        task = self.bar.add_task(stage.name, total=stage.total, completed=now.done, note=self.watcher.last)
+        if now.done:
+            self._look(stage)
+        for update in stage.updates(now.done):
+            now.done += update.decisions
+            now.step += update.decisions
+            for name, value in update.figures.items():
+                self.logger.record(name, value)
+            self.logger.record("time/decisions_per_s", (now.step - self._first_step) / self._elapsed_s())
+            if now.done >= stage.total or time.monotonic() - self._saved >= self.config.checkpoint_every_s:
+                self._save(stage)
+            self._look(stage)
+            self.bar.update(task, completed=min(now.done, stage.total), note=self.watcher.last)
+        now.stage, now.done, now.evaluated = now.stage + 1, 0, 0
+
+    def _look(self, stage: Stage) -> None:
+        """After an update: evaluate where it is time to, and draw."""
+        now = self.progress
+        if now.done >= stage.total:
+            facts = {"decisions": now.done, **stage.facts()}
+            if stage.changes_actor:
+                facts["violation_rate"] = self.watcher.evaluate(stage.name)
+            now.stages[stage.name] = {key: round(value, 5) for key, value in facts.items()}
+        elif stage.evaluate_every and now.done - now.evaluated >= stage.evaluate_every:
+            self.watcher.evaluate(f"{stage.name}, {now.done:,} decisions")
+            now.evaluated = now.done
+        self.logger.dump(now.step)
+
+    def _elapsed_s(self) -> float:
+        return max(time.monotonic() - self._began, 1e-9)
+
+    def _save(self, stage: Stage) -> None:
+        self.progress.seconds = self._seconds_before + self._elapsed_s()
+        self.progress.best_rate = self.watcher.best_rate
+        self.progress.drawn = {
+            name: float(value)
+            for name, value in self.logger.name_to_value.items()
+            if "tensorboard" not in self.logger.name_to_excluded[name]
         }
-        if config.improve_decisions:
-            task = bar.add_task("improve", total=config.improve_decisions, note=watcher.last)
-            part = config.improve_decisions // config.improve_passes
-            for turn in range(config.improve_passes):
-                improve(
-                    policy, env, config.improve_rule, config.improve_taus, part, config.improve_minibatch,
-                    config.improve_learning_rate / (1 + turn),
-                    lambda done, turn=turn: bar.update(task, completed=turn * part + done, note=watcher.last),
-                )  # fmt: skip
-                stages["improve"] = {"violation_rate": round(watcher.evaluate(f"improve {turn + 1}"), 5)}
-        if config.critic_decisions:
-            task = bar.add_task("critic", total=config.critic_decisions, note="")
-            _freeze(policy, True)
-            model.learn(
-                config.critic_decisions, callback=watcher, reset_num_timesteps=True, tb_log_name="run"
-            )
-            _freeze(policy, False)
-        if config.decisions:
-            task = bar.add_task("ppo", total=config.critic_decisions + config.decisions, note=watcher.last)
-            first = config.critic_decisions == 0
-            model.learn(config.decisions, callback=watcher, reset_num_timesteps=first, tb_log_name="run")
-            stages["ppo"] = {"violation_rate": round(watcher.evaluate(), 5)}
-    assert watcher.best is not None
-    policy.load_state_dict(watcher.best[1])
-    stages["selected"] = {"violation_rate": round(watcher.best[0], 5)}
-    facts = {
-        "commit": code,
-        "stages": stages,
-        "training_s": round(time.monotonic() - began, 1),
-        "profiles_sha256": settings[0].table.sha256,
-        "reference_sha256": settings[0].table.reference_sha256,
-        "scenarios": sorted({setting.scenario.name for setting in settings}),
-        "loads": config.loads,
-    }
-    export(policy, out / "checkpoint", config, facts)
-    (out / "stages.json").write_text(json.dumps(stages, indent=2) + "\n", encoding="utf-8")
-    read(out / "checkpoint")  # what was written can be served
-    return out / "checkpoint"
+        snapshots.save(
+            self.folder.snapshot,
+            Snapshot(
+                self.progress,
+                self.policy.state_dict(),
+                self.watcher.best,
+                stage.optimizer.state_dict(),
+                snapshots.random_state(),
+            ),
+        )
+        self._saved = time.monotonic()
 
+    def _restore(self, kept: Snapshot) -> None:
+        self.policy.load_state_dict(kept.policy)
+        self.stages[kept.progress.stage].optimizer.load_state_dict(kept.optimizer)
+        self.watcher.best_rate, self.watcher.best = kept.progress.best_rate, kept.best
+        for name, value in kept.progress.drawn.items():
+            self.logger.record(name, value)
+        snapshots.set_random_state(kept.random)
 
-def _freeze(policy: ScorerPolicy, frozen: bool) -> None:
-    for parameter in policy.actor.parameters():
-        parameter.requires_grad_(not frozen)
+    def _export(self) -> None:
+        """The best of the evaluated policies, and last of all the list of stages, which ends the run."""
+        self.policy.load_state_dict(self.watcher.best)
+        stages = self.progress.stages | {"selected": {"violation_rate": round(self.watcher.best_rate, 5)}}
+        facts = {
+            "commit": ", ".join(self.progress.commits),
+            "stages": stages,
+            "resumes": self.progress.resumes,
+            "training_s": round(self._seconds_before + self._elapsed_s(), 1),
+            "profiles_sha256": self.settings[0].table.sha256,
+            "reference_sha256": self.settings[0].table.reference_sha256,
+            "scenarios": sorted({setting.scenario.name for setting in self.settings}),
+            "loads": self.config.loads,
+        }
+        export(self.policy, self.folder.checkpoint, self.config, facts)
+        read(self.folder.checkpoint)  # what was written can be served
+        write_atomically(self.folder.stages, (json.dumps(stages, indent=2) + "\n").encode())
+        self.folder.snapshot.unlink(missing_ok=True)
 
 
 def _bar(quiet: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description:>7}"),
+        TextColumn("{task.description:>9}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TimeElapsedColumn(),

@@ -1,11 +1,9 @@
-"""What a run shows while it goes on: rates beside the rules' in TensorBoard, evaluation lines, the best weights."""
+"""How good a policy is while it is trained: rates beside the rules' in TensorBoard, a line, the best weights."""
 
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 from synergai.agents.learned import Checkpoint, Learned
 from synergai.agents.scorer import Weights
@@ -14,50 +12,37 @@ from synergai.training.config import TrainConfig
 from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
 from synergai.training.evaluation.tapes import SELECTION
 from synergai.training.policy import ScorerPolicy
-from synergai.training.vec_env import BatchVecEnv
+from synergai.training.snapshot import Tensors
 
 YARDSTICKS = ("synergai", "sjf_feasible")
 """Rules whose violation rates are drawn beside the policy's."""
 
 
-class Watcher(BaseCallback):
-    """Progress, the rates of finished episodes, and evaluations on selection tapes."""
+class Watcher:
+    """Evaluations on selection tapes, and the best policy among them."""
 
     def __init__(
-        self, config: TrainConfig, settings: list[Setting], env: BatchVecEnv, tick: Callable[[int, str], None]
+        self,
+        config: TrainConfig,
+        settings: Sequence[Setting],
+        policy: ScorerPolicy,
+        logger: Logger,
+        tell: Callable[[str], None],
     ) -> None:
-        """`tick(decisions, note)` is called after every rollout."""
-        super().__init__()
         self.config = config
         self.settings = settings
-        self.env = env
-        self.tick = tick
-        self.best: tuple[float, dict[str, Any]] | None = None
+        self.policy = policy
+        self.logger = logger
+        self.tell = tell
+        self.best_rate = float("inf")
+        self.best: Tensors = {}
         self.last = ""
-        self.tell: Callable[[str], None] = lambda line: None
-        self._next = config.evaluate_every
         self._rules: dict[tuple[int, str], float] = {}
-        self._began = time.monotonic()
 
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_end(self) -> None:
-        if self.env.jobs:
-            self.logger.record("train_tapes/violation_rate", self.env.violations / self.env.jobs)
-        self.logger.record(
-            "time/decisions_per_s", self.num_timesteps / max(time.monotonic() - self._began, 1e-9)
-        )
-        self.env.violations = self.env.jobs = 0
-        self.tick(self.num_timesteps, self.last)
-        if self.config.evaluate_every and self.num_timesteps >= self._next:
-            self._next += self.config.evaluate_every
-            self.evaluate()
-
-    def evaluate(self, stage: str = "") -> float:
+    def evaluate(self, when: str) -> float:
         """Mean violation rate over the settings on selection tapes; the best policy so far is kept."""
         rates = []
-        policy = policy_runner(self.model.policy, self.config)
+        policy = policy_runner(self.policy, self.config)
         seeds = SELECTION[: self.config.evaluation_tapes]
         for i, setting in enumerate(self.settings):
             tag = f"{setting.scenario.name}-rho{setting.scenario.load:g}"
@@ -69,14 +54,12 @@ class Watcher(BaseCallback):
         mean = float(np.mean(rates))
         rules = {rule: np.mean([self._rule_rate(i, rule) for i in range(len(rates))]) for rule in YARDSTICKS}
         self.logger.record("violation_rate/mean", mean)
-        self.logger.dump(self.num_timesteps)
         self.last = f"violations {100 * mean:.2f} %"
         beside = ", ".join(f"{rule} {100 * rate:.2f} %" for rule, rate in rules.items())
-        when = stage or f"ppo, {self.num_timesteps:,} decisions"
         self.tell(f"{when}: {self.last} on selection tapes ({beside})")
-        if self.best is None or mean < self.best[0]:
-            weights = {name: value.clone() for name, value in self.model.policy.state_dict().items()}
-            self.best = (mean, weights)
+        if mean < self.best_rate:
+            self.best_rate = mean
+            self.best = {name: value.clone() for name, value in self.policy.state_dict().items()}
         return mean
 
     def _rule_rate(self, i: int, rule: str) -> float:
@@ -87,8 +70,7 @@ class Watcher(BaseCallback):
         return self._rules[i, rule]
 
 
-def policy_runner(policy: Any, config: TrainConfig) -> Learned:
+def policy_runner(policy: ScorerPolicy, config: TrainConfig) -> Learned:
     """The policy as it is now, in compiled code."""
-    assert isinstance(policy, ScorerPolicy)
     tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in policy.actor.weights().items()}
     return Learned(Checkpoint(config.name, Weights(**tensors), {}))

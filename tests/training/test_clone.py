@@ -1,5 +1,6 @@
 """Cloning: what the actor is asked to imitate, and that it learns to."""
 
+import numpy as np
 import pytest
 import torch
 from small_runs import policy_for
@@ -9,7 +10,8 @@ from synergai.envs import scenario
 from synergai.envs.candidates import DONE, MAX_CANDIDATES
 from synergai.envs.features import FIRST_PICK, N_ROW
 from synergai.envs.tape import Setting, setting_of
-from synergai.training.clone import OTHER, OTHER_START, RULE_PICK, clone, soft_targets
+from synergai.training.clone import OTHER, OTHER_START, RULE_PICK, agreement, clone, soft_targets
+from synergai.training.policy import ScorerPolicy
 from synergai.training.vec_env import BatchVecEnv
 
 
@@ -80,39 +82,38 @@ def test_whatever_the_teacher_picks_counts_fully(kind: str) -> None:
     assert targets[0] / targets[action] == pytest.approx(OTHER_START)
 
 
+def cloned(policy: ScorerPolicy, env: BatchVecEnv, teacher: str, decisions: int, rate: float) -> list[int]:
+    """Clone; returns how many decisions each update took."""
+    env.reset()
+    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=rate)
+    updates = clone(policy, env, teacher, decisions, 512, np.random.default_rng(3), optimizer)
+    return [update.decisions for update in updates]
+
+
 def test_a_clone_agrees_with_its_teacher(setting: Setting) -> None:
     env = BatchVecEnv([setting], 16, 80, 20, seed=3, scale=1.0)
     policy = policy_for(env, width=16)
-    agreement = clone(policy, env, "synergai", 16_000, minibatch=512, learning_rate=1e-2, seed=3)
-    assert agreement > 0.9
+    cloned(policy, env, "synergai", 16_000, rate=1e-2)
+    assert agreement(policy, env, "synergai", 2000, np.random.default_rng(4)) > 0.9
 
 
-def test_progress_ends_at_the_number_of_decisions(setting: Setting) -> None:
+def test_cloning_ends_with_the_update_that_reaches_the_number_of_decisions(setting: Setting) -> None:
     env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
-    told: list[int] = []
-    decisions = 2 * 512 + 10
-    clone(
-        policy_for(env),
-        env,
-        "edf",
-        decisions,
-        minibatch=512,
-        learning_rate=1e-3,
-        seed=0,
-        progress=told.append,
-    )
-    assert told == [512, 1024, decisions]
+    assert cloned(policy_for(env), env, "edf", 2 * 512 + 10, rate=1e-3) == [512, 512, 512]
+
+
+def test_cloning_from_its_middle_takes_what_is_left(setting: Setting) -> None:
+    env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
+    policy = policy_for(env)
+    env.reset()
+    optimizer = torch.optim.Adam(policy.actor.parameters())
+    updates = clone(policy, env, "edf", 1024, 512, np.random.default_rng(0), optimizer, done=512)
+    assert [update.decisions for update in updates] == [512]
 
 
 def test_the_critic_does_not_change(setting: Setting) -> None:
     env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
     policy = policy_for(env)
     before = {name: value.clone() for name, value in policy.critic.state_dict().items()}
-    clone(policy, env, "edf", 64, minibatch=64, learning_rate=1e-2, seed=0)
+    cloned(policy, env, "edf", 64, rate=1e-2)
     assert all(torch.equal(value, before[name]) for name, value in policy.critic.state_dict().items())
-
-
-def test_an_unknown_teacher_is_answered_with_those_known(setting: Setting) -> None:
-    env = BatchVecEnv([setting], 2, 60, 0, seed=0, scale=1.0)
-    with pytest.raises(ValueError, match=r"teacher is 'nobody'; it must be one of .*synergai"):
-        clone(policy_for(env), env, "nobody", 10, 16, 1e-3, 0)

@@ -45,7 +45,7 @@ def rate(setting: Setting, player: RuleRunner | Learned) -> float:
 
 def weights_after(setting: Setting, config: TrainConfig, decisions: int) -> Weights:
     torch.manual_seed(config.seed)
-    model, _ = build(config, [setting], None)
+    model, _ = build(config, [setting])
     if decisions:
         model.learn(decisions)
     assert isinstance(model.policy, ScorerPolicy)

@@ -1,0 +1,18 @@
+"""TensorBoard curves that go on where a killed run left them."""
+
+from pathlib import Path
+
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from torch.utils.tensorboard.writer import SummaryWriter
+
+
+class _Curves(TensorBoardOutputFormat):
+    def __init__(self, folder: Path, step: int) -> None:
+        self.writer = SummaryWriter(str(folder), purge_step=step)
+        self._is_closed = False
+
+
+def curves(folder: Path, step: int) -> Logger:
+    """A logger into `folder`; what earlier processes drew from `step` on is hidden."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Logger(str(folder), [_Curves(folder, step)])

@@ -1,0 +1,89 @@
+"""The stages of training, in order: clone, improve in passes, critic, ppo."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from synergai.envs.rules import RULES
+from synergai.training.clone import agreement, clone
+from synergai.training.config import TrainConfig
+from synergai.training.improve import improve
+from synergai.training.policy import ScorerPolicy
+from synergai.training.ppo import TimedMaskablePPO
+from synergai.training.stage import Stage, Update
+from synergai.training.vec_env import BatchVecEnv
+
+AGREEMENT_DECISIONS = 4096
+"""States on which the finished clone is compared with its teacher."""
+
+
+def stages_of(
+    config: TrainConfig, model: TimedMaskablePPO, env: BatchVecEnv, rng: np.random.Generator
+) -> list[Stage]:
+    """What the settings ask for. ValueError names a rule that does not exist."""
+    for key in ("teacher", "improve_rule"):
+        if getattr(config, key) not in RULES:
+            raise ValueError(f"{key} is {getattr(config, key)!r}; it must be one of {', '.join(RULES)}")
+    policy = model.policy
+    assert isinstance(policy, ScorerPolicy)
+    part = config.improve_decisions // config.improve_passes
+    stages = [
+        clone_stage(config, policy, env, rng),
+        *(improve_stage(config, policy, env, turn, part) for turn in range(config.improve_passes)),
+        critic_stage(config, policy, model),
+        ppo_stage(config, policy, model),
+    ]
+    return [stage for stage in stages if stage.total]
+
+
+def clone_stage(
+    config: TrainConfig, policy: ScorerPolicy, env: BatchVecEnv, rng: np.random.Generator
+) -> Stage:
+    """The actor learns to do what the teacher does."""
+    total, size = config.clone_decisions, config.clone_minibatch
+    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=config.clone_learning_rate)
+    return Stage(
+        "clone",
+        total,
+        optimizer,
+        lambda done: clone(policy, env, config.teacher, total, size, rng, optimizer, done),
+        facts=lambda: {"agreement": agreement(policy, env, config.teacher, AGREEMENT_DECISIONS, rng)},
+    )
+
+
+def improve_stage(
+    config: TrainConfig, policy: ScorerPolicy, env: BatchVecEnv, turn: int, total: int
+) -> Stage:
+    """One of the passes over branches, each in smaller steps than the one before."""
+    rule, taus, size = config.improve_rule, config.improve_taus, config.improve_minibatch
+    rate = config.improve_learning_rate / (1 + turn)
+    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=rate)
+    return Stage(
+        f"improve {turn + 1}",
+        total,
+        optimizer,
+        lambda done: improve(policy, env, rule, taus, total, size, rate, optimizer, done),
+    )
+
+
+def critic_stage(config: TrainConfig, policy: ScorerPolicy, model: TimedMaskablePPO) -> Stage:
+    """PPO with an actor that stays as it is."""
+
+    def updates(done: int) -> Iterator[Update]:
+        policy.actor.requires_grad_(False)
+        yield from model.updates(config.critic_decisions, done)
+        policy.actor.requires_grad_(True)
+
+    return Stage("critic", config.critic_decisions, policy.optimizer, updates, changes_actor=False)
+
+
+def ppo_stage(config: TrainConfig, policy: ScorerPolicy, model: TimedMaskablePPO) -> Stage:
+    """PPO of both."""
+    return Stage(
+        "ppo",
+        config.decisions,
+        policy.optimizer,
+        lambda done: model.updates(config.decisions, done),
+        evaluate_every=config.evaluate_every,
+    )
