@@ -134,6 +134,7 @@ def _api_options(folder: Path, etcd_port: int, port: int, with_controllers: bool
         f"--cert-dir={certificates}", f"--token-auth-file={folder / 'tokens.csv'}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-signing-key-file={certificates / 'apiserver.key'}",
+        f"--service-account-key-file={certificates / 'apiserver.key'}",
         "--authorization-mode=RBAC",
         "--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000",
         *([] if with_controllers else [WITHOUT_CONTROLLERS]),

@@ -1,0 +1,190 @@
+"""A stretch of a trace replayed on a real API server: the bridge as its own process, and all that was seen of it."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synergai.envs.tape import Setting, make_tape
+from synergai.k8s_bridge.clock import format_time_us
+from synergai.k8s_bridge.demo.run import requests_of
+from synergai.k8s_bridge.submit import PodRequest, submit
+from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
+from tests.e2e.ground import Ground, Json, ground, nodes
+
+JOBS, SEED, SPEED = 60, 7, 20.0
+TIMEOUT_S = 120.0
+"""For anything that is waited for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who schedules, and after how many binds it is killed (and started again)."""
+
+    options: tuple[str, ...]
+    kill_after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is known when all pods have ended."""
+
+    requests: Sequence[PodRequest]
+    pods: list[Json]
+    """As the API server has them at the end."""
+    history: list[Json]
+    """Every state of every pod, in the order of the watch."""
+    nodes: list[Json]
+    events: list[Json]
+    finished: int
+    """Pods that kubelets ran to their end."""
+    rejected: int
+    """Pods that kubelets refused."""
+    kills_us: list[int]
+    """Server times."""
+
+
+class Watched:
+    """Every state of the pods of one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.history: list[Json] = []
+        self._namespace = namespace
+
+    def see(self, event: WatchEvent) -> None:
+        if event.kind != "DELETED" and event.object["metadata"]["namespace"] == self._namespace:
+            self.history.append(event.object)
+
+    def bound(self) -> int:
+        return len({pod["metadata"]["name"] for pod in self.history if pod["spec"].get("nodeName")})
+
+    def ended(self) -> int:
+        return len({pod["metadata"]["name"] for pod in self.history if has_ended(pod)})
+
+
+def has_ended(pod: Json) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def requests(setting: Setting, namespace: str) -> list[PodRequest]:
+    """The tape's jobs as pods; each third may run on one kind of hardware only."""
+    made = requests_of(setting, make_tape(setting, SEED, JOBS, tail=0.0), SEED)
+    return [
+        replace(
+            request,
+            namespace=namespace,
+            hardware=_one_kind(setting, request.model, i) if i % 3 == 0 else None,
+        )
+        for i, request in enumerate(made)
+    ]
+
+
+def _one_kind(setting: Setting, model: str, i: int) -> frozenset[str]:
+    """All classes of a kind (Jetson, CPU, GPU) that are here and can run the model; another kind for the next `i`."""
+    here = {device.hardware for node in setting.catalog.nodes for device in node.devices}
+    kinds: dict[str, set[str]] = {}
+    for hardware in here:
+        if setting.table.of(model, hardware):
+            kinds.setdefault(setting.table.hardware[hardware].kind, set()).add(hardware)
+    return frozenset(kinds[sorted(kinds)[i // 3 % len(kinds)]])
+
+
+async def replay(admin_kubeconfig: str, setting: Setting, plan: Plan, folder: Path) -> Replay:
+    """All of it, from an empty namespace to the last pod's end."""
+    async with (
+        ground(admin_kubeconfig, folder) as where,
+        nodes(where, admin_kubeconfig, setting, SPEED) as kubelets,
+        watched(where) as seen,
+        Bridge(where, plan.options, folder) as bridge,
+    ):
+        made = requests(setting, where.name)
+        sending = asyncio.create_task(submit(where.client, made, speed=SPEED))
+        kills_us: list[int] = []
+        for count in plan.kill_after:
+            await bridge.until(lambda count=count: seen.bound() >= count, f"{count} pods bound")
+            kills_us.append(where.client.now_us())
+            await bridge.kill()
+            await bridge.start()
+        await sending
+        await bridge.until(lambda: seen.ended() == JOBS, f"the end of {JOBS} pods")
+        return Replay(
+            requests=made,
+            pods=(await where.client.get(where.pods))["items"],
+            history=seen.history,
+            nodes=[n for n in (await where.client.get("/api/v1/nodes"))["items"] if _is_of(where, n)],
+            events=(await where.client.get(f"/api/v1/namespaces/{where.name}/events"))["items"],
+            finished=kubelets.finished,
+            rejected=kubelets.rejected,
+            kills_us=kills_us,
+        )
+
+
+def _is_of(where: Ground, node: Json) -> bool:
+    return node["metadata"]["name"].startswith(where.name)
+
+
+@asynccontextmanager
+async def watched(where: Ground) -> AsyncIterator[Watched]:
+    """Somebody who only looks."""
+    seen = Watched(where.name)
+    task = asyncio.create_task(Reflector(where.client, OWN_PODS, seen.see).run())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class Bridge:
+    """The daemon as a user starts it, with the rights of the manifest."""
+
+    def __init__(self, where: Ground, options: Sequence[str], folder: Path) -> None:
+        self._command = [
+            sys.executable, "-m", "synergai", "bridge", "--kubeconfig", str(where.bridge_kubeconfig),
+            "--speed", str(SPEED), "--epoch", format_time_us(where.client.now_us()),
+            "--metrics-port", "0", *options,
+        ]  # fmt: skip
+        self._log = folder / "bridge.log"
+        self._process: asyncio.subprocess.Process
+
+    async def __aenter__(self) -> "Bridge":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdout=log, stderr=log, env=os.environ
+            )
+
+    async def kill(self) -> None:
+        """As a power cut would."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGKILL)
+        await self._process.wait()
+
+    async def ended(self) -> int:
+        """Its exit code, when it ends by itself."""
+        return await asyncio.wait_for(self._process.wait(), TIMEOUT_S)
+
+    def said(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    async def until(self, fact: Callable[[], bool], what: str) -> None:
+        """Wait while the daemon lives."""
+        give_up_s = time.monotonic() + TIMEOUT_S
+        while not fact():
+            assert self._process.returncode is None, f"the bridge ended; its log: {self.said()[-2000:]}"
+            assert time.monotonic() < give_up_s, (
+                f"no {what} within {TIMEOUT_S:g} s; the log: {self.said()[-2000:]}"
+            )
+            await asyncio.sleep(0.02)

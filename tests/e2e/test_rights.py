@@ -1,0 +1,83 @@
+"""What the shipped manifest lets the bridge do on a real API server, and what it does not."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.submit import PodRequest, submit
+from tests.e2e.ground import Ground, ground
+from tests.e2e.replay import Bridge
+
+pytestmark = pytest.mark.e2e
+
+HERE, ELSEWHERE = "here", "default"
+ALLOWED = [
+    ("list", "nodes", ""),
+    ("watch", "nodes", ""),
+    ("get", "pods", ELSEWHERE),
+    ("list", "pods", ""),
+    ("watch", "pods", ""),
+    ("create", "pods/binding", HERE),
+    ("create", "events", HERE),
+]
+DENIED = [
+    ("create", "pods/binding", ELSEWHERE),
+    ("create", "events", ELSEWHERE),
+    ("create", "pods", HERE),
+    ("delete", "pods", HERE),
+    ("patch", "pods", HERE),
+    ("patch", "pods/status", HERE),
+    ("create", "pods/exec", HERE),
+    ("patch", "nodes", ""),
+    ("delete", "nodes", ""),
+    ("get", "secrets", HERE),
+    ("list", "configmaps", HERE),
+    ("create", "serviceaccounts/token", HERE),
+]
+
+
+@pytest.fixture
+async def here(real_kubeconfig: str, tmp_path: Path) -> AsyncIterator[Ground]:
+    async with ground(real_kubeconfig, tmp_path) as made:
+        yield made
+
+
+async def may(here: Ground, verb: str, resource: str, namespace: str) -> bool:
+    """The server's own answer to the bridge's account."""
+    name, _, subresource = resource.partition("/")
+    asked = {"verb": verb, "resource": name, "subresource": subresource}
+    asked["namespace"] = here.name if namespace == HERE else namespace
+    kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    async with ApiClient(load(str(here.bridge_kubeconfig))) as bridge:
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        reply = await bridge.post(path, kind | {"spec": {"resourceAttributes": asked}})
+    return reply["status"]["allowed"]
+
+
+async def test_the_bridge_may_do_what_it_needs(here: Ground) -> None:
+    assert [asked for asked in ALLOWED if not await may(here, *asked)] == []
+
+
+async def test_the_bridge_may_do_nothing_else(here: Ground) -> None:
+    assert [asked for asked in DENIED if await may(here, *asked)] == []
+
+
+async def test_a_dry_run_needs_no_right_to_write(here: Ground, tmp_path: Path) -> None:
+    await here.client.request("DELETE", here.path("RoleBinding"))
+    await submit(here.client, [PodRequest("a", "resnet50", 100, namespace=here.name)])
+    async with Bridge(here, ["--once", "--dry-run"], tmp_path) as bridge:
+        assert await bridge.ended() == 0
+
+
+async def test_a_bridge_without_rights_ends_with_2_and_says_what_is_missing(
+    here: Ground, tmp_path: Path
+) -> None:
+    await here.client.request("DELETE", here.path("ClusterRoleBinding"))
+    async with Bridge(here, [], tmp_path) as bridge:
+        assert await bridge.ended() == 2
+        (line,) = bridge.said().splitlines()
+        assert 'cannot list resource "nodes"' in line
+        assert "docs/bridge.md" in line
