@@ -1,22 +1,28 @@
-"""Schedulers on common tapes, compared tape by tape."""
+"""Schedulers on common tapes."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from synergai.agents.learned import Learned, read
+from synergai.agents.learned import Learned, choose, read
 from synergai.agents.registry import names
-from synergai.envs.candidates import Scratch, scratch_for
+from synergai.envs.candidates import Scratch, empty_candidates, list_candidates, scratch_for
 from synergai.envs.metrics import Measures, measure
 from synergai.envs.rules import RULE_NUMBER
-from synergai.envs.simulator import Sim, new_sim, run_rule
+from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule
+from synergai.envs.state import NONE
 from synergai.envs.tape import Setting, make_tape
 
-BOOTSTRAPS = 10_000
-LEVEL = 0.95
+TIMED_EVERY = 8
+"""Decisions of a checkpoint are timed on every so manyth tape, as timing them one by one makes a run slower."""
 ALL_ARRIVALS = np.iinfo(np.int64).max
+
+
+class PlayError(RuntimeError):
+    """A tape could not be played to its end; the message names scenario, load, scheduler and tape."""
 
 
 class Runner(Protocol):
@@ -52,20 +58,75 @@ def runners(schedulers: Sequence[str], checkpoints: Sequence[str] = ()) -> list[
     return [*(RuleRunner(name) for name in wanted), *(Learned(read(path)) for path in checkpoints)]
 
 
+class Cell(NamedTuple):
+    """A scenario at a load."""
+
+    scenario: str
+    load: float
+
+    def __str__(self) -> str:
+        return f"{self.scenario}, load {self.load:g}"
+
+
 @dataclass(frozen=True)
 class Row:
     """One scheduler on one tape."""
 
+    cell: Cell
     scheduler: str
     seed: int
     measures: Measures
+    born_hopeless: float
+    """Share of the counted jobs that no option could have served in time, had the cluster been empty."""
+    decision_us: tuple[float, float] | None = None
+    """p50 and p99 of candidates, features and network, where they were timed."""
 
 
-def play(setting: Setting, runner: Runner, seed: int, arrivals: int | None = None) -> Measures:
-    """One tape under one scheduler."""
-    sim = new_sim(setting, make_tape(setting, seed, arrivals))
-    runner.run(sim, scratch_for(sim.state))
-    return measure(setting, sim)
+def play(
+    setting: Setting, players: Sequence[Runner], seed: int, arrivals: int | None = None
+) -> Iterator[Row]:
+    """One tape under each scheduler in turn."""
+    cell = Cell(setting.scenario.name, setting.scenario.load)
+    tape = make_tape(setting, seed, arrivals)
+    for player in players:
+        try:
+            sim = new_sim(setting, tape)
+            decision_us = _run(player, sim, seed)
+            row = Row(cell, player.name, seed, measure(setting, sim), born_hopeless(sim), decision_us)
+        except Exception as error:
+            raise PlayError(f"{cell}, {player.name}, tape {seed}: {type(error).__name__}: {error}") from error
+        yield row
+
+
+def _run(player: Runner, sim: Sim, seed: int) -> tuple[float, float] | None:
+    scratch = scratch_for(sim.state)
+    if not isinstance(player, Learned) or seed % TIMED_EVERY:
+        player.run(sim, scratch)
+        return None
+    took_us = run_timed(player, sim, scratch)
+    return (float(np.quantile(took_us, 0.5)), float(np.quantile(took_us, 0.99))) if len(took_us) else None
+
+
+def run_timed(player: Learned, sim: Sim, scratch: Scratch) -> np.ndarray:
+    """`player.run`, decision by decision: microseconds of this thread for each but the first, which loads the code.
+    Time in which the machine did something else is not in it. (decisions - 1,)"""
+    out = empty_candidates()
+    took_us = []
+    while advance(sim, scratch, out, NONE):
+        began = time.thread_time()
+        list_candidates(sim.state, scratch, out, NONE)
+        action = choose(player.checkpoint.weights, player.work, out)
+        took_us.append(1e6 * (time.thread_time() - began))
+        apply_action(sim, scratch, out, action)
+    return np.array(took_us[1:])
+
+
+def born_hopeless(sim: Sim) -> float:
+    """Of the counted jobs, by predicted run times with start-up; whatever the scheduler did."""
+    first, last = sim.tape.window
+    jobs, outcomes = sim.tape.jobs[first:last], sim.outcomes[first:last]
+    late = jobs["arrival_us"] + outcomes["best_us"] > jobs["deadline_us"]
+    return float(late[jobs["counted"] == 1].mean())
 
 
 def evaluate(
@@ -76,47 +137,14 @@ def evaluate(
     progress: Callable[[], None] = lambda: None,
 ) -> list[Row]:
     """Every scheduler on every tape."""
-    return list(_rows(setting, schedulers, seeds, arrivals, progress))
-
-
-def _rows(
-    setting: Setting,
-    schedulers: Sequence[Runner],
-    seeds: Sequence[int],
-    arrivals: int | None,
-    progress: Callable[[], None],
-) -> Iterator[Row]:
+    rows = []
     for seed in seeds:
-        for scheduler in schedulers:
-            yield Row(scheduler.name, seed, play(setting, scheduler, seed, arrivals))
+        for row in play(setting, schedulers, seed, arrivals):
+            rows.append(row)
             progress()
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over tapes with a two-sided bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def bootstrap(values: np.ndarray, seed: int = 0, level: float = LEVEL) -> Interval:
-    """Percentile bootstrap of the mean over tapes (never over jobs). values: (tapes,)."""
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(len(values), size=(BOOTSTRAPS, len(values)))].mean(axis=1)
-    tail = 50.0 * (1.0 - level)
-    low, high = np.percentile(means, [tail, 100.0 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    return rows
 
 
 def column(rows: Sequence[Row], scheduler: str, field: str) -> np.ndarray:
     """One measure of one scheduler by tape. (tapes,)"""
     return np.array([getattr(row.measures, field) for row in rows if row.scheduler == scheduler], float)
-
-
-def gain(
-    rows: Sequence[Row], ours: str, other: str, field: str = "violation_rate", level: float = LEVEL
-) -> Interval:
-    """How much lower ours is than the other, paired by tape; positive is better."""
-    return bootstrap(column(rows, other, field) - column(rows, ours, field), level=level)

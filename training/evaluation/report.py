@@ -1,108 +1,118 @@
-"""Results as a table for a terminal, files for others, and pictures."""
+"""A summary for a terminal: a table per cell, and the verdicts with the worst first."""
 
-import csv
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from rich.table import Table
 
-from synergai.training.evaluation.evaluate import Row, bootstrap, column, gain
+from synergai.training.evaluation.summary import severity_of
 
-matplotlib.use("Agg")
-FIELDS = ("excess_mean_s", "excess_p99_s", "wait_mean_s", "flow_p95_s", "energy_j_per_job")
-
-
-def order(rows: Sequence[Row]) -> list[str]:
-    """Schedulers from the fewest violations to the most."""
-    names = list(dict.fromkeys(row.scheduler for row in rows))
-    return sorted(names, key=lambda name: column(rows, name, "violation_rate").mean())
+STYLES = {"passed": "green", "undecided": "yellow", "failed": "red"}
 
 
-def summary(rows: Sequence[Row], ours: str | None = None) -> dict[str, Any]:
-    """Per scheduler the mean of every measure, the violation rate's interval, and `ours`'s paired gain over it."""
-    result: dict[str, Any] = {}
-    for name in order(rows):
-        rate = bootstrap(column(rows, name, "violation_rate"))
-        entry: dict[str, Any] = {
-            "tapes": sum(row.scheduler == name for row in rows),
-            "violation_rate": rate.mean,
-            "ci95": [rate.low, rate.high],
-            **{field: float(column(rows, name, field).mean()) for field in FIELDS},
-        }
-        if ours is not None and ours != name:
-            paired = gain(rows, ours, name)
-            entry["gain"] = {"mean": paired.mean, "ci95": [paired.low, paired.high]}
-        result[name] = entry
-    return result
+def label(name: str) -> str:
+    """A checkpoint folder by what tells it from others."""
+    path = Path(name)
+    return path.parent.name if path.name == "checkpoint" and path.parent.name else path.name
 
 
-def table(rows: Sequence[Row], ours: str | None = None, title: str = "") -> Table:
-    """The same for a person."""
-    heads = [
-        "scheduler",
-        "violations",
-        "95 % interval",
-        "excess mean",
-        "excess p99",
-        "wait mean",
-        "energy/job",
-    ]
-    shown = Table(*heads, *(["fewer by " + ours] if ours else []), title=title)
-    for name, entry in summary(rows, ours).items():
-        low, high = entry["ci95"]
-        cells = [
-            name,
-            f"{100 * entry['violation_rate']:.2f} %",
-            f"{100 * low:.2f} to {100 * high:.2f}",
-            f"{entry['excess_mean_s']:.3f} s",
-            f"{entry['excess_p99_s']:.2f} s",
-            f"{entry['wait_mean_s']:.3f} s",
-            f"{entry['energy_j_per_job']:.0f} J",
-        ]
-        if ours:
-            paired = entry.get("gain")
-            cells.append(
-                f"{100 * paired['mean']:.2f} [{100 * paired['ci95'][0]:.2f}, {100 * paired['ci95'][1]:.2f}]"
-                if paired
-                else ""
-            )
-        shown.add_row(*cells, style="bold" if name == ours else None)
+def points(share: float) -> str:
+    """A share as a percentage's number."""
+    return f"{100 * share:.2f}"
+
+
+def cell_table(cell: dict[str, Any], checkpoints: tuple[str, ...]) -> Table:
+    """Schedulers from the fewest violations to the most; for each checkpoint the paired gain and the verdict."""
+    shown = Table(title=_title(cell), caption=_notes(cell), caption_justify="left")
+    shown.add_column("scheduler", no_wrap=True)
+    for head in ("tapes", "violations, %", "late s mean", "p99", "J/job"):
+        shown.add_column(head, justify="right")
+    for ours in cell["verdicts"]:
+        shown.add_column(f"fewer by {label(ours)}", justify="right")
+        shown.add_column("verdict")
+    for name, entry in cell["schedulers"].items():
+        against = [entry.get("against", {}).get(ours) for ours in cell["verdicts"]]
+        shown.add_row(
+            label(name),
+            str(entry["tapes"]),
+            with_interval(entry["violation_rate"], entry["ci95"]),
+            f"{entry['excess_mean_s']:.2f}",
+            f"{entry['excess_p99_s']:.1f}",
+            f"{entry['energy_j_per_job']:.0f}",
+            *[text for found in against for text in (_against(found) if found else ("", ""))],
+            style="bold" if name in checkpoints else None,
+        )
     return shown
 
 
-def write_results(rows: Sequence[Row], path: Path) -> None:
-    """One line per scheduler and tape."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["scheduler", "tape", "violation_rate", *asdict(rows[0].measures)])
-        for row in rows:
-            writer.writerow(
-                [row.scheduler, row.seed, row.measures.violation_rate, *asdict(row.measures).values()]
-            )
+def with_interval(mean: float, bounds: list[float]) -> str:
+    return f"{points(mean)} ({points(bounds[0])} to {points(bounds[1])})"
 
 
-def write_summary(rows: Sequence[Row], ours: str | None, facts: dict[str, Any], path: Path) -> None:
-    text = json.dumps({**facts, "schedulers": summary(rows, ours)}, indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
+def _title(cell: dict[str, Any]) -> str:
+    hopeless = points(cell["born_hopeless"])
+    return f"{cell['scenario']}, load {cell['load']:g} ({hopeless} % of the jobs are hopeless from the start)"
 
 
-def draw(rows: Sequence[Row], ours: str | None, title: str, path: Path) -> None:
-    """Violation rates with their intervals, the fewest on top."""
-    from matplotlib import pyplot as plt
+def _notes(cell: dict[str, Any]) -> str | None:
+    """Jobs that were given up, and how long decisions took."""
+    notes = []
+    for name, entry in cell["schedulers"].items():
+        if entry["unfinished"]:
+            notes.append(f"{label(name)} left {entry['unfinished']} of {entry['jobs']} jobs unfinished")
+        if "decision_us" in entry:
+            took = entry["decision_us"]
+            notes.append(f"{label(name)} decides in {took['p50']:.0f} us (p99 {took['p99']:.0f})")
+    return "; ".join(notes) or None
 
-    names = order(rows)[::-1]
-    rates = [bootstrap(column(rows, name, "violation_rate")) for name in names]
-    means = [100 * rate.mean for rate in rates]
-    errors = [[100 * (r.mean - r.low) for r in rates], [100 * (r.high - r.mean) for r in rates]]
-    figure, axes = plt.subplots(figsize=(7.5, 0.45 * len(names) + 1.4), layout="constrained")
-    colours = ["#0b6e4f" if name == ours else "#9aa5b1" for name in names]
-    axes.barh(names, means, xerr=errors, color=colours, error_kw={"ecolor": "#30363d", "capsize": 3})
-    axes.set_xlabel("jobs that missed their deadline, % (95 % interval over tapes)")
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+
+def _against(entry: dict[str, Any]) -> tuple[str, str]:
+    said = _verdict(entry)
+    return with_interval(entry["gain"], entry["ci95"]), f"{said}, superior" if entry["superior"] else said
+
+
+def verdict_table(summary: dict[str, Any], ours: str) -> Table:
+    """A line per cell, the worst first: the rule that comes closest to spoiling it, and what that makes of the cell."""
+    shown = Table(title=f"{label(ours)}: no worse than any rule? (points; the worst cell first)")
+    for head in ("cell", "violations", "closest rule", "worse by at most", "allowed", "superior to"):
+        shown.add_column(head)
+    for head in ("late mean", "late p99"):
+        shown.add_column(head)
+    for cell in sorted(summary["cells"], key=lambda cell: severity_of(_worst(cell, ours)[1])):
+        rule, judged = _worst(cell, ours)
+        entries = [entry["against"][ours] for entry in cell["schedulers"].values() if "against" in entry]
+        verdicts = cell["verdicts"][ours]
+        shown.add_row(
+            f"{cell['scenario']}, load {cell['load']:g}",
+            _verdict(verdicts["violation_rate"]),
+            rule,
+            points(judged["upper"]),
+            points(judged["delta"]),
+            f"{sum(entry['superior'] for entry in entries)} of {len(entries)}",
+            _verdict(verdicts["excess_mean_s"]),
+            _verdict(verdicts["excess_p99_s"]),
+        )
+    return shown
+
+
+def _worst(cell: dict[str, Any], ours: str) -> tuple[str, dict[str, Any]]:
+    rule = cell["verdicts"][ours]["violation_rate"]["against"]
+    return rule, cell["schedulers"][rule]["against"][ours]["no_worse"]["violation_rate"]
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    return f"[{STYLES[found['verdict']]}]{found['verdict']}[/]"
+
+
+def totals(overall: dict[str, Any], ours: str) -> str:
+    """One line of counts."""
+    found, cells = overall["comparisons"], overall["cells"]
+    said = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
+    passed = ", ".join(f"{cells[field]['passed']} on {word}" for field, word in WORDS.items())
+    return (
+        f"{label(ours)}: of {sum(found.values())} comparisons {said}; {overall['superior']} superior. Of "
+        f"{sum(cells['violation_rate'].values())} cells passed {passed}"
+    )
+
+
+WORDS = {"violation_rate": "violations", "excess_mean_s": "mean excess", "excess_p99_s": "p99 of excess"}

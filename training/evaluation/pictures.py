@@ -1,0 +1,144 @@
+"""A summary as pictures: violations over load, and paired gains."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from synergai.training.evaluation.report import label
+from synergai.training.evaluation.summary import VERDICTS, severity_of
+
+matplotlib.use("Agg")
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart: https://jfly.uni-koeln.de/color/
+OURS = ("#d55e00", "#cc79a7", "#e69f00")
+RULES = ("#0072b2", "#009e73", "#56b4e9", "#000000", "#7f7f7f", "#b8a100")
+MARKERS = "osD^vPX*<>hp"
+MARKS = {"failed": ("X", "#d55e00"), "undecided": ("D", "#7f7f7f"), "passed": ("o", "#0072b2")}
+ACROSS = 3
+"""Panels in a row."""
+
+
+def draw_rates(summary: dict[str, Any], checkpoints: tuple[str, ...], path: Path) -> None:
+    """A panel per scenario: violation rate over load with its interval."""
+    from matplotlib import pyplot as plt
+
+    scenarios = list(dict.fromkeys(cell["scenario"] for cell in summary["cells"]))
+    names = sorted(summary["cells"][0]["schedulers"], key=lambda name: (name not in checkpoints, name))
+    styles = _styles(names, checkpoints)
+    figure, panels = plt.subplots(
+        1, len(scenarios), figsize=(max(4.3 * len(scenarios), 6.5), 4.6), layout="constrained", squeeze=False
+    )
+    for axes, scenario in zip(panels[0], scenarios):
+        cells = [cell for cell in summary["cells"] if cell["scenario"] == scenario]
+        for name in reversed(names):
+            _line(axes, sorted(cells, key=lambda cell: cell["load"]), name, styles[name], name in checkpoints)
+        axes.set_title(scenario, loc="left", fontsize=11)
+        axes.set_xlabel("load (1 is the most the cluster can sustain)")
+        axes.set_xticks(sorted({cell["load"] for cell in cells}))
+        axes.set_ylim(bottom=0)
+        _bare(axes)
+    panels[0][0].set_ylabel("jobs that missed their deadline, %")
+    handles = [
+        Line2D([], [], label=label(name), linewidth=3 if name in checkpoints else 1.2, markersize=6, **styles[name])
+        for name in names
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _styles(names: list[str], checkpoints: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    styles: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(checkpoints):
+        styles[name] = {"color": OURS[i % len(OURS)], "marker": MARKERS[i % len(MARKERS)], "linestyle": "-"}
+    for i, name in enumerate(name for name in names if name not in checkpoints):
+        styles[name] = {
+            "color": RULES[i % len(RULES)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": ("-", "--", ":")[i // len(RULES) % 3],
+        }
+    return styles
+
+
+def _line(axes: Axes, cells: list[dict[str, Any]], name: str, style: dict[str, Any], ours: bool) -> None:
+    loads = [cell["load"] for cell in cells]
+    entries = [cell["schedulers"][name] for cell in cells]
+    low, high = ([100 * entry["ci95"][side] for entry in entries] for side in (0, 1))
+    axes.fill_between(loads, low, high, color=style["color"], alpha=0.22 if ours else 0.07, linewidth=0)
+    axes.plot(
+        loads,
+        [100 * entry["violation_rate"] for entry in entries],
+        linewidth=3.0 if ours else 1.2,
+        markersize=8 if ours else 5,
+        zorder=3 if ours else 2,
+        **style,
+    )
+
+
+def draw_gains(summary: dict[str, Any], path: Path) -> None:
+    """A panel per cell and checkpoint, the worst cells first: paired gain over every rule with its interval."""
+    from matplotlib import pyplot as plt
+
+    pairs = [(cell, ours) for cell in summary["cells"] for ours in cell["verdicts"]]
+    pairs.sort(key=lambda pair: _severity(*pair))
+    rules = sum("against" in entry for entry in pairs[0][0]["schedulers"].values())
+    across = min(ACROSS, len(pairs))
+    down = -(-len(pairs) // across)
+    figure, panels = plt.subplots(
+        down,
+        across,
+        figsize=(max(4.4 * across, 6.5), down * (0.24 * rules + 1.0) + 0.7),
+        layout="constrained",
+        squeeze=False,
+    )
+    several = len({ours for _, ours in pairs}) > 1
+    for axes, (cell, ours) in zip(panels.flat, pairs):
+        _forest(axes, cell, ours, several)
+    for axes in panels.flat[len(pairs) :]:
+        axes.axis("off")
+    for axes in panels[-1]:
+        axes.set_xlabel("fewer violations than the rule, points")
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKS[v][0], color=MARKS[v][1], label=v) for v in VERDICTS[::-1]
+    ]
+    handles.append(
+        Line2D([], [], linestyle="", marker="|", color="#30363d", markersize=11, label="still counts as no worse")
+    )  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _severity(cell: dict[str, Any], ours: str) -> tuple[int, float]:
+    entries = [entry["against"][ours] for entry in cell["schedulers"].values() if "against" in entry]
+    return min(severity_of(entry["no_worse"]["violation_rate"]) for entry in entries)
+
+
+def _forest(axes: Axes, cell: dict[str, Any], ours: str, several: bool) -> None:
+    """Rules from the smallest gain on top to the largest."""
+    entries = {
+        rule: entry["against"][ours] for rule, entry in cell["schedulers"].items() if "against" in entry
+    }
+    rules = sorted(entries, key=lambda rule: -entries[rule]["gain"])
+    axes.axvline(0.0, color="#30363d", linewidth=0.9)
+    for y, rule in enumerate(rules):
+        entry = entries[rule]
+        marker, colour = MARKS[entry["verdict"]]
+        axes.plot([100 * side for side in entry["ci95"]], [y, y], color=colour, linewidth=2)
+        axes.plot(100 * entry["gain"], y, marker=marker, color=colour, markersize=6)
+        least = -100 * entry["no_worse"]["violation_rate"]["delta"]
+        axes.plot(least, y, marker="|", color="#30363d", markersize=9)
+    axes.set_yticks(range(len(rules)), rules, fontsize=8)
+    axes.set_ylim(-0.7, len(rules) - 0.3)
+    title = f"{cell['scenario']}, load {cell['load']:g}"
+    axes.set_title(f"{label(ours)}: {title}" if several else title, loc="left", fontsize=10)
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="both", color="#e3e7eb", linewidth=0.6)
+    axes.set_axisbelow(True)
