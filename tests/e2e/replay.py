@@ -102,6 +102,7 @@ async def replay(admin_kubeconfig: str, setting: Setting, plan: Plan, folder: Pa
         watched(where) as seen,
         Bridge(where, plan.options, folder) as bridge,
     ):
+        await bridge.until(lambda: "ready: " in bridge.said(), "daemon that is ready")
         made = requests(setting, where.name)
         sending = asyncio.create_task(submit(where.client, made, speed=SPEED))
         kills_us: list[int] = []

@@ -123,7 +123,7 @@ def test_jobs_share_nodes(run: Replay) -> None:
         if node := pod["spec"].get("nodeName"):
             (running[node].discard if has_ended(pod) else running[node].add)(pod["metadata"]["uid"])
             most = max(most, len(running[node]))
-    assert most > 2
+    assert most > 1
 
 
 def test_a_pod_that_names_hardware_gets_it(run: Replay) -> None:
