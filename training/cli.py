@@ -52,61 +52,65 @@ def train(
     typer.echo(f"checkpoint: {folder}\ncurves: tensorboard --logdir {out}")
 
 
-def evaluate(
-    scenario: ScenarioOption = "demo",
-    schedulers: Annotated[str, typer.Option(help="Comma list of rules, `all`, or empty for none.")] = "all",
-    checkpoint: Annotated[
-        list[str] | None, typer.Option(help="Folder or released name; may be given twice.")
-    ] = None,
-    tapes: Annotated[int, typer.Option(min=2, max=1000)] = 32,
-    load: Annotated[
-        float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")
-    ] = None,
-    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results.csv, summary.json and a picture.")
-    ] = None,
+def export(
+    checkpoint: Annotated[str, typer.Option(help="Folder, or a released name.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
-    """Schedulers on common tapes: violations, excess and energy, with paired intervals over tapes."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from synergai.agents.learned import CheckpointError
-    from synergai.envs import scenario as scenarios
-    from synergai.envs.scenario import ScenarioError
-    from synergai.envs.tape import setting_of
-    from synergai.training.evaluation import report
-    from synergai.training.evaluation.evaluate import Row, play, runners
-    from synergai.training.evaluation.tapes import TEST
+    """A checkpoint's network as an ONNX model, which a run also writes beside its weights."""
+    from synergai.agents.learned import CheckpointError, read
 
     try:
-        loaded = scenarios.load(scenario)
-        setting = setting_of(loaded if load is None else loaded.model_copy(update={"load": load}))
-        wanted = [name.strip() for name in schedulers.split(",") if name.strip()]
-        players = runners(wanted, checkpoint or [])
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-    except (ScenarioError, CheckpointError, OSError, ValueError) as error:
+        from synergai.training.onnx_model import write_onnx
+    except ImportError:
+        fail("export", ImportError("needs onnx: pip install 'synergai[train]', or make install"))
+    try:
+        sha256 = write_onnx(read(checkpoint).weights, out)
+    except (CheckpointError, OSError) as error:
+        fail("export", error)
+    typer.echo(f"written: {out} (sha256 {sha256})")
+
+
+def evaluate(
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Shipped name or YAML file; repeat it. Default: all shipped.")
+    ] = None,
+    load: Annotated[list[str] | None, typer.Option(help="rho, or a comma list; may be repeated.")] = None,
+    schedulers: Annotated[str, typer.Option(help="Comma list of rules, `all`, or empty for none.")] = "all",
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Folder or released name; may be repeated.")
+    ] = None,
+    tapes: Annotated[int, typer.Option(min=2, max=100_000, help="Tapes of the first look.")] = 32,
+    max_tapes: Annotated[
+        int | None,
+        typer.Option(min=2, max=100_000, help="Of the last look. Default: 512, or --tapes if that is more."),
+    ] = None,
+    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results and pictures. The same command goes on with what it holds."),
+    ] = None,
+) -> None:
+    """Schedulers on common tapes: violations, excess and energy. A checkpoint is compared with every rule, tape by
+    tape, and gets more tapes until it is known to be no worse, or worse (docs/evaluation.md)."""
+    from synergai.agents.learned import CheckpointError
+    from synergai.envs.scenario import ScenarioError
+    from synergai.training.evaluation.ask import plan_of
+    from synergai.training.evaluation.book import BookError
+    from synergai.training.evaluation.evaluate import PlayError
+    from synergai.training.evaluation.run import run
+
+    try:
+        plan = plan_of(
+            scenario or [], load or [], schedulers, checkpoint or [], tapes, max_tapes, arrivals, seed
+        )
+        run(plan, jobs, out)
+    except (ScenarioError, CheckpointError, BookError, OSError, ValueError) as error:
         fail("evaluate", error)
-    if not players:
-        fail("evaluate", ValueError("nothing to evaluate: name --schedulers or a --checkpoint"))
-    ours = players[-1].name if checkpoint else None
-    games = [(player, seed) for seed in TEST[:tapes] for player in players]
-    rows = [
-        Row(player.name, seed, play(setting, player, seed, arrivals))
-        for player, seed in track(games, description="tapes", transient=True)
-    ]
-    title = f"{setting.scenario.name}, load {setting.scenario.load:g}, {tapes} tapes"
-    Console().print(report.table(rows, ours, title))
-    if out is not None:
-        facts = {
-            "scenario": setting.scenario.model_dump(mode="json"),
-            "profiles_sha256": setting.table.sha256,
-        }
-        report.write_results(rows, out / "results.csv")
-        report.write_summary(rows, ours, facts, out / "summary.json")
-        report.draw(rows, ours, title, out / "violations.png")
-        typer.echo(f"written: {out}/results.csv, summary.json, violations.png")
+    except PlayError as error:
+        typer.echo(f"synergai evaluate: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 def simulate(
