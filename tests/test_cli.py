@@ -13,11 +13,12 @@ from typer.testing import CliRunner, Result
 from synergai.cli import app
 
 VERBS = {
-    (): ("simulate", "evaluate", "train", "cluster", "bridge", "demo", "profiles", "scenario"),
+    (): ("simulate", "evaluate", "train", "export", "cluster", "bridge", "demo", "profiles", "scenario"),
     ("demo",): ("embedded cluster", "--jobs", "--speed"),
     ("simulate",): ("One tape", "--scheduler", "--events"),
     ("evaluate",): ("common tapes", "--checkpoint", "--tapes"),
-    ("train",): ("clone", "PPO", "--config", "--out"),
+    ("train",): ("clone", "PPO", "--config", "--out", "--resume"),
+    ("export",): ("ONNX", "--checkpoint", "--out"),
     ("cluster",): ("API server", "--kubeconfig", "--port"),
     ("bridge",): ("Schedule the pods", "--dry-run", "--once"),
     ("profiles",): ("build", "show"),
@@ -63,6 +64,8 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "settings that are not there": ("train --config {tmp}/no.yaml --out {tmp}/o", ("train", "{tmp}/no.yaml")),
     "settings with an unknown key": ("train --config {tmp}/run.yaml --out {tmp}/o", ("run.yaml", "widht", "unknown")),
     "settings of an unknown scenario": ("train --config {tmp}/where.yaml --out {tmp}/o", ("train", "'nowhere'")),
+    "no run to resume": ("train --resume --out {tmp}/no", ("train", "{tmp}/no", "no run")),
+    "a missing checkpoint to export": ("export --checkpoint {tmp}/no --out {tmp}/o", ("export", "{tmp}/no")),
     "an unknown rule for the bridge": ("bridge --scheduler best", ("bridge", "'best'", "sjf_feasible")),
     "a missing checkpoint for the bridge": ("bridge --checkpoint {tmp}/no", ("bridge", "{tmp}/no")),
     "two schedulers for the bridge": ("bridge --checkpoint a --scheduler edf", ("bridge", "exclude")),

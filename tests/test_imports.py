@@ -20,6 +20,7 @@ HOME = {
     "torch": "training",
     "stable_baselines3": "training",
     "sb3_contrib": "training",
+    "onnx": "training",
     "kubernetes": "k8s_bridge",
 }
 FILES = sorted(file for package in MAY_IMPORT for file in (ROOT / package).rglob("*.py"))

@@ -8,16 +8,20 @@ from safetensors.torch import save_file
 
 from synergai import __version__
 from synergai.agents.learned import CARD_FILE, FORMAT, WEIGHTS_FILE
+from synergai.agents.scorer import Weights
 from synergai.envs.features import FEATURES_VERSION, schema_hash
 from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
+from synergai.training.onnx_model import ONNX_FILE, write_onnx
 from synergai.training.policy import ScorerPolicy
 
 
 def export(policy: ScorerPolicy, directory: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
-    """Write `weights.safetensors` and `card.json`; `facts` are figures and hashes that only the run knows."""
+    """Write weights, ONNX model and card; `facts` are figures and hashes that only the run knows."""
     directory.mkdir(parents=True, exist_ok=True)
-    save_file(policy.actor.weights(), str(directory / WEIGHTS_FILE))
+    tensors = policy.actor.weights()
+    save_file(tensors, str(directory / WEIGHTS_FILE))
+    weights = Weights(**{name: value.numpy() for name, value in tensors.items()})
     card = {
         "format": FORMAT,
         "name": config.name,
@@ -26,6 +30,7 @@ def export(policy: ScorerPolicy, directory: Path, config: TrainConfig, facts: di
         "features_version": FEATURES_VERSION,
         "network": {"kind": "candidate-scorer", "width": config.width},
         "commit": commit(),
+        "onnx_sha256": write_onnx(weights, directory / ONNX_FILE),
         "config": config.model_dump(mode="json"),
         **facts,
     }

@@ -14,9 +14,10 @@ from synergai.agents.learned import read
 from synergai.envs import scenario as scenarios
 from synergai.envs.tape import Setting, setting_of
 from synergai.training import snapshot as snapshots
+from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
 from synergai.training.curves import curves
-from synergai.training.export import commit, export
+from synergai.training.export import export
 from synergai.training.folder import RunFolder, write_atomically
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO

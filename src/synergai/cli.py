@@ -9,7 +9,7 @@ from synergai.k8s_bridge.cli import bridge
 from synergai.k8s_bridge.demo.cli import demo
 from synergai.k8s_bridge.embedded.cli import cluster
 from synergai.offline_profiles.cli import app as profiles_app
-from synergai.training.cli import evaluate, simulate, train
+from synergai.training.cli import evaluate, export, simulate, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +30,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(evaluate)
 app.command()(train)
+app.command()(export)
 app.command()(cluster)
 app.command()(bridge)
 app.add_typer(profiles_app, name="profiles")

@@ -25,6 +25,7 @@ from synergai.envs.features import schema_hash
 from synergai.envs.state import empty_state
 from synergai.envs.tape import setting_of
 from synergai.envs.types import Action
+from synergai.training.onnx_model import ONNX_FILE
 from synergai.training.policy import ScorerPolicy
 from synergai.training.vec_env import BatchVecEnv
 
@@ -95,8 +96,8 @@ def test_the_card_says_what_the_weights_are_for(folder: Path) -> None:
     assert card["commit"]
 
 
-def test_a_folder_holds_weights_and_card_and_nothing_that_runs_code(folder: Path) -> None:
-    assert sorted(file.name for file in folder.iterdir()) == [CARD_FILE, WEIGHTS_FILE]
+def test_a_folder_holds_weights_model_and_card_and_nothing_that_runs_code(folder: Path) -> None:
+    assert sorted(file.name for file in folder.iterdir()) == [CARD_FILE, ONNX_FILE, WEIGHTS_FILE]
     raw = (folder / WEIGHTS_FILE).read_bytes()
     header = int.from_bytes(raw[:8], "little")  # https://github.com/huggingface/safetensors#format
     assert set(json.loads(raw[8 : 8 + header])) >= {"row", "offsets"}
