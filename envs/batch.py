@@ -86,6 +86,13 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
     )
 
 
+def rows_of(values: Any, part: slice) -> Any:
+    """Views of some of the clusters of a (nested) tuple of batched arrays."""
+    if isinstance(values, np.ndarray):
+        return values[part]
+    return type(values)(*(rows_of(value, part) for value in values))
+
+
 def load(
     batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, until_arrival: int = 0
 ) -> None:

@@ -110,13 +110,15 @@ def starts(survey, p):
 
 
 @kernel
-def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rule, horizon_taus, seed, costs):
-    """For every living cluster the cost of each rule's pick, of DONE and of a few other STARTs; inf elsewhere."""
+def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rules, horizon_taus, first, costs):
+    """For every living cluster the cost of each rule's pick, of DONE and of a few other STARTs; inf elsewhere. `rules`
+    (clusters,) are what the branches go on under, `first` shifts which other STARTs are tried."""
     for b in range(len(alive)):
         costs[b] = np.inf
         if not alive[b]:
             continue
         sim, scratch, out = sim_at(sims, b), scratch_at(scratches, b), shown_at(shown, b)
+        rule = rules[b]
         horizon_us = np.int64(horizon_taus * sim.state.clock[0].tau_us)
         for k in range(N_RULES):
             a = out.picks[k]
@@ -125,9 +127,9 @@ def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rule, horizon
         if out.mask[DONE] and not np.isfinite(costs[b, DONE]):
             costs[b, DONE] = cost_of(sim, scratch, spare, spare_scratch, out, DONE, rule, horizon_us)
         tried = 0
-        first = (seed + b) % max(out.n[0], 1)
+        offset = (first + b) % max(out.n[0], 1)
         for i in range(out.n[0]):
-            a = (first + i) % out.n[0]
+            a = (offset + i) % out.n[0]
             fresh = starts(scratch.survey, out.pair[a]) and not np.isfinite(costs[b, a])
             if fresh and out.mask[a] and tried < OTHER_STARTS:
                 costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)

@@ -45,8 +45,8 @@ class TrainConfig(BaseModel):
 
     improve_decisions: Annotated[int, Field(ge=0)] = 80_000
     """States on which moves are compared by branching the simulator; some milliseconds each."""
-    improve_rule: str = "synergai"
-    """The rule that branches go on under."""
+    improve_rule: str = "best"
+    """The rule that branches go on under, or `best`: for each setting the one that does best there."""
     improve_taus: Positive = 2.0
     """How far they go, in mean run times."""
     improve_minibatch: Count = 512

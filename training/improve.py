@@ -10,65 +10,18 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from synergai.envs.candidates import scratch_of
-from synergai.envs.lookahead import costs_all, empty_costs, spare_sim
-from synergai.envs.rules import RULE_NUMBER
-from synergai.envs.survey import survey_scratch
+from synergai.training.branches import Branches
 from synergai.training.network import Packed
 from synergai.training.policy import ScorerPolicy, masked_log_softmax, sample
 from synergai.training.stage import Update
-from synergai.training.vec_env import BatchVecEnv
 
 UNTRIED_COST = 0.05
 """What probability on moves that were not tried costs, in violations."""
 
 
-class Branches:
-    """Costs of moves for the states that a batch of clusters is in."""
-
-    def __init__(self, env: BatchVecEnv, rule: str, horizon_taus: float) -> None:
-        self.env = env
-        self.rule = RULE_NUMBER[rule]
-        self.horizon_taus = horizon_taus
-        state = env.batch.sims.state
-        per_model = int(state.models["n_options"].max())
-        survey = survey_scratch(
-            state.admitted.shape[1],
-            state.options.shape[1],
-            state.classes.shape[1],
-            state.groups.shape[1],
-            state.queue.shape[1],
-            per_model,
-        )
-        self._scratch = scratch_of(survey)
-        self._spare = spare_sim(env.batch)
-        self._turn = 0
-
-    def costs(self) -> np.ndarray:
-        """(environments, 129): violations and lateness ahead, inf where a move was not tried."""
-        batch = self.env.batch
-        costs = empty_costs(batch.size)
-        self._turn += 1
-        costs_all(
-            batch.sims,
-            batch.scratches,
-            batch.shown,
-            batch.alive,
-            self._spare,
-            self._scratch,
-            self.rule,
-            self.horizon_taus,
-            self._turn,
-            costs,
-        )
-        return costs
-
-
 def improve(
     policy: ScorerPolicy,
-    env: BatchVecEnv,
-    rule: str,
-    horizon_taus: float,
+    branches: Branches,
     decisions: int,
     minibatch: int,
     learning_rate: float,
@@ -76,12 +29,11 @@ def improve(
     done: int = 0,
 ) -> Iterator[Update]:
     """One pass over fresh states, each used once, with a learning rate that falls to a tenth; from `done` on."""
-    branches = Branches(env, rule, horizon_taus)
-    steps = max(minibatch // env.num_envs, 1)
+    steps = max(minibatch // branches.env.num_envs, 1)
     while done < decisions:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1.0 - 0.9 * done / decisions)
-        lists, masks, costs = _gather(policy, env, branches, steps)
+        lists, masks, costs = _gather(policy, branches, steps)
         loss = expected_cost(masked_log_softmax(policy.actor(Packed(lists)), masks), costs)
         optimizer.zero_grad()
         loss.backward()
@@ -103,9 +55,10 @@ def expected_cost(log_probs: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
 
 
 def _gather(
-    policy: ScorerPolicy, env: BatchVecEnv, branches: Branches, steps: int
+    policy: ScorerPolicy, branches: Branches, steps: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """States that the policy visits, and what its moves would cost there."""
+    env = branches.env
     lists: list[dict[str, np.ndarray]] = []
     masks, costs = [], []
     for _ in range(steps):

@@ -1,11 +1,13 @@
 """The stages of training, in order: clone, improve in passes, critic, ppo."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import torch
 
 from synergai.envs.rules import RULES
+from synergai.training.branches import BEST, Branches, continuations
 from synergai.training.clone import agreement, clone
 from synergai.training.config import TrainConfig
 from synergai.training.improve import improve
@@ -22,15 +24,16 @@ def stages_of(
     config: TrainConfig, model: TimedMaskablePPO, env: BatchVecEnv, rng: np.random.Generator
 ) -> list[Stage]:
     """What the settings ask for. ValueError names a rule that does not exist."""
-    for key in ("teacher", "improve_rule"):
-        if getattr(config, key) not in RULES:
-            raise ValueError(f"{key} is {getattr(config, key)!r}; it must be one of {', '.join(RULES)}")
+    for key, known in (("teacher", RULES), ("improve_rule", (BEST, *RULES))):
+        if getattr(config, key) not in known:
+            raise ValueError(f"{key} is {getattr(config, key)!r}; it must be one of {', '.join(known)}")
     policy = model.policy
     assert isinstance(policy, ScorerPolicy)
     part = config.improve_decisions // config.improve_passes
+    branches = cache(lambda: branches_of(config, env))
     stages = [
         clone_stage(config, policy, env, rng),
-        *(improve_stage(config, policy, env, turn, part) for turn in range(config.improve_passes)),
+        *(improve_stage(config, policy, branches, turn, part) for turn in range(config.improve_passes)),
         critic_stage(config, policy, model),
         ppo_stage(config, policy, model),
     ]
@@ -52,18 +55,24 @@ def clone_stage(
     )
 
 
+def branches_of(config: TrainConfig, env: BatchVecEnv) -> Branches:
+    """The teacher of all passes; choosing its rules takes a while."""
+    rules = continuations(env, config.improve_rule)
+    return Branches(env, rules, config.improve_taus, config.threads)
+
+
 def improve_stage(
-    config: TrainConfig, policy: ScorerPolicy, env: BatchVecEnv, turn: int, total: int
+    config: TrainConfig, policy: ScorerPolicy, branches: Callable[[], Branches], turn: int, total: int
 ) -> Stage:
     """One of the passes over branches, each in smaller steps than the one before."""
-    rule, taus, size = config.improve_rule, config.improve_taus, config.improve_minibatch
+    size = config.improve_minibatch
     rate = config.improve_learning_rate / (1 + turn)
     optimizer = torch.optim.Adam(policy.actor.parameters(), lr=rate)
     return Stage(
         f"improve {turn + 1}",
         total,
         optimizer,
-        lambda done: improve(policy, env, rule, taus, total, size, rate, optimizer, done),
+        lambda done: improve(policy, branches(), total, size, rate, optimizer, done),
     )
 
 

@@ -8,7 +8,8 @@ from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import DONE
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import setting_of
-from synergai.training.improve import UNTRIED_COST, Branches, expected_cost
+from synergai.training.branches import Branches
+from synergai.training.improve import UNTRIED_COST, expected_cost
 from synergai.training.vec_env import BatchVecEnv
 
 
@@ -20,6 +21,10 @@ def env() -> BatchVecEnv:
     return env
 
 
+def branches(env: BatchVecEnv, rule: str, taus: float, threads: int = 1) -> Branches:
+    return Branches(env, [rule] * env.num_envs, taus, threads)
+
+
 def snapshot(env: BatchVecEnv) -> list[np.ndarray]:
     sims = env.batch.sims
     return [array.copy() for array in (*sims.state, sims.progress, sims.outcomes, sims.heap)]
@@ -27,14 +32,14 @@ def snapshot(env: BatchVecEnv) -> list[np.ndarray]:
 
 def test_a_branch_leaves_the_cluster_as_it_was(env: BatchVecEnv) -> None:
     before = snapshot(env)
-    Branches(env, "synergai", 1.0).costs()
+    branches(env, "synergai", 1.0).costs()
     for old, new in zip(before, snapshot(env)):
         for name in old.dtype.names or ():
             np.testing.assert_array_equal(old[name], new[name])
 
 
 def test_every_legal_pick_of_a_rule_and_done_are_tried(env: BatchVecEnv) -> None:
-    costs = Branches(env, "synergai", 1.0).costs()
+    costs = branches(env, "synergai", 1.0).costs()
     for b in range(env.num_envs):
         tried = {int(a) for a in np.flatnonzero(np.isfinite(costs[b]))}
         wanted = {int(a) for a in env.batch.shown.picks[b, :-1]} | {DONE}
@@ -42,18 +47,30 @@ def test_every_legal_pick_of_a_rule_and_done_are_tried(env: BatchVecEnv) -> None
 
 
 def test_only_legal_moves_are_tried(env: BatchVecEnv) -> None:
-    costs = Branches(env, "synergai", 1.0).costs()
+    costs = branches(env, "synergai", 1.0).costs()
     assert env.masks()[np.isfinite(costs)].all()
 
 
 def test_the_same_branch_costs_the_same(env: BatchVecEnv) -> None:
-    first, second = (Branches(env, "edf", 1.0).costs() for _ in range(2))
+    first, second = (branches(env, "edf", 1.0).costs() for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_threads_share_the_work_and_change_nothing(env: BatchVecEnv) -> None:
+    one, three = (branches(env, "synergai", 1.0, threads).costs() for threads in (1, 3))
+    np.testing.assert_array_equal(one, three)
+
+
+def test_each_cluster_goes_on_under_its_own_rule(env: BatchVecEnv) -> None:
+    rules = ["synergai", "affinity", "edf", "llf"]
+    mixed = Branches(env, rules, 1.0).costs()
+    for b, rule in enumerate(rules):
+        np.testing.assert_array_equal(mixed[b], branches(env, rule, 1.0).costs()[b])
 
 
 def test_a_longer_look_ahead_meets_what_the_rule_itself_would(env: BatchVecEnv) -> None:
     rule = RULE_NUMBER["synergai"]
-    costs = Branches(env, "synergai", 2.0).costs()
+    costs = branches(env, "synergai", 2.0).costs()
     own = costs[np.arange(env.num_envs), env.batch.shown.picks[:, rule]]
     assert np.isfinite(own).all()
     assert (own >= 0.0).all()

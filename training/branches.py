@@ -1,0 +1,103 @@
+"""Costs of moves, worked out on copies of the simulator: the teacher of the stage `improve`."""
+
+import itertools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from synergai.envs.batch import rows_of
+from synergai.envs.candidates import scratch_of
+from synergai.envs.lookahead import costs_all, empty_costs, spare_sim
+from synergai.envs.rules import RULE_NUMBER, RULES
+from synergai.envs.survey import survey_scratch
+from synergai.envs.tape import Setting
+from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
+from synergai.training.evaluation.tapes import SELECTION
+from synergai.training.vec_env import BatchVecEnv
+
+BEST = "best"
+"""Instead of a rule's name: the best one for each setting."""
+
+CHOICE_TAPES = SELECTION[50_000:50_004]
+CHOICE_ARRIVALS = 600
+
+
+def best_rule(setting: Setting) -> str:
+    """The stateless rule with the fewest violations on a few selection tapes."""
+
+    def rate(rule: str) -> float:
+        rows = evaluate(setting, [RuleRunner(rule)], CHOICE_TAPES, CHOICE_ARRIVALS)
+        return float(column(rows, rule, "violation_rate").mean())
+
+    return min(RULES, key=rate)
+
+
+def continuations(env: BatchVecEnv, rule: str) -> list[str]:
+    """The rule that each cluster's branches go on under: this one, or with `best` the best one for its setting."""
+    if rule != BEST:
+        return [rule] * env.num_envs
+    chosen = {id(setting): best_rule(setting) for setting in {id(s): s for s in env.settings}.values()}
+    return [chosen[id(setting)] for setting in env.settings]
+
+
+class Branches:
+    """What every move that is tried would cost, for the states that a batch of clusters is in.
+
+    `rules` names, for each of the batch's clusters, the rule that its branches go on under. Results do not depend on
+    the number of threads.
+    """
+
+    def __init__(self, env: BatchVecEnv, rules: Sequence[str], horizon_taus: float, threads: int = 1) -> None:
+        self.env = env
+        self.horizon_taus = horizon_taus
+        self._rules = np.array([RULE_NUMBER[rule] for rule in rules])
+        self._turn = 0
+        state = env.batch.sims.state
+        per_model = int(state.models["n_options"].max())
+        cuts = np.linspace(0, env.num_envs, threads + 1).astype(int)
+        self._parts = [slice(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
+        self._spares = [
+            (
+                spare_sim(env.batch),
+                scratch_of(
+                    survey_scratch(
+                        state.admitted.shape[1],
+                        state.options.shape[1],
+                        state.classes.shape[1],
+                        state.groups.shape[1],
+                        state.queue.shape[1],
+                        per_model,
+                    )
+                ),
+            )
+            for _ in self._parts
+        ]
+        self._pool = ThreadPoolExecutor(threads)
+
+    def costs(self) -> np.ndarray:
+        """(environments, 129): violations and lateness ahead, inf where a move was not tried."""
+        costs = empty_costs(self.env.num_envs)
+        self._turn += 1
+        for done in [
+            self._pool.submit(self._fill, costs[part], part, *spare)
+            for part, spare in zip(self._parts, self._spares)
+        ]:
+            done.result()
+        return costs
+
+    def _fill(self, costs, part, spare, scratch) -> None:  # type: ignore[no-untyped-def] - arrays of arrays
+        batch = self.env.batch
+        first = self._turn + part.start  # which other STARTs are tried: not the same ones every time
+        costs_all(
+            rows_of(batch.sims, part),
+            rows_of(batch.scratches, part),
+            rows_of(batch.shown, part),
+            batch.alive[part],
+            spare,
+            scratch,
+            self._rules[part],
+            self.horizon_taus,
+            first,
+            costs,
+        )
