@@ -6,6 +6,7 @@ again, and nothing of the curves is lost or doubled.
 
 import io
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,11 @@ def save(path: Path, snapshot: Snapshot) -> None:
 
 def load(path: Path) -> Snapshot:
     """Read a snapshot, running no code from it. RunError names the file."""
+    if not zipfile.is_zipfile(path):  # torch would take it for its old format
+        raise RunError(f"{path}: is no snapshot")
     try:
         content = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RunError(f"{path}: is no snapshot of format {FORMAT}")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from small_runs import small
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -17,8 +18,7 @@ from synergai.training.train import resume, tape_seed, train
 HERE = Path(__file__).parent
 TAKEN = {"clone": 256, "improve 1": 64, "improve 2": 64, "critic": 128, "ppo": 192}
 MOMENTS = [
-    ("clone", "after"), ("improve 1", "during"), ("improve 2", "end"), ("critic", "after"), ("ppo", "after"),
-    ("ppo", "drawn"),
+    ("clone", "after"), ("improve 1", "during"), ("critic", "end"), ("ppo", "after"), ("ppo", "drawn"),
 ]  # fmt: skip
 
 
@@ -130,9 +130,15 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"half of a snapshot", b"\x80\x04N."])
-def test_a_spoilt_snapshot_is_named(tmp_path: Path, content: bytes) -> None:
-    begun(tmp_path).snapshot.write_bytes(content)
-    with pytest.raises(RunError, match=r"snapshot\.pt: cannot be read|is no snapshot"):
+def test_what_is_no_snapshot_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "snapshot.pt").write_bytes(content)
+    with pytest.raises(RunError, match=r"snapshot\.pt: is no snapshot"):
+        snapshot.load(tmp_path / "snapshot.pt")
+
+
+def test_a_snapshot_of_another_format_is_named(tmp_path: Path) -> None:
+    torch.save({"format": 99}, tmp_path / "snapshot.pt")
+    with pytest.raises(RunError, match=r"snapshot\.pt: is no snapshot of format 1"):
         snapshot.load(tmp_path / "snapshot.pt")
 
 
