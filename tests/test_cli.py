@@ -145,12 +145,18 @@ def test_simulate_says_the_same_twice() -> None:
 
 def test_evaluate_writes_its_files(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "evaluation"
-    result = run("evaluate", "--schedulers", "edf, synergai", "--tapes", "2", "--arrivals", "40",
-                 "--out", str(out))  # fmt: skip
+    result = run("evaluate", "--scenario", "demo", "--load", "0.7", "--schedulers", "edf, synergai", "--tapes", "2",
+                 "--arrivals", "40", "--jobs", "1", "--out", str(out))  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert sorted(file.name for file in out.iterdir()) == ["results.csv", "summary.json", "violations.png"]
+    assert {file.name for file in out.iterdir()} == {
+        "plan.json",
+        "results.csv",
+        "summary.json",
+        "violations.png",
+    }
     assert len((out / "results.csv").read_text().splitlines()) == 1 + 2 * 2
-    assert set(json.loads((out / "summary.json").read_text())["schedulers"]) == {"edf", "synergai"}
+    (cell,) = json.loads((out / "summary.json").read_text())["cells"]
+    assert set(cell["schedulers"]) == {"edf", "synergai"}
 
 
 def test_scenario_list_names_every_scenario() -> None:

@@ -1,90 +1,52 @@
-"""Schedulers on common tapes: intervals, paired gains, files, and tapes that nobody shares."""
+"""Schedulers on common tapes: who plays what, here and in other processes, killed and gone on with."""
 
-import csv
 import json
-from dataclasses import replace
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 from worlds import toy_profile, toy_setting, toy_table
 
+from synergai.agents.learned import load
 from synergai.agents.registry import names
+from synergai.cli import app
 from synergai.envs import scenario
-from synergai.envs.metrics import Measures
-from synergai.envs.tape import Setting, setting_of
-from synergai.training.evaluation import report
-from synergai.training.evaluation.evaluate import Row, RuleRunner, bootstrap, column, evaluate, gain, runners
+from synergai.envs.candidates import scratch_for
+from synergai.envs.simulator import Sim, new_sim
+from synergai.envs.tape import Setting, make_tape, setting_of
+from synergai.training.evaluation import evaluate as module
+from synergai.training.evaluation.campaign import stage_of
+from synergai.training.evaluation.evaluate import (
+    TIMED_EVERY,
+    Cell,
+    PlayError,
+    RuleRunner,
+    born_hopeless,
+    column,
+    evaluate,
+    play,
+    run_timed,
+    runners,
+)
+from synergai.training.evaluation.plan import Plan
 from synergai.training.evaluation.tapes import SELECTION, TEST
+from synergai.training.evaluation.workers import Task, Workers
 from synergai.training.vec_env import FIRST_TAPE
 
-ONE = Measures(100, 10, 0, 0.5, 2.0, 0.1, 0.3, 1.0, 2.0, 40.0, 60.0, 120)
-FEWER, MORE = [3, 9, 14, 20], [5, 10, 18, 21]
-
-
-def rows(**violations: list[int]) -> list[Row]:
-    """Schedulers by their violations of 100 jobs on tapes 0, 1, ..."""
-    return [
-        Row(name, seed, replace(ONE, violations=counts[seed]))
-        for seed in range(len(next(iter(violations.values()))))
-        for name, counts in violations.items()
-    ]
+CELL = Cell("demo", 0.7)
+WORDS = ["evaluate", "--scenario", "demo", "--load", "0.7,1.1", "--schedulers", "edf,synergai", "--checkpoint", "demo",
+         "--tapes", "4", "--max-tapes", "8", "--arrivals", "60"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def setting() -> Setting:
     return setting_of(scenario.load("demo"))
-
-
-# intervals ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("value", [0.0, 0.25, -3.0])
-def test_the_interval_of_a_constant_is_the_constant(value: float) -> None:
-    found = bootstrap(np.full(7, value))
-    assert (found.mean, found.low, found.high) == (value, value, value)
-
-
-def test_the_interval_holds_the_mean() -> None:
-    found = bootstrap(np.random.default_rng(0).exponential(size=20))
-    assert found.low < found.mean < found.high
-
-
-def test_the_interval_is_that_of_a_mean_of_many_normals() -> None:
-    # the standard error of the mean of 400 standard normals is 1/20; 1.96 of it either side
-    found = bootstrap(np.random.default_rng(1).standard_normal(400))
-    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
-
-
-def test_the_interval_is_the_same_every_time() -> None:
-    values = np.arange(9.0)
-    assert bootstrap(values) == bootstrap(values)
-
-
-def test_more_confidence_is_a_wider_interval() -> None:
-    values = np.random.default_rng(0).random(15)
-    narrow, wide = bootstrap(values, level=0.5), bootstrap(values, level=0.99)
-    assert wide.low < narrow.low < narrow.high < wide.high
-
-
-# gains --------------------------------------------------------------------------------------------------
-def test_fewer_violations_are_a_gain() -> None:
-    found = gain(rows(ours=FEWER, other=MORE), "ours", "other")
-    assert found.mean == pytest.approx((2 + 1 + 4 + 1) / 4 / 100)
-    assert found.low > 0
-
-
-def test_more_violations_are_a_loss() -> None:
-    assert gain(rows(ours=MORE, other=FEWER), "ours", "other").high < 0
-
-
-def test_a_gain_is_paired_by_tape() -> None:
-    # the spread over tapes is twenty times the difference; unpaired, nothing could be said
-    ours = [1, 21, 41, 61, 81]
-    found = gain(rows(ours=ours, other=[count + 1 for count in ours]), "ours", "other")
-    assert (found.low, found.high) == (pytest.approx(0.01), pytest.approx(0.01))
-
-
-def test_a_column_is_one_scheduler_in_order_of_tapes() -> None:
-    assert column(rows(ours=FEWER, other=MORE), "other", "violations").tolist() == MORE
 
 
 # playing ------------------------------------------------------------------------------------------------
@@ -93,8 +55,8 @@ def test_evaluation_is_deterministic(setting: Setting) -> None:
     assert evaluate(setting, players, [3, 4], 60) == evaluate(setting, players, [3, 4], 60)
 
 
-def test_a_result_does_not_depend_on_who_else_plays(setting: Setting) -> None:
-    together = evaluate(setting, runners(["random", "edf"]), [3, 4], 60)
+def test_a_result_does_not_depend_on_who_else_plays_the_tape(setting: Setting) -> None:
+    together = evaluate(setting, runners(["random", "edf"], ["demo"]), [3, 4], 60)
     assert [row for row in together if row.scheduler == "edf"] == evaluate(
         setting, runners(["edf"]), [3, 4], 60
     )
@@ -109,12 +71,58 @@ def test_every_scheduler_plays_every_tape_once_and_says_so(setting: Setting) -> 
     assert len(told) == 6
 
 
+def test_a_column_is_one_scheduler_in_order_of_tapes(setting: Setting) -> None:
+    rows = evaluate(setting, runners(["edf", "fcfs"]), [1, 2], 60)
+    assert column(rows, "fcfs", "violations").tolist() == [
+        rows[1].measures.violations,
+        rows[3].measures.violations,
+    ]
+
+
 def test_where_there_is_time_for_everything_nobody_is_late() -> None:
     table = toy_table(toy_profile("m", "gpu", 1.0))
     machines = [{"name": "a", "count": 4, "hardware": {"gpu": 1}}]
     setting = toy_setting(table, machines, load=0.1, deadlines={"tightness": [[50, 60]]})
     (row,) = evaluate(setting, [RuleRunner("edf")], [0], 50)
-    assert (row.measures.violations, row.measures.unfinished) == (0, 0)
+    assert (row.measures.violations, row.measures.unfinished, row.born_hopeless) == (0, 0, 0.0)
+
+
+def test_jobs_with_less_time_than_the_best_run_are_born_hopeless() -> None:
+    table = toy_table(toy_profile("m", "gpu", 1.0))
+    machines = [{"name": "a", "count": 4, "hardware": {"gpu": 1}}]
+    setting = toy_setting(table, machines, load=0.1, deadlines={"tightness": [[0.5, 0.5], [50, 60]]})
+    sim = new_sim(setting, make_tape(setting, 0, 200))
+    RuleRunner("fcfs").run(sim, scratch_for(sim.state))
+    first, last = sim.tape.window
+    jobs = sim.tape.jobs[first:last]
+    budgets_s = (jobs["deadline_us"] - jobs["arrival_us"]) * 1e-6
+    assert born_hopeless(sim) == pytest.approx((budgets_s < jobs["samples"]).mean())
+    assert 0.3 < born_hopeless(sim) < 0.7
+
+
+def test_timing_decisions_changes_none(setting: Setting) -> None:
+    learned, tape = load("demo"), make_tape(setting, 0, 60)
+    plain, timed = new_sim(setting, tape), new_sim(setting, tape)
+    learned.run(plain, scratch_for(plain.state))
+    took_us = run_timed(learned, timed, scratch_for(timed.state))
+    assert np.array_equal(plain.outcomes, timed.outcomes)
+    assert len(took_us) == timed.progress[0]["decisions"] - 1
+
+
+def test_a_checkpoint_is_timed_on_some_tapes_and_a_rule_on_none(setting: Setting) -> None:
+    rows = evaluate(setting, runners(["edf"], ["demo"]), [0, 1, TIMED_EVERY], 60)
+    timed = [(row.scheduler, row.seed) for row in rows if row.decision_us]
+    assert timed == [("demo", 0), ("demo", TIMED_EVERY)]
+
+
+class Broken(RuleRunner):
+    def run(self, sim: Sim, scratch: object) -> None:
+        raise ZeroDivisionError("no reason")
+
+
+def test_a_tape_that_breaks_is_named(setting: Setting) -> None:
+    with pytest.raises(PlayError, match=r"^demo, load 0\.7, edf, tape 5: ZeroDivisionError: no reason$"):
+        list(play(setting, [Broken("edf")], 5, 30))
 
 
 def test_all_stands_for_every_rule() -> None:
@@ -132,41 +140,157 @@ def test_no_tape_is_for_two_purposes() -> None:
     assert max(*SELECTION, *TEST) < FIRST_TAPE == 1_000_000
 
 
-# files --------------------------------------------------------------------------------------------------
-def test_results_have_a_line_per_scheduler_and_tape(tmp_path: Path) -> None:
-    report.write_results(rows(ours=FEWER, other=MORE), tmp_path / "results.csv")
-    with (tmp_path / "results.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert len(lines) == 8
-    assert lines[0]["scheduler"] == "ours"
-    assert [float(line["violation_rate"]) for line in lines[::2]] == [count / 100 for count in FEWER]
-    assert {"tape", "jobs", "violations", "energy_j_per_job"} <= set(lines[0])
+# processes ----------------------------------------------------------------------------------------------
+def plan(**changes: object) -> Plan:
+    asked = {"scenarios": (scenario.load("demo"),), "loads": (0.7,), "rules": ("edf", "synergai"), "checkpoints": (),
+             "tapes": 2, "arrivals": 30}  # fmt: skip
+    return Plan(**(asked | changes))  # type: ignore[arg-type] - a test's shorthand
 
 
-def test_the_summary_has_means_intervals_and_gains(tmp_path: Path) -> None:
-    found = rows(other=MORE, ours=FEWER)
-    report.write_summary(found, "ours", {"profiles_sha256": "abc"}, tmp_path / "summary.json")
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["profiles_sha256"] == "abc"
-    assert list(summary["schedulers"]) == ["ours", "other"]  # the fewest violations first
-    other = summary["schedulers"]["other"]
-    assert other["tapes"] == 4
-    assert other["ci95"][0] <= other["violation_rate"] <= other["ci95"][1]
-    assert other["gain"]["mean"] == pytest.approx(0.02)
-    assert "gain" not in summary["schedulers"]["ours"]
+def test_workers_keep_to_one_thread_and_the_parent_to_its_own() -> None:
+    before = dict(os.environ)
+    with Workers(stage_of(plan()), 1) as team:
+        pid = team._workers[0].process.pid
+        list(team.play([Task(CELL, 0, ("edf",))]))
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert b"NUMBA_NUM_THREADS=1" in environment
+    assert dict(os.environ) == before
 
 
-def test_without_ours_there_are_no_gains() -> None:
-    assert not any("gain" in entry for entry in report.summary(rows(a=FEWER, b=MORE)).values())
+def test_a_worker_that_dies_is_named_by_what_it_played() -> None:
+    with Workers(stage_of(plan(arrivals=200_000)), 1) as team:
+        games = team.play([Task(CELL, 0, ("edf", "synergai"))])
+        pid = team._workers[0].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(PlayError, match=r"demo, load 0\.7, edf, tape 0: .* died \(exit code -9\)"):
+            next(games)
 
 
-def test_the_picture_is_a_png(tmp_path: Path) -> None:
-    report.draw(rows(ours=FEWER, other=MORE), "ours", "title", tmp_path / "violations.png")
-    assert (tmp_path / "violations.png").read_bytes().startswith(b"\x89PNG\r\n")
+def test_what_breaks_in_a_worker_is_named() -> None:
+    with (
+        Workers(stage_of(plan(rules=("edf",), arrivals=-4)), 1) as team,
+        pytest.raises(PlayError, match=r"tape 3"),
+    ):
+        list(team.play([Task(CELL, 3, ("edf",))]))
 
 
-def test_the_table_has_a_row_per_scheduler_and_a_column_of_gains() -> None:
-    shown = report.table(rows(ours=FEWER, other=MORE), "ours")
-    assert shown.row_count == 2
-    assert shown.columns[-1].header == "fewer by ours"
-    assert list(shown.columns[-1].cells) == ["", "2.00 [1.00, 3.25]"]
+# the command --------------------------------------------------------------------------------------------
+def run(*words: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}).invoke(app, list(words))
+
+
+def results(out: Path) -> str:
+    """The rows without what a clock says."""
+    lines = (out / "results.csv").read_text().splitlines()
+    return "\n".join(line.rsplit(",", 2)[0] for line in lines)
+
+
+def summary(out: Path) -> dict:
+    found = json.loads((out / "summary.json").read_text())
+    del found["jobs"], found["commit"]
+    for cell in found["cells"]:
+        for entry in cell["schedulers"].values():
+            entry.pop("decision_us", None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one evaluation in one process."""
+    out = tmp_path_factory.mktemp("once")
+    result = run(*WORDS, "--jobs", "1", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_the_command_leaves_its_files(once: Path) -> None:
+    assert sorted(file.name for file in once.iterdir()) == [
+        "gains.png", "plan.json", "results.csv", "summary.json", "violations.png"]  # fmt: skip
+
+
+def test_the_summary_names_what_was_evaluated_by_hashes(once: Path) -> None:
+    found = json.loads((once / "summary.json").read_text())
+    hashes = [found["profiles_sha256"], found["reference_sha256"], found["scenarios"]["demo"]["sha256"],
+              found["checkpoints"]["demo"]["sha256"], found["code_sha256"]]  # fmt: skip
+    assert all(len(value) == 64 for value in hashes)
+    assert found["commit"]
+    assert found["synergai"]
+
+
+def test_every_row_can_be_made_again_by_itself(once: Path, setting: Setting) -> None:
+    (row,) = evaluate(setting, runners(["edf"]), [3], 60)
+    lines = (once / "results.csv").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("demo,0.7,edf,3,")]
+    assert float(line.split(",")[4]) == row.measures.violation_rate
+
+
+def test_two_processes_write_what_one_does(once: Path, tmp_path: Path) -> None:
+    result = run(*WORDS, "--jobs", "2", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert results(tmp_path) == results(once)
+    assert summary(tmp_path) == summary(once)
+
+
+def test_the_same_command_again_plays_nothing_and_says_the_same(
+    once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in ("plan.json", "results.csv"):
+        (tmp_path / file).write_bytes((once / file).read_bytes())
+    monkeypatch.setattr(module, "measure", None)  # whoever plays breaks
+    result = run(*WORDS, "--jobs", "1", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "goes on from" in result.stdout
+    assert summary(tmp_path) == summary(once)
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_goes_on_to_the_same_summary(once: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "synergai", *WORDS, "--jobs", "2", "--out", str(tmp_path)]
+    killed = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rows = tmp_path / "results.csv"
+    while killed.poll() is None and not (rows.exists() and rows.read_text().count("\n") > 4):
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    held = rows.read_text().count("\n") - 1
+    result = run(*WORDS, "--jobs", "1", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert held < results(once).count("\n")
+    assert f"goes on from {held} runs" in result.stdout
+    assert (results(tmp_path), summary(tmp_path)) == (results(once), summary(once))
+
+
+def test_a_different_evaluation_in_a_folder_is_refused(once: Path) -> None:
+    result = run(*WORDS, "--out", str(once), "--seed", "1")
+    assert result.exit_code == 2
+    assert "seed differs" in result.stderr
+
+
+def test_a_tape_that_breaks_ends_the_command_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "measure", None)
+    result = run(*WORDS, "--jobs", "1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("synergai evaluate: demo, load 0.7, edf, tape 0: TypeError")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--load", "high"), "--load 'high' is not a number"),
+        (("--load", "0.7,,0.9"), "--load '' is not a number"),
+        (("--load", "7"), "--load '7' is not a number from 0.01 to 5"),
+        (("--load", "nan"), "--load 'nan'"),
+        (("--tapes", "8", "--max-tapes", "4"), "--max-tapes 4 is below --tapes 8"),
+        (("--scenario", "nowhere"), "'nowhere'"),
+        (("--scenario", "demo", "--scenario", "demo"), "two scenarios are called 'demo'"),
+        (("--checkpoint", "demo", "--checkpoint", "demo"), "'demo' stands twice"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(words: tuple[str, ...], said: str) -> None:
+    result = run("evaluate", *words)
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.splitlines()) == 1
+    assert said in result.stderr

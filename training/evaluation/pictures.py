@@ -19,10 +19,12 @@ MARKERS = "osD^vPX*<>hp"
 MARKS = {"failed": ("X", "#d55e00"), "undecided": ("D", "#7f7f7f"), "passed": ("o", "#0072b2")}
 ACROSS = 3
 """Panels in a row."""
+RIVALS = 2
+"""Rules of a panel that have a band."""
 
 
 def draw_rates(summary: dict[str, Any], checkpoints: tuple[str, ...], path: Path) -> None:
-    """A panel per scenario: violation rate over load with its interval."""
+    """A panel per scenario: violation rate over load, with bands where they do not hide each other."""
     from matplotlib import pyplot as plt
 
     scenarios = list(dict.fromkeys(cell["scenario"] for cell in summary["cells"]))
@@ -32,50 +34,62 @@ def draw_rates(summary: dict[str, Any], checkpoints: tuple[str, ...], path: Path
         1, len(scenarios), figsize=(max(4.3 * len(scenarios), 6.5), 4.6), layout="constrained", squeeze=False
     )
     for axes, scenario in zip(panels[0], scenarios):
-        cells = [cell for cell in summary["cells"] if cell["scenario"] == scenario]
+        cells = sorted(
+            (cell for cell in summary["cells"] if cell["scenario"] == scenario), key=lambda cell: cell["load"]
+        )
+        banded = {*checkpoints, *_strongest(cells, checkpoints)}
         for name in reversed(names):
-            _line(axes, sorted(cells, key=lambda cell: cell["load"]), name, styles[name], name in checkpoints)
+            axes.plot(*_rates(cells, name), **styles[name])
+            if name in banded:
+                _band(axes, cells, name, styles[name]["color"], 0.22 if name in checkpoints else 0.12)
         axes.set_title(scenario, loc="left", fontsize=11)
         axes.set_xlabel("load (1 is the most the cluster can sustain)")
         axes.set_xticks(sorted({cell["load"] for cell in cells}))
         axes.set_ylim(bottom=0)
         _bare(axes)
     panels[0][0].set_ylabel("jobs that missed their deadline, %")
-    handles = [
-        Line2D([], [], label=label(name), linewidth=3 if name in checkpoints else 1.2, markersize=6, **styles[name])
-        for name in names
-    ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
+    handles = [Line2D([], [], label=label(name), **styles[name]) for name in names]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(names), 6),
+        frameon=False,
+        title=f"bands: 95 % intervals, of checkpoints and of the {RIVALS} rules with the fewest violations",
+        title_fontsize=9,
+    )
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
 def _styles(names: list[str], checkpoints: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """A line for each, the same in every panel; checkpoints' are thick and lie on top."""
     styles: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(checkpoints):
-        styles[name] = {"color": OURS[i % len(OURS)], "marker": MARKERS[i % len(MARKERS)], "linestyle": "-"}
+        styles[name] = {"color": OURS[i % len(OURS)], "marker": MARKERS[i % len(MARKERS)], "linestyle": "-",
+                        "linewidth": 3.0, "markersize": 8, "zorder": 4}  # fmt: skip
     for i, name in enumerate(name for name in names if name not in checkpoints):
-        styles[name] = {
-            "color": RULES[i % len(RULES)],
-            "marker": MARKERS[i % len(MARKERS)],
-            "linestyle": ("-", "--", ":")[i // len(RULES) % 3],
-        }
+        dashes = ("-", "--", ":")[i // len(RULES) % 3]
+        styles[name] = {"color": RULES[i % len(RULES)], "marker": MARKERS[i % len(MARKERS)], "linestyle": dashes,
+                        "linewidth": 1.2, "markersize": 5, "zorder": 3}  # fmt: skip
     return styles
 
 
-def _line(axes: Axes, cells: list[dict[str, Any]], name: str, style: dict[str, Any], ours: bool) -> None:
-    loads = [cell["load"] for cell in cells]
-    entries = [cell["schedulers"][name] for cell in cells]
-    low, high = ([100 * entry["ci95"][side] for entry in entries] for side in (0, 1))
-    axes.fill_between(loads, low, high, color=style["color"], alpha=0.22 if ours else 0.07, linewidth=0)
-    axes.plot(
-        loads,
-        [100 * entry["violation_rate"] for entry in entries],
-        linewidth=3.0 if ours else 1.2,
-        markersize=8 if ours else 5,
-        zorder=3 if ours else 2,
-        **style,
-    )
+def _rates(cells: list[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    """Loads, and violation rates in percent."""
+    return [cell["load"] for cell in cells], [
+        100 * cell["schedulers"][name]["violation_rate"] for cell in cells
+    ]
+
+
+def _strongest(cells: list[dict[str, Any]], checkpoints: tuple[str, ...]) -> list[str]:
+    """The rules of the fewest violations over all loads."""
+    rules = [name for name in cells[0]["schedulers"] if name not in checkpoints]
+    return sorted(rules, key=lambda name: sum(_rates(cells, name)[1]))[:RIVALS]
+
+
+def _band(axes: Axes, cells: list[dict[str, Any]], name: str, colour: str, alpha: float) -> None:
+    low, high = ([100 * cell["schedulers"][name]["ci95"][side] for cell in cells] for side in (0, 1))
+    axes.fill_between(_rates(cells, name)[0], low, high, color=colour, alpha=alpha, linewidth=0)
 
 
 def draw_gains(summary: dict[str, Any], path: Path) -> None:

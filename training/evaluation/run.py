@@ -61,7 +61,7 @@ def play(plan: Plan, book: Book, count: int) -> None:
 
 @contextmanager
 def watching(looks: int) -> Iterator[Watch]:
-    """A bar for each look; how many looks there will be is not known before they are taken."""
+    """A bar for each look, on a terminal; how many looks there will be is not known before they are taken."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -69,7 +69,8 @@ def watching(looks: int) -> Iterator[Watch]:
         TextColumn("runs, left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
         def watch(look: int, runs: int) -> Callable[[], None]:
             for task in bar.task_ids:
