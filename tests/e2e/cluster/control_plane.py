@@ -24,7 +24,7 @@ from tempfile import mkdtemp
 
 NEEDED = ("etcd", "kube-apiserver")
 CONTROLLERS = "kube-controller-manager"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 POLL_S = 0.1
 ADMIN_GROUP = "system:masters"
 DEFAULT_NAMESPACE = "/api/v1/namespaces/default"
@@ -33,6 +33,7 @@ READY = f"{DEFAULT_NAMESPACE}/serviceaccounts/default", f"{DEFAULT_NAMESPACE}/co
 WITHOUT_CONTROLLERS = "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition"
 """Nobody would make the accounts that the first asks for, or lift the taint that the second sets."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class ControlPlaneError(Exception):
@@ -68,9 +69,6 @@ class Part:
         """At once: what it would save is thrown away."""
         self._process.kill()
         self._process.wait()
-
-
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _die_with_parent() -> None:
