@@ -23,12 +23,16 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 
 
 def refusal(status: Json) -> tuple[int, str, Json]:
-    """Code, reason and details of a `Status`; a cause is its reason and its field."""
-    assert (status["kind"], status["status"]) == ("Status", "Failure"), status
+    """Code, reason (empty if there is none) and details of a `Status`.
+
+    A cause is its reason and its field, shown once: kube-apiserver finds some faults twice.
+    """
+    assert (status.get("kind"), status.get("status")) == ("Status", "Failure"), status
     details = dict(status.get("details", {}))
     if "causes" in details:
-        details["causes"] = [(cause.get("reason"), cause.get("field")) for cause in details["causes"]]
-    return status["code"], status["reason"], details
+        causes = [(cause.get("reason"), cause.get("field")) for cause in details["causes"]]
+        details["causes"] = list(dict.fromkeys(causes))
+    return status["code"], status.get("reason", ""), details
 
 
 def invalid(kind: str, name: str, *causes: tuple[str, str], group: str = "") -> tuple[int, str, Json]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from synergai.k8s_bridge.embedded.errors import forbidden, unauthorized
+from synergai.k8s_bridge.embedded.errors import forbidden, forbidden_path, unauthorized
 from synergai.k8s_bridge.embedded.routes import Target
 
 ANY = "*"
@@ -39,6 +39,9 @@ class User:
 
 
 ADMIN = User("system:admin")
+ANONYMOUS = User("system:anonymous", ())
+PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
+"""What anybody may read (the role system:public-info-viewer)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,11 @@ class Access:
     users: Mapping[str, User] = field(default_factory=dict)
 
     def user(self, authorization: str) -> User:
-        """Of an `Authorization` header, or 401."""
+        """Of an `Authorization` header, nobody's without one; 401 if it is wrong."""
         if not self.users:
             return ADMIN
+        if not authorization:
+            return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
         found = self.users.get(token.strip()) if scheme.lower() == "bearer" else None
         if found is None:
@@ -68,6 +73,12 @@ def authorize(user: User, verb: str, target: Target) -> None:
         f'in API group "{target.resource.group}" {where}'
     )
     raise forbidden(target.resource.named(target.name), why)
+
+
+def authorize_path(user: User, path: str) -> None:
+    """403 for what is no resource, unless the user is known or everybody may see it."""
+    if user is ANONYMOUS and path.rstrip("/") not in PUBLIC:
+        raise forbidden_path(user.name, path)
 
 
 def _resource_text(target: Target) -> str:

@@ -69,8 +69,11 @@ def _established(obj: Json, now_s: float) -> Json:
     spec = obj.get("spec") or {}
     at = seconds_text(now_s)
     conditions = [
-        {"type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": at}
-        for kind, reason in (("NamesAccepted", "NoConflicts"), ("Established", "InitialNamesAccepted"))
+        {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
+        for kind, reason, message in (
+            ("NamesAccepted", "NoConflicts", "no conflicts found"),
+            ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        )
     ]
     stored = [version.get("name", "") for version in spec.get("versions") or [] if version.get("storage")]
     return {"conditions": conditions, "acceptedNames": spec.get("names"), "storedVersions": stored}

@@ -16,7 +16,10 @@ VERSION: Json = {
 }
 PROBES = ("/healthz", "/livez", "/readyz")
 
-_SUBRESOURCE_KINDS = {"binding": ("", "v1", "Binding"), "eviction": ("policy", "v1", "Eviction")}
+_SUBRESOURCE_KINDS: dict[str, Json] = {
+    "binding": {"kind": "Binding"},
+    "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
+}
 
 
 def document(path: str, registry: Registry) -> Json | None:
@@ -63,7 +66,7 @@ def _resources(group: str, version: str, registry: Registry) -> Json | None:
         return None
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if group else {}),
         "groupVersion": found[0].group_version,
         "resources": [entry for resource in found for entry in _entries(resource)],
     }
@@ -85,14 +88,11 @@ def _entries(resource: Resource) -> list[Json]:
 
 
 def _subresource(resource: Resource, name: str, verbs: tuple[str, ...]) -> Json:
-    entry: Json = {
+    return {
         "name": f"{resource.plural}/{name}",
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": resource.kind,
         "verbs": list(verbs),
+        **_SUBRESOURCE_KINDS.get(name, {}),
     }
-    if name in _SUBRESOURCE_KINDS:
-        group, version, kind = _SUBRESOURCE_KINDS[name]
-        entry |= {"kind": kind, "version": version} | ({"group": group} if group else {})
-    return entry

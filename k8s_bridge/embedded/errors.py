@@ -30,10 +30,16 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def status(self) -> Json:
-        body = {**STATUS_HEAD, "status": "Failure", "message": self.message, "reason": self.reason}
+        body = {**STATUS_HEAD, "status": "Failure", "message": self.message}
+        if self.reason:
+            body["reason"] = self.reason
         if self.details is not None:
             body["details"] = self.details
         return {**body, "code": self.code}
+
+
+class NotServed(Exception):
+    """Nothing is served under this path; answered with a plain text and 404."""
 
 
 class Named(NamedTuple):
@@ -60,6 +66,9 @@ class Cause(NamedTuple):
     reason: str
     message: str
 
+    def shown(self) -> Json:
+        return {"reason": self.reason, "message": self.message, "field": self.field}
+
 
 def invalid_value(field: str, value: object, why: str) -> Cause:
     shown = f'"{value}"' if isinstance(value, str) else str(value)
@@ -73,6 +82,10 @@ def unsupported(field: str, value: str, supported: Sequence[str]) -> Cause:
 
 def required(field: str, why: str = "") -> Cause:
     return Cause(field, "FieldValueRequired", f"Required value: {why}" if why else "Required value")
+
+
+def duplicate(field: str, value: str, why: str = "") -> Cause:
+    return Cause(field, "FieldValueDuplicate", f"Duplicate value: {value}{f': {why}' if why else ''}")
 
 
 def forbidden_field(field: str, why: str) -> Cause:
@@ -98,9 +111,14 @@ def unauthorized() -> ApiError:
     return ApiError(401, "Unauthorized", "Unauthorized")
 
 
-def forbidden(named: Named, why: str) -> ApiError:
+def forbidden(named: Named, why: str, *causes: Cause) -> ApiError:
     name = f' "{named.name}"' if named.name else ""
-    return ApiError(403, "Forbidden", f"{named.resource}{name} is forbidden: {why}", named.details())
+    details = named.details(causes=[cause.shown() for cause in causes]) if causes else named.details()
+    return ApiError(403, "Forbidden", f"{named.resource}{name} is forbidden: {why}", details)
+
+
+def forbidden_path(user: str, path: str) -> ApiError:
+    return ApiError(403, "Forbidden", f'forbidden: User "{user}" cannot get path "{path}"', {})
 
 
 def not_found(named: Named) -> ApiError:
@@ -156,17 +174,15 @@ def body_too_large(limit: int) -> ApiError:
 
 def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
     message = "the body of the request was in an unknown format - accepted media types include: "
-    return ApiError(415, "UnsupportedMediaType", message + ", ".join(accepted))
+    return ApiError(415, "UnsupportedMediaType", message + ", ".join(accepted), {})
 
 
 def invalid(named: Named, causes: Sequence[Cause]) -> ApiError:
     kind = f"{named.kind}.{named.group}" if named.group else named.kind
     texts = [f"{cause.field}: {cause.message}" for cause in causes]
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    details = named.details(
-        kind=named.kind,
-        causes=[{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes],
-    )
+    about = named._replace(plural=named.kind)
+    details = about.details(causes=[cause.shown() for cause in causes])
     return ApiError(422, "Invalid", f'{kind} "{named.name}" is invalid: {listed}', details)
 
 
@@ -174,6 +190,11 @@ def too_large_resource_version(asked: int, current: int) -> ApiError:
     message = f"Timeout: Too large resource version: {asked}, current: {current}"
     causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     return ApiError(504, "Timeout", message, {"causes": causes, "retryAfterSeconds": 1}, {"Retry-After": "1"})
+
+
+def unclassified(message: str) -> ApiError:
+    """What kube-apiserver answers with an error that it has not made a Status of: 500 and a text, no reason."""
+    return ApiError(500, "", message)
 
 
 def internal(message: str) -> ApiError:

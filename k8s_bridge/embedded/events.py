@@ -19,6 +19,12 @@ FROM_CORE: Mapping[str, str] = {
 TO_CORE: Mapping[str, str] = {new: old for old, new in FROM_CORE.items()}
 
 
-def rename(event: Json, names: Mapping[str, str]) -> Json:
-    """The same event with its fields under the other version's names."""
-    return {names.get(key, key): value for key, value in event.items()}
+def from_modern(event: Json) -> Json:
+    """As it is stored, which is as core has it."""
+    return {TO_CORE.get(key, key): value for key, value in event.items()}
+
+
+def to_modern(event: Json) -> Json:
+    """As events.k8s.io shows it: the reporter only where there is one."""
+    shown = {FROM_CORE.get(key, key): value for key, value in event.items()}
+    return {key: value for key, value in shown.items() if value != "" or not key.startswith("reporting")}

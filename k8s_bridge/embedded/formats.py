@@ -103,8 +103,9 @@ WHOLE = Whole()
 PARTIAL = Partial()
 
 
-def negotiate(accept: str, query: Mapping[str, str], clock: Clock) -> Format:
-    """The first format of the Accept header that is served; 406 if none is."""
+def negotiate(accept: str, query: Mapping[str, str], clock: Clock, many: bool = False) -> Format:
+    """The first format of the Accept header that is served; 406 if none is. `many`: for a list."""
+    metadata_only = "PartialObjectMetadataList" if many else "PartialObjectMetadata"
     for part in (accept or "*/*").split(","):
         media_type, *given = [piece.strip() for piece in part.split(";")]
         if media_type not in ("application/json", "application/*", "*/*"):
@@ -117,6 +118,6 @@ def negotiate(accept: str, query: Mapping[str, str], clock: Clock) -> Format:
             continue
         if kind == "Table":
             return Tabular(clock, query.get("includeObject", "Metadata"))
-        if kind in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+        if kind == metadata_only:
             return PARTIAL
     raise not_acceptable()

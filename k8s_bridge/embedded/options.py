@@ -1,6 +1,7 @@
 """The query parameters of lists and watches (apimachinery/pkg/apis/meta/internalversion/validation)."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from synergai.k8s_bridge.embedded.errors import (
@@ -9,12 +10,19 @@ from synergai.k8s_bridge.embedded.errors import (
     bad_request,
     forbidden_field,
     invalid,
+    unclassified,
     unsupported,
 )
+from synergai.k8s_bridge.embedded.objects import Json
 from synergai.k8s_bridge.embedded.routes import Target
 from synergai.k8s_bridge.embedded.selectors import Selector, parse_fields, parse_labels
 
 EXACT, NOT_OLDER_THAN = "Exact", "NotOlderThan"
+VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+PROPAGATIONS = ("Foreground", "Background", "Orphan")
+_NO_TOKEN = forbidden_field(
+    "resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"
+)
 
 
 class ListOptions(NamedTuple):
@@ -52,7 +60,8 @@ def parse(query: Mapping[str, str], target: Target, watch: bool) -> ListOptions:
     """The options, or 400 or 422 with the reason."""
     version = query.get("resourceVersion", "")
     if version and not version.isdecimal():
-        raise bad_request(f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: invalid syntax')
+        why = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+        raise unclassified(why) if watch else bad_request(why)
     options = ListOptions(
         selector=_selector(query, target),
         resource_version=int(version) if version else None,
@@ -78,24 +87,19 @@ def _selector(query: Mapping[str, str], target: Target) -> Selector:
     return Selector(target.namespace or None, parse_labels(query.get("labelSelector", "")), fields)
 
 
-def _match_causes(options: ListOptions) -> list[Cause]:
-    if options.match in ("", EXACT, NOT_OLDER_THAN):
-        return []
-    return [unsupported("resourceVersionMatch", options.match, (EXACT, NOT_OLDER_THAN, ""))]
-
-
 def _list_causes(options: ListOptions) -> list[Cause]:
-    causes = _match_causes(options)
+    causes: list[Cause] = []
     if options.initial_events is not None:
         causes.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if not options.match:
         return causes
+    if options.match not in (EXACT, NOT_OLDER_THAN):
+        causes.append(unsupported("resourceVersionMatch", options.match, (EXACT, NOT_OLDER_THAN, "")))
     if options.resource_version is None:
         why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
         causes.append(forbidden_field("resourceVersionMatch", why))
     if options.token:
-        why = "resourceVersionMatch is forbidden when continue is provided"
-        causes.append(forbidden_field("resourceVersionMatch", why))
+        causes.append(_NO_TOKEN)
     if options.match == EXACT and options.resource_version == 0:
         why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
         causes.append(forbidden_field("resourceVersionMatch", why))
@@ -103,13 +107,52 @@ def _list_causes(options: ListOptions) -> list[Cause]:
 
 
 def _watch_causes(options: ListOptions) -> list[Cause]:
-    causes = _match_causes(options)
+    causes: list[Cause] = []
     if options.initial_events is None and options.match:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         causes.append(forbidden_field("resourceVersionMatch", why))
     if options.initial_events is not None and options.match != NOT_OLDER_THAN:
         why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         causes.append(forbidden_field("resourceVersionMatch", why))
+    if options.match not in ("", NOT_OLDER_THAN):
+        causes.append(unsupported("resourceVersionMatch", options.match, (NOT_OLDER_THAN,)))
     if options.token:
-        causes.append(forbidden_field("continue", "continue is forbidden for watch"))
+        causes.append(_NO_TOKEN)
     return causes
+
+
+def write(query: Mapping[str, str], kind: str) -> bool:
+    """Whether a write is a dry run; 422 for an option that there is not. `kind`: CreateOptions and its like."""
+    causes = _dry_run_causes(_given(query, "dryRun"))
+    validation = query.get("fieldValidation", "")
+    if validation not in VALIDATIONS:
+        causes.append(unsupported("fieldValidation", validation, VALIDATIONS))
+    if causes:
+        raise invalid(Named("", "meta.k8s.io", kind), causes)
+    return bool(query.get("dryRun"))
+
+
+def delete(query: Mapping[str, str], sent: Json) -> bool:
+    """Whether a deletion is a dry run; the grace period of the query is added to the options that were sent."""
+    grace_s = number(query, "gracePeriodSeconds")
+    if grace_s is not None:
+        sent["gracePeriodSeconds"] = grace_s
+    dry_run = [*sent.get("dryRun", []), *_given(query, "dryRun")]
+    causes = _dry_run_causes(dry_run)
+    policy = sent.get("propagationPolicy") or query.get("propagationPolicy", "")
+    if policy and policy not in PROPAGATIONS:
+        causes.append(unsupported("propagationPolicy", policy, (*PROPAGATIONS, "nil")))
+    if causes:
+        raise invalid(Named("", "meta.k8s.io", "DeleteOptions"), causes)
+    return bool(dry_run)
+
+
+def _given(query: Mapping[str, str], name: str) -> list[str]:
+    return [query[name]] if query.get(name) else []
+
+
+def _dry_run_causes(values: Sequence[str]) -> list[Cause]:
+    if all(value == "All" for value in values):
+        return []
+    shown = json.dumps(list(values))
+    return [Cause("dryRun", "FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"')]

@@ -7,7 +7,12 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synergai.k8s_bridge.embedded.errors import ApiError, bad_request, unsupported_media_type
+from synergai.k8s_bridge.embedded.errors import (
+    ApiError,
+    bad_request,
+    unclassified,
+    unsupported_media_type,
+)
 from synergai.k8s_bridge.embedded.objects import Json
 
 JSON_PATCH = "application/json-patch+json"
@@ -122,7 +127,7 @@ def _merged_list(old: list[Any], patch: list[Any], merge_key: str) -> list[Any]:
     result = [] if len(changes) < len(patch) else list(old)
     for change in changes:
         if merge_key not in change:
-            raise bad_request(f"map: {change} does not contain declared merge key: {merge_key}")
+            raise unclassified(f"map: {change} does not contain declared merge key: {merge_key}")
         place = _index(result, merge_key, change[merge_key])
         if change.get("$patch") == "delete":
             if place is not None:
@@ -142,7 +147,7 @@ def _index(items: list[Any], key: str, value: object) -> int | None:
 
 def json_patch(obj: Json, patch: Any) -> Json:
     """RFC 6902; 400 for what is no patch, 422 for one that does not fit the object."""
-    if not isinstance(patch, list) or any(not isinstance(step, dict) for step in patch):
+    if not isinstance(patch, list) or not all(map(_is_step, patch)):
         raise bad_request(
             "error decoding patch: json: cannot unmarshal into Go value of type jsonpatch.Patch"
         )
@@ -151,23 +156,32 @@ def json_patch(obj: Json, patch: Any) -> Json:
         try:
             _step(holder, step)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
-            message = f"the server rejected our request due to an error in our request: {error}"
-            raise ApiError(422, "Invalid", message, {}) from None
+            raise _does_not_fit(error) from None
     if not isinstance(holder["root"], dict):
-        raise bad_request("the patched object is no object")
+        raise _does_not_fit("the patched object is no object")
     return holder["root"]
+
+
+def _is_step(step: object) -> bool:
+    return isinstance(step, dict) and all(
+        isinstance(step.get(key, ""), str) for key in ("op", "path", "from")
+    )
+
+
+def _does_not_fit(why: object) -> ApiError:
+    message = f"the server rejected our request due to an error in our request: {why}"
+    return ApiError(422, "Invalid", message, {})
 
 
 def _step(holder: Json, step: Json) -> None:
     path = _path(step["path"])
     match step["op"]:
         case "add":
-            _add(holder, path, copy.deepcopy(step["value"]))
+            _add(holder, path, copy.deepcopy(step.get("value")))
         case "remove":
             _remove(holder, path)
         case "replace":
-            _remove(holder, path)
-            _add(holder, path, copy.deepcopy(step["value"]))
+            _replace(holder, path, copy.deepcopy(step.get("value")))
         case "move":
             _add(holder, path, _remove(holder, _path(step["from"])))
         case "copy":
@@ -206,6 +220,12 @@ def _add(holder: Json, path: list[str], value: Any) -> None:
         parent.insert(place, value)
     else:
         parent[path[-1]] = value
+
+
+def _replace(holder: Json, path: list[str], value: Any) -> None:
+    """Also adds a key that is not there, as the library behind kube-apiserver does."""
+    parent = _get(holder, path[:-1])
+    parent[_place(path[-1]) if isinstance(parent, list) else path[-1]] = value
 
 
 def _remove(holder: Json, path: list[str]) -> Any:

@@ -1,6 +1,15 @@
 """Whether an object is still the one that a request means: 409 where not, in kube-apiserver's words."""
 
-from synergai.k8s_bridge.embedded.errors import ApiError, Named, bad_request, conflict, modified
+from synergai.k8s_bridge.embedded.errors import (
+    ApiError,
+    Named,
+    bad_request,
+    conflict,
+    invalid,
+    invalid_value,
+    modified,
+    unclassified,
+)
 from synergai.k8s_bridge.embedded.objects import Json, Stored, metadata
 
 _DELETE_ENDINGS = {
@@ -23,26 +32,32 @@ def of_binding(pod: Stored, named: Named, sent: Json) -> None:
             )
 
 
-def of_update(current: Stored, named: Named, sent: Json) -> None:
-    """Name, namespace, uid and resourceVersion of what was sent; empty ones are not asked for."""
+def of_update(current: Stored, named: Named, sent: Json, patched: bool) -> None:
+    """Name, namespace, uid and resourceVersion of what was sent; empty ones are not asked for.
+
+    A patch to another uid is an attempt to change it, and invalid.
+    """
     held = metadata(current.obj)
     if sent.get("name", "") not in ("", named.name):
         raise other_name(sent["name"], named.name)
     if sent.get("namespace", "") not in ("", current.key[0]):
         raise other_namespace()
     if sent.get("uid", "") not in ("", held["uid"]):
+        if patched:
+            raise invalid(named, [invalid_value("metadata.uid", sent["uid"], "field is immutable")])
         why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {held['uid']}"
         raise conflict(named, why)
     version = sent.get("resourceVersion", "")
     if version not in ("", held["resourceVersion"]):
         if not version.isdecimal():
-            raise bad_request(f'resourceVersion: Invalid value: "{version}": must be an integer')
+            raise unclassified(f'strconv.ParseUint: parsing "{version}": invalid syntax')
         raise modified(named)
 
 
 def of_delete(current: Stored, named: Named, options: Json) -> None:
-    """The preconditions in DeleteOptions."""
+    """The preconditions in DeleteOptions; the refusal names the kind, where others name the resource."""
     held = metadata(current.obj)
+    named = named._replace(plural=named.kind)
     wanted = options.get("preconditions") or {}
     for field, (label, ending) in _DELETE_ENDINGS.items():
         if wanted.get(field) and wanted[field] != held[field]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from synergai.k8s_bridge.embedded.errors import Named
-from synergai.k8s_bridge.embedded.events import FROM_CORE, TO_CORE, rename
+from synergai.k8s_bridge.embedded.events import from_modern, to_modern
 from synergai.k8s_bridge.embedded.objects import Json, Stored, dump
 from synergai.k8s_bridge.embedded.selectors import FieldReader, field_reader
 
@@ -49,6 +49,8 @@ class Resource:
     """Of a CustomResourceDefinition: its list items carry kind and apiVersion, strategic merge is refused."""
     needs_version: bool = False
     """A PUT must carry a resourceVersion."""
+    made_by_put: bool = False
+    """A PUT to a name that is not there creates it."""
     stored_as: str = ""
     """The collection that holds it, where another resource shows the same objects."""
     decode: Callable[[Json], Json] | None = None
@@ -73,6 +75,10 @@ class Resource:
 
     def named(self, name: str = "") -> Named:
         return Named(self.plural, self.group, self.kind, name)
+
+    def judged(self, name: str = "") -> Named:
+        """What a refusal of the content names: the kind as it is stored."""
+        return self.named(name)._replace(group="") if self.stored_as else self.named(name)
 
     def shown(self, obj: Json) -> Json:
         """The object as this API version has it, without kind and apiVersion."""
@@ -179,7 +185,9 @@ EVENT_FIELDS = _fields(
     "reason",
     "type",
 ) | {"reportingComponent": field_reader("reportingComponent"), "source": field_reader("source.component")}
-EVENTS = Resource("", "v1", "events", "Event", True, short_names=("ev",), fields=EVENT_FIELDS)
+EVENTS = Resource(
+    "", "v1", "events", "Event", True, short_names=("ev",), fields=EVENT_FIELDS, made_by_put=True
+)
 NEW_EVENTS = Resource(
     "events.k8s.io",
     "v1",
@@ -191,12 +199,13 @@ NEW_EVENTS = Resource(
         path.replace("involvedObject", "regarding").replace("Component", "Controller"): reader
         for path, reader in EVENT_FIELDS.items()
     },
+    made_by_put=True,
     stored_as=EVENTS.qualified,
-    decode=lambda obj: rename(obj, TO_CORE),
-    encode=lambda obj: rename(obj, FROM_CORE),
+    decode=from_modern,
+    encode=to_modern,
 )
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, short_names=("sa",))
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True, needs_version=True)
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True, needs_version=True, made_by_put=True)
 PRIORITY_CLASSES = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, short_names=("pc",)
 )

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from synergai.k8s_bridge.embedded.errors import no_such_path
+from synergai.k8s_bridge.embedded.errors import NotServed, no_such_path
 from synergai.k8s_bridge.embedded.resources import Registry, Resource
 
 
@@ -17,14 +17,17 @@ class Target(NamedTuple):
 
 
 def parse(path: str, registry: Registry) -> Target:
-    """`/api/v1/namespaces/a/pods/b/status` and the like; 404 for what is not served."""
+    """`/api/v1/namespaces/a/pods/b/status` and the like; 404, or NotServed where not even the version is known."""
     parts = [unquote(part) for part in path.split("/")[1:]]
     if parts[0] == "api":
         group, rest = "", parts[1:]
     elif parts[0] == "apis" and len(parts) > 1:
         group, rest = parts[1], parts[2:]
     else:
-        raise no_such_path()
+        raise NotServed
+    served = any((group, rest[0]) == (found.group, found.version) for found in registry) if rest else False
+    if group and not served:
+        raise NotServed
     if len(rest) < 2 or not all(rest):
         raise no_such_path()
     return _in_version(group, rest[0], rest[1:], registry)
@@ -35,6 +38,8 @@ def _in_version(group: str, version: str, parts: list[str], registry: Registry) 
     if parts[0] == "namespaces" and len(parts) > 2 and (group or not _of_namespace(parts[2], registry)):
         namespace, parts = parts[1], parts[2:]
     resource = registry.find(group, version, parts[0])
+    if resource is None and any(found.custom for found in registry if found.group == group):
+        raise NotServed
     if resource is None or len(parts) > 3:
         raise no_such_path()
     name = parts[1] if len(parts) > 1 else ""

@@ -14,11 +14,12 @@ from typing import Self
 from aiohttp import web
 
 from synergai.k8s_bridge.embedded import discovery, lists, openapi, options, routes, shapes
-from synergai.k8s_bridge.embedded.access import Access, User, authorize
+from synergai.k8s_bridge.embedded.access import Access, User, authorize, authorize_path
 from synergai.k8s_bridge.embedded.clock import Clock, http_date
 from synergai.k8s_bridge.embedded.crds import CRDS
 from synergai.k8s_bridge.embedded.errors import (
     ApiError,
+    NotServed,
     bad_request,
     body_too_large,
     internal,
@@ -44,6 +45,7 @@ BODY_LIMIT = 3 * 1024 * 1024
 NAMESPACE_NAMES = ("default", "kube-node-lease", "kube-public", "kube-system")
 PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
+_OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 _METHOD_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -126,6 +128,8 @@ class Server:
             return await self._answer(request)
         except ApiError as error:
             return self._refusal(error)
+        except NotServed:
+            return web.Response(text="404 page not found\n", status=404)
         except web.HTTPRequestEntityTooLarge:
             return self._refusal(body_too_large(BODY_LIMIT))
         except RecursionError:
@@ -149,6 +153,7 @@ class Server:
         if (document := self._document(path)) is not None:
             if request.method not in ("GET", "HEAD"):
                 raise method_not_allowed()
+            authorize_path(user, path)
             return document
         target = routes.parse(path, self.registry)
         query = request.query
@@ -157,7 +162,7 @@ class Server:
         _served(call)
         if self.before is not None:
             await self.before(call)
-        shown = negotiate(request.headers.get("Accept", ""), query, self._clock)
+        shown = negotiate(request.headers.get("Accept", ""), query, self._clock, call.verb == "list")
         match call.verb:
             case "watch":
                 return await self._watch(request, call, shown)
@@ -204,11 +209,11 @@ class Server:
 
     def _write(self, call: Call, body: bytes, media_type: str, shown: Format) -> web.Response:
         target = call.target
-        dry_run = call.query.get("dryRun") == "All"
         if call.verb != "patch" and media_type not in ("", JSON) and body:
             raise unsupported_media_type([JSON])
         if call.verb in ("delete", "deletecollection"):
-            return self._delete(call, body, dry_run, shown)
+            return self._delete(call, body, shown)
+        dry_run = options.write(call.query, _OPTIONS[call.verb])
         if target.subresource == "binding" or target.resource.plural == "bindings":
             self._writer.bind(target.namespace, target.name, body, dry_run)
             return self._reply(dump(success(code=201)), 201)
@@ -219,23 +224,21 @@ class Server:
             case "create":
                 return self._shown(shown, target, self._writer.create(target, body, dry_run), 201)
             case "update":
-                return self._shown(shown, target, self._writer.replace(target, body, dry_run))
+                stored, created = self._writer.replace(target, body, dry_run)
+                return self._shown(shown, target, stored, 201 if created else 200)
         return self._shown(shown, target, self._writer.patch(target, body, media_type or JSON_PATCH, dry_run))
 
     def _shown(self, shown: Format, target: Target, stored: Stored, code: int = 200) -> web.Response:
         return self._reply(shown.one(target.resource, stored), code)
 
-    def _delete(self, call: Call, body: bytes, dry_run: bool, shown: Format) -> web.Response:
+    def _delete(self, call: Call, body: bytes, shown: Format) -> web.Response:
         target = call.target
         asked = decode(body, shapes.DELETE_OPTIONS, "DeleteOptions") if body.strip() else {}
-        grace_s = options.number(call.query, "gracePeriodSeconds")
-        if grace_s is not None:
-            asked["gracePeriodSeconds"] = grace_s
-        dry_run = dry_run or "All" in asked.get("dryRun", [])
+        dry_run = options.delete(call.query, asked)
         if call.verb == "deletecollection":
             return self._delete_all(call, asked, dry_run, shown)
         stored, gone = self._writer.delete(target, asked, dry_run)
-        if gone and target.resource.collection != PODS.collection:
+        if gone and target.resource.collection not in (PODS.collection, CRDS.collection):
             named = target.resource.named(target.name)
             return self._reply(dump(success(named.details(uid=metadata(stored.obj)["uid"]))))
         return self._shown(shown, target, stored)
@@ -259,11 +262,9 @@ def _request(
 
 def _verb(method: str, target: Target, query: Mapping[str, str]) -> str:
     if method in ("GET", "HEAD"):
-        if target.subresource:
+        if target.name:
             return "get"
-        if options.flag(query, "watch"):
-            return "watch"
-        return "get" if target.name else "list"
+        return "watch" if options.flag(query, "watch") else "list"
     verb = _METHOD_VERBS.get(method)
     if verb is None:
         raise method_not_allowed()

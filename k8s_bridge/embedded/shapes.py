@@ -1,21 +1,22 @@
 """The types of the fields that somebody relies on, and reading what was sent by them.
 
 kube-apiserver decodes into Go structs; here a table names the fields that scheduler and kubelets read.
-Other fields are kept as they came. As in Go: null is absent, a number is a quantity, and times keep whole
-seconds only.
+Other fields are kept as they came. As in Go: null and empty lists and maps are absent, a number is a quantity,
+which is kept in its canonical form, and times keep whole seconds only.
 """
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
+from synergai.k8s_bridge.embedded.canonical import canonical
 from synergai.k8s_bridge.embedded.clock import parse_s, seconds_text
 from synergai.k8s_bridge.embedded.objects import Json
+from synergai.k8s_bridge.quantities import QuantityError
 
 Shape = Any
 """A type, a mapping of names to shapes, a list of one shape, a `MapOf` or a `Read`; recursive, so `Any`."""
 
-_QUANTITY = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
 _MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
 _GO_KINDS = {bool: "bool", str: "string", int: "number", float: "number", dict: "object", list: "array"}
 _GO_TYPES = {bool: "bool", str: "string", int: "int64"}
@@ -39,11 +40,16 @@ class Read(NamedTuple):
 
 def _quantity(value: object) -> str:
     text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _QUANTITY.match(text):
-        raise DecodeError(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
-    return text
+    try:
+        return canonical(text) if isinstance(text, str) else _no_quantity()
+    except QuantityError:
+        return _no_quantity()
+
+
+def _no_quantity() -> NoReturn:
+    raise DecodeError(
+        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+    )
 
 
 def _time(value: object) -> str:
@@ -88,6 +94,8 @@ def _fields(given: Json, shape: dict[str, Shape], path: str) -> Json:
     for key, inner in shape.items():
         if key in kept:
             kept[key] = read(kept[key], inner, f"{path}.{key}" if path else key)
+            if not kept[key] and isinstance(inner, list | MapOf):
+                del kept[key]
     return kept
 
 
@@ -155,6 +163,7 @@ _CONTAINER: Shape = {
     "args": [str],
     "env": [{"name": str, "value": str}],
     "ports": [{"containerPort": int, "hostPort": int, "protocol": str}],
+    "volumeMounts": [{"name": str, "mountPath": str}],
     "resources": _RESOURCES,
     "restartPolicy": str,
 }
@@ -170,6 +179,8 @@ POD: Shape = OBJECT | {
     "spec": {
         "nodeName": str,
         "schedulerName": str,
+        "serviceAccountName": str,
+        "automountServiceAccountToken": bool,
         "priorityClassName": str,
         "priority": int,
         "runtimeClassName": str,

@@ -103,6 +103,10 @@ class Store:
             found = self._collections[name] = Collection(self._history)
         return found
 
+    def begin(self, name: str) -> None:
+        """The history of this collection begins now: a watch from an older version is 410."""
+        self.collection(name).compacted_rv = self.rv
+
     def get(self, collection: str, key: Key) -> Stored | None:
         return self.collection(collection).objects.get(key)
 

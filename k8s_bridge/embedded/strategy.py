@@ -1,13 +1,30 @@
 """What is special about a kind when it is created, changed or deleted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from synergai.k8s_bridge.embedded import shapes
-from synergai.k8s_bridge.embedded.errors import Cause, required
+from synergai.k8s_bridge.embedded.errors import (
+    Cause,
+    duplicate,
+    forbidden_field,
+    invalid_value,
+    required,
+    unsupported,
+)
+from synergai.k8s_bridge.embedded.event_validation import changed_event_causes, event_causes
 from synergai.k8s_bridge.embedded.objects import Json, metadata, with_metadata
 from synergai.k8s_bridge.embedded.resources import Resource
-from synergai.k8s_bridge.embedded.validation import metadata_causes
+from synergai.k8s_bridge.embedded.validation import EFFECTS, metadata_causes, name_causes, value_causes
+
+_EVENT_DEFAULTS: Json = {
+    "source": {},
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+    "eventTime": None,
+    "reportingComponent": "",
+    "reportingInstance": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +35,8 @@ class Strategy:
     has_generation: bool = False
     label_name: bool = False
     """Its name may hold no dots."""
+    graceful: bool = False
+    """Whoever holds it is asked to let it go: each deletion is first a change."""
 
     def prepared(self, obj: Json, resource: Resource) -> Json:
         """A new object with its defaults."""
@@ -75,17 +94,93 @@ class NamespaceStrategy(Strategy):
         return {**with_metadata(obj, labels=labels), "spec": spec, "status": {"phase": "Active"}}
 
 
+@dataclass(frozen=True, slots=True)
 class EventStrategy(Strategy):
-    """An event says what it is about, in its own namespace."""
+    """An event shows the fields of both its versions, empty or not."""
+
+    modern: bool = False
+    """It is sent as events.k8s.io has it."""
+
+    def prepared(self, obj: Json, resource: Resource) -> Json:
+        return _EVENT_DEFAULTS | obj
+
+    def changed(self, new: Json, old: Json, resource: Resource) -> Json:
+        return _EVENT_DEFAULTS | new
 
     def causes(self, obj: Json) -> list[Cause]:
-        found = metadata_causes(obj, self.label_name)
-        about = obj.get("involvedObject") or {}
-        where = about.get("namespace", "") or "default"
-        if where != metadata(obj).get("namespace"):
-            text = "Invalid value: does not match event.namespace"
-            found.append(Cause("involvedObject.namespace", "FieldValueInvalid", text))
+        return [*metadata_causes(obj, self.label_name), *event_causes(obj, self.modern)]
+
+    def change_causes(self, new: Json, old: Json) -> list[Cause]:
+        return list(changed_event_causes(new, old, self.modern))
+
+
+class NodeStrategy(Strategy):
+    """What a node has is what it gives, unless it says otherwise."""
+
+    def prepared(self, obj: Json, resource: Resource) -> Json:
+        return _with_node_defaults(obj)
+
+    def changed(self, new: Json, old: Json, resource: Resource) -> Json:
+        return _with_node_defaults(Strategy.changed(self, new, old, resource))
+
+    def status_changed(self, new: Json, old: Json, resource: Resource) -> Json:
+        return _with_node_defaults(Strategy.status_changed(self, new, old, resource))
+
+    def causes(self, obj: Json) -> list[Cause]:
+        taints = (obj.get("spec") or {}).get("taints") or []
+        return [*metadata_causes(obj), *_taint_causes(taints)]
+
+
+def _with_node_defaults(node: Json) -> Json:
+    status = node.get("status") or {}
+    if status.get("capacity") and not status.get("allocatable"):
+        status = {**status, "allocatable": status["capacity"]}
+    return {**node, "spec": node.get("spec") or {}, "status": status}
+
+
+def _taint_causes(taints: list[Json]) -> Iterator[Cause]:
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(taints):
+        path = f"metadata.taints[{index}]"
+        key, effect = taint.get("key", ""), taint.get("effect", "")
+        yield from name_causes(key, f"{path}.key")
+        yield from value_causes(taint.get("value", ""), f"{path}.value")
+        if not effect:
+            yield required(f"{path}.effect")
+        elif effect not in EFFECTS:
+            yield unsupported(f"{path}.effect", effect, EFFECTS)
+        if (key, effect) in seen:
+            yield duplicate(path, f'"{key}"', "taints must be unique by key and effect pair")
+        seen.add((key, effect))
+
+
+class LeaseStrategy(Strategy):
+    """Its numbers count seconds and holders."""
+
+    def prepared(self, obj: Json, resource: Resource) -> Json:
+        return {"spec": {}, **obj}
+
+    def causes(self, obj: Json) -> list[Cause]:
+        spec = obj.get("spec") or {}
+        found = metadata_causes(obj)
+        duration_s, transitions = spec.get("leaseDurationSeconds", 1), spec.get("leaseTransitions", 0)
+        if duration_s <= 0:
+            found.append(invalid_value("spec.leaseDurationSeconds", duration_s, "must be greater than 0"))
+        if transitions < 0:
+            why = "must be greater than or equal to 0"
+            found.append(invalid_value("spec.leaseTransitions", transitions, why))
         return found
+
+
+class ConfigMapStrategy(Strategy):
+    """An immutable one keeps what it has."""
+
+    def change_causes(self, new: Json, old: Json) -> list[Cause]:
+        if not old.get("immutable"):
+            return []
+        why = "field is immutable when `immutable` is set"
+        fields = ("immutable", "data", "binaryData")
+        return [forbidden_field(field, why) for field in fields if new.get(field) != old.get(field)]
 
 
 class PriorityClassStrategy(Strategy):
@@ -100,11 +195,12 @@ class RuntimeClassStrategy(Strategy):
 
 
 STRATEGIES: Mapping[str, Strategy] = {
-    "configmaps": Strategy(shapes.CONFIG_MAP),
+    "configmaps": ConfigMapStrategy(shapes.CONFIG_MAP),
     "events": EventStrategy(shapes.EVENT),
-    "leases.coordination.k8s.io": Strategy(shapes.LEASE),
+    "events.events.k8s.io": EventStrategy(shapes.EVENT, modern=True),
+    "leases.coordination.k8s.io": LeaseStrategy(shapes.LEASE),
     "namespaces": NamespaceStrategy(shapes.NAMESPACE, label_name=True),
-    "nodes": Strategy(shapes.NODE),
+    "nodes": NodeStrategy(shapes.NODE),
     "priorityclasses.scheduling.k8s.io": PriorityClassStrategy(shapes.PRIORITY_CLASS),
     "runtimeclasses.node.k8s.io": RuntimeClassStrategy(shapes.RUNTIME_CLASS),
 }

@@ -255,7 +255,7 @@ def cells(resource: Resource) -> Sequence[Cell]:
     if found is not None:
         return found
     custom = [_custom_cell(column) for column in resource.columns]
-    return [NAME, *custom] if any(cell.type == "date" for cell in custom) else [NAME, *custom, AGE]
+    return [NAME, *(custom or [AGE])]
 
 
 def partial(obj: Json) -> Json:

@@ -12,16 +12,18 @@ from synergai.k8s_bridge.embedded.errors import (
 from synergai.k8s_bridge.embedded.objects import Json, metadata
 
 ANNOTATIONS_LIMIT = 256 * 1024
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_SUBDOMAIN_TEXT = (
+SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
     "and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
-_LABEL_TEXT = (
+LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
     "and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', "
     "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
@@ -66,22 +68,53 @@ def metadata_causes(obj: Json, label_name: bool = False) -> list[Cause]:
     if not name:
         causes.append(required("metadata.name", "name or generateName is required"))
     elif label_name and not is_label(name):
-        causes.append(invalid_value("metadata.name", name, _LABEL_TEXT))
+        causes.append(invalid_value("metadata.name", name, LABEL_TEXT))
     elif not is_subdomain(name):
-        causes.append(invalid_value("metadata.name", name, _SUBDOMAIN_TEXT))
-    return (
-        causes + _label_causes(given.get("labels") or {}) + _annotation_causes(given.get("annotations") or {})
-    )
+        causes.append(invalid_value("metadata.name", name, SUBDOMAIN_TEXT))
+    return [
+        *causes,
+        *label_causes(given.get("labels") or {}, "metadata.labels"),
+        *_annotation_causes(given.get("annotations") or {}),
+        *_finalizer_causes(given.get("finalizers") or []),
+        *_owner_causes(given.get("ownerReferences") or []),
+    ]
 
 
-def _label_causes(labels: dict[str, str]) -> list[Cause]:
+def name_causes(name: str, field: str) -> list[Cause]:
+    """What is wrong with `name` or `prefix/name`."""
+    return [] if is_qualified(name) else [invalid_value(field, name, _KEY_TEXT)]
+
+
+def label_causes(labels: dict[str, str], field: str) -> list[Cause]:
     causes: list[Cause] = []
     for key, value in labels.items():
-        if not is_qualified(key):
-            causes.append(invalid_value("metadata.labels", key, _KEY_TEXT))
-        if not is_label_value(value):
-            causes.append(invalid_value("metadata.labels", value, _VALUE_TEXT))
+        causes += name_causes(key, field)
+        causes += value_causes(value, field)
     return causes
+
+
+def value_causes(value: str, field: str) -> list[Cause]:
+    """What is wrong with the value of a label."""
+    return [] if is_label_value(value) else [invalid_value(field, value, _VALUE_TEXT)]
+
+
+def _finalizer_causes(finalizers: list[str]) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, name in enumerate(finalizers):
+        causes += name_causes(name, "metadata.finalizers")
+        if "/" not in name and name not in STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            causes.append(invalid_value(f"metadata.finalizers[{index}]", name, why))
+    return causes
+
+
+def _owner_causes(owners: list[Json]) -> list[Cause]:
+    return [
+        invalid_value(f"metadata.ownerReferences.{field}", owner.get(field, ""), "must not be empty")
+        for owner in owners
+        for field in ("apiVersion", "kind", "name", "uid")
+        if not owner.get(field)
+    ]
 
 
 def _annotation_causes(annotations: dict[str, str]) -> list[Cause]:

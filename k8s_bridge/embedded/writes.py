@@ -3,11 +3,11 @@
 Nothing here waits, so each call is atomic.
 """
 
-import random
 import uuid
 from typing import Any
 
-from synergai.k8s_bridge.embedded import crds, patches, preconditions, shapes
+from synergai.k8s_bridge.embedded import crds, namespaces, patches, preconditions, shapes
+from synergai.k8s_bridge.embedded.admission import random_suffix
 from synergai.k8s_bridge.embedded.clock import Clock, parse_s, seconds_text
 from synergai.k8s_bridge.embedded.crds import CRDS, CrdStrategy
 from synergai.k8s_bridge.embedded.errors import (
@@ -15,21 +15,18 @@ from synergai.k8s_bridge.embedded.errors import (
     Named,
     already_exists,
     bad_request,
-    forbidden,
     invalid,
     invalid_value,
     not_found,
+    unclassified,
 )
-from synergai.k8s_bridge.embedded.objects import Json, Stored, load, metadata, with_metadata
+from synergai.k8s_bridge.embedded.objects import Json, Stored, dump, load, metadata, with_metadata
 from synergai.k8s_bridge.embedded.pods import PodStrategy
 from synergai.k8s_bridge.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Registry, Resource
 from synergai.k8s_bridge.embedded.routes import Target
 from synergai.k8s_bridge.embedded.store import Store
 from synergai.k8s_bridge.embedded.strategy import CUSTOM, PLAIN, STRATEGIES, Strategy, without
 from synergai.k8s_bridge.embedded.validation import finalizer_causes
-
-NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""Of generated names (apimachinery/pkg/util/rand)."""
 
 _KEPT = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 """Metadata that an update cannot change."""
@@ -57,31 +54,33 @@ class Writer:
             PODS.collection: self._pods,
             CRDS.collection: CrdStrategy(clock=clock),
         }
-        self._random = random.Random()
 
     def create(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
         """POST to a collection."""
         resource, strategy = target.resource, self._strategy(target.resource)
-        obj = self._decoded(target, body)
-        obj = self._fresh(obj, target)
-        obj = strategy.prepared(obj, resource)
+        obj = self._fresh(self._decoded(target, body), target)
         named = resource.named(metadata(obj).get("name", ""))
-        _refuse(named, strategy.causes(obj))
+        if target.namespace and namespaces.is_doomed(namespaces.find(self._store, target.namespace)):
+            raise namespaces.closed(named, target.namespace)
+        obj = strategy.prepared(obj, resource)
+        _refuse(resource.judged(named.name), strategy.causes(obj))
         key = (target.namespace, named.name)
-        if target.namespace:
-            self._live_namespace(target.namespace, named)
         if self._store.get(resource.collection, key) is not None:
             raise already_exists(named)
         return self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), dry_run)
 
-    def replace(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
-        """PUT."""
+    def replace(self, target: Target, body: bytes, dry_run: bool = False) -> tuple[Stored, bool]:
+        """PUT; also whether it created the object."""
+        resource = target.resource
         obj = self._decoded(target, body)
+        if resource.made_by_put and self._find(target) is None:
+            fresh = dump(with_metadata(obj, name=target.name, resourceVersion=None))
+            return self.create(target._replace(name=""), fresh, dry_run), True
         current = self.current(target)
-        if target.resource.needs_version and not metadata(obj).get("resourceVersion"):
+        if resource.needs_version and not metadata(obj).get("resourceVersion"):
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid(target.resource.named(target.name), [cause])
-        return self._update(target, current, obj, dry_run)
+            raise invalid(resource.named(target.name)._replace(kind=resource.plural), [cause])
+        return self._update(target, current, obj, dry_run), False
 
     def patch(self, target: Target, body: bytes, media_type: str, dry_run: bool = False) -> Stored:
         """PATCH."""
@@ -91,34 +90,39 @@ class Writer:
         except ValueError as error:
             raise bad_request(f"error decoding patch: {error}") from None
         current = self.current(target)
-        patched = patches.apply(media_type, resource.shown(current.obj), change, resource.custom)
+        typed = {"kind": resource.kind, "apiVersion": resource.group_version, **resource.shown(current.obj)}
+        patched = patches.apply(media_type, typed, change, resource.custom)
         try:
             obj = self._read(target, patched)
         except shapes.DecodeError as error:
             raise invalid(
                 Named("", "", ""), [invalid_value("patch", body.decode(errors="replace"), str(error))]
             ) from None
-        return self._update(target, current, obj, dry_run)
+        return self._update(target, current, obj, dry_run, patched=True)
 
     def current(self, target: Target) -> Stored:
         """The object that the target names, or 404."""
-        found = self._store.get(target.resource.collection, (target.namespace, target.name))
+        found = self._find(target)
         if found is None:
             raise not_found(target.resource.named(target.name))
         return found
+
+    def _find(self, target: Target) -> Stored | None:
+        return self._store.get(target.resource.collection, (target.namespace, target.name))
 
     def bind(self, namespace: str, name: str, body: bytes, dry_run: bool = False) -> None:
         """POST to pods/NAME/binding, or to bindings, where the body has the name."""
         binding = decode(body, shapes.BINDING, "Binding")
         sent = metadata(binding)
-        name = name or sent.get("name", "")
-        if sent.get("name", name) != name:
-            raise preconditions.other_name(sent["name"], name)
+        namespaces.find(self._store, namespace)
+        if name and sent.get("name", "") != name:
+            raise bad_request("name in URL does not match name in Binding object")
+        if sent.get("namespace", "") not in ("", namespace):
+            raise preconditions.other_namespace()
+        name = sent.get("name", "")
         pod = self.current(Target(PODS, namespace, name, ""))
         preconditions.of_binding(pod, PODS.named(name), sent)
-        bound = self._pods.bound(pod.obj, binding, name)
-        _refuse(PODS.named(name), self._pods.causes(bound))
-        self._put(PODS, pod.key, bound, dry_run)
+        self._put(PODS, pod.key, self._pods.bound(pod.obj, binding, name), dry_run)
 
     def evict(self, target: Target, body: bytes, dry_run: bool = False) -> None:
         """POST to pods/NAME/eviction; there are no disruption budgets."""
@@ -133,24 +137,47 @@ class Writer:
     def delete(self, target: Target, options: Json, dry_run: bool = False) -> tuple[Stored, bool]:
         """The last or the doomed version, and whether it is gone."""
         resource = target.resource
+        is_namespace = resource.collection == NAMESPACES.collection
+        if is_namespace and target.name in namespaces.IMMORTAL:
+            raise namespaces.immortal(target.name)
         current = self.current(target)
         preconditions.of_delete(current, resource.named(target.name), options)
-        if resource.collection == NAMESPACES.collection and not dry_run:
-            self._empty(target.name)
-        grace_s = self._strategy(resource).grace_s(current.obj, options.get("gracePeriodSeconds"))
-        if grace_s == 0 and not metadata(current.obj).get("finalizers"):
-            return self._remove(resource, current, current.obj, dry_run), True
-        return self._put(resource, current.key, self._doomed(current.obj, grace_s), dry_run), False
+        if is_namespace:
+            return self._end_namespace(current, dry_run), False
+        return self._delete(resource, current, options.get("gracePeriodSeconds"), dry_run)
 
-    def _empty(self, namespace: str) -> None:
-        """Delete what a namespace holds, without waiting for kubelets or finalizers."""
-        for collection in {resource.collection for resource in self._registry if resource.namespaced}:
-            self._clear(collection, namespace)
+    def _delete(
+        self, resource: Resource, current: Stored, asked_s: int | None, dry_run: bool = False
+    ) -> tuple[Stored, bool]:
+        strategy = self._strategy(resource)
+        grace_s = strategy.grace_s(current.obj, asked_s)
+        held = bool(metadata(current.obj).get("finalizers"))
+        last = current
+        if strategy.graceful or held:
+            last = self._put(resource, current.key, self._doomed(current.obj, grace_s), dry_run)
+        if held or grace_s > 0:
+            return last, False
+        return (last if dry_run else self._remove(resource, last, last.obj)), True
 
-    def _clear(self, collection: str, namespace: str | None = None) -> None:
-        for stored in self._store.snapshot(collection):
-            if namespace in (None, stored.key[0]):
-                self._store.remove(collection, stored.key, stored.obj)
+    def _end_namespace(self, current: Stored, dry_run: bool) -> Stored:
+        doomed = namespaces.terminating(self._doomed(current.obj, 0))
+        marked = self._put(
+            NAMESPACES, current.key, with_metadata(doomed, deletionGracePeriodSeconds=None), dry_run
+        )
+        if not dry_run:
+            name = current.key[1]
+            for resource, stored in list(namespaces.contents(self._store, self._registry, name)):
+                self._delete(resource, stored, None)
+            self._let_go(name)
+        return marked
+
+    def _let_go(self, namespace: str) -> None:
+        """A doomed namespace goes once nothing is in it and nothing holds it."""
+        found = self._store.get(NAMESPACES.collection, ("", namespace))
+        if found is None or not namespaces.is_doomed(found) or metadata(found.obj).get("finalizers"):
+            return
+        if next(namespaces.contents(self._store, self._registry, namespace), None) is None:
+            self._store.remove(NAMESPACES.collection, found.key, found.obj)
 
     def _doomed(self, obj: Json, grace_s: int) -> Json:
         """Marked for deletion; a second request can only shorten the grace."""
@@ -167,10 +194,11 @@ class Writer:
         changes: Json = {"deletionTimestamp": seconds_text(due_s), "deletionGracePeriodSeconds": grace_s}
         return with_metadata(obj, **changes, **({} if generation is None else {"generation": generation}))
 
-    def _update(self, target: Target, current: Stored, new: Json, dry_run: bool) -> Stored:
+    def _update(
+        self, target: Target, current: Stored, new: Json, dry_run: bool, patched: bool = False
+    ) -> Stored:
         resource, strategy = target.resource, self._strategy(target.resource)
-        named = resource.named(target.name)
-        preconditions.of_update(current, named, metadata(new))
+        preconditions.of_update(current, resource.named(target.name), metadata(new), patched)
         old = current.obj
         kept = {key: metadata(old).get(key) for key in _KEPT}
         new = with_metadata(new, **kept, generation=metadata(old).get("generation"))
@@ -179,10 +207,14 @@ class Writer:
         else:
             new = strategy.changed(new, old, resource)
         causes = finalizer_causes(new, old) + strategy.causes(new) + strategy.change_causes(new, old)
-        _refuse(named, causes)
+        _refuse(resource.judged(target.name), causes)
+        if resource.collection == NAMESPACES.collection:
+            stored = self._put(resource, current.key, new, dry_run)
+            self._let_go(target.name)
+            return stored
         doomed = "deletionTimestamp" in metadata(new) and not metadata(new).get("finalizers")
         if doomed and not metadata(new).get("deletionGracePeriodSeconds"):
-            return self._remove(resource, current, new, dry_run)
+            return current if dry_run else self._remove(resource, current, new)
         return self._put(resource, current.key, new, dry_run)
 
     def _put(self, resource: Resource, key: tuple[str, str], obj: Json, dry_run: bool) -> Stored:
@@ -197,18 +229,21 @@ class Writer:
             self.create(Target(SERVICE_ACCOUNTS, key[1], "", ""), account)
         if resource.collection == CRDS.collection:
             crds.serve(self._registry, obj)
+            if current is None:
+                self._store.begin(key[1])
         return stored
 
-    def _remove(self, resource: Resource, current: Stored, last: Json, dry_run: bool) -> Stored:
-        if dry_run:
-            return current
+    def _remove(self, resource: Resource, current: Stored, last: Json) -> Stored:
         if resource.collection == CRDS.collection:
             crds.withdraw(self._registry, last)
-            self._clear(current.key[1])
-        return self._store.remove(resource.collection, current.key, last)
+            for stored in self._store.snapshot(current.key[1]):
+                self._store.remove(current.key[1], stored.key, stored.obj)
+        gone = self._store.remove(resource.collection, current.key, last)
+        self._let_go(current.key[0])
+        return gone
 
     def _strategy(self, resource: Resource) -> Strategy:
-        return self._strategies.get(resource.collection, CUSTOM if resource.custom else PLAIN)
+        return self._strategies.get(resource.qualified, CUSTOM if resource.custom else PLAIN)
 
     def _decoded(self, target: Target, body: bytes) -> Json:
         try:
@@ -221,13 +256,10 @@ class Writer:
     def _read(self, target: Target, value: Any) -> Json:
         """As the collection holds it: decoded, without kind and apiVersion. `Any`: what was sent."""
         resource = target.resource
+        value = {} if value is None else value
         if not isinstance(value, dict):
             raise shapes.DecodeError("couldn't get version/kind; json parse error")
-        for key, expected in (("apiVersion", resource.group_version), ("kind", resource.kind)):
-            if value.get(key) not in (None, "", expected):
-                raise bad_request(
-                    f"the {key} in the data ({value[key]}) does not match the expected {key} ({expected})"
-                )
+        _check_type(value, resource)
         obj = resource.decode(value) if resource.decode else value
         shape = self._strategy(resource).shape
         if target.subresource == "status":
@@ -238,12 +270,12 @@ class Writer:
         """With the metadata that only the server gives."""
         given = metadata(obj)
         if given.get("resourceVersion"):
-            raise bad_request("resourceVersion should not be set on objects to be created")
+            raise unclassified("resourceVersion should not be set on objects to be created")
         if given.get("namespace") not in (None, "", target.namespace):
             raise preconditions.other_namespace()
         name, base = given.get("name", ""), given.get("generateName", "")
         if not name and base:
-            name = base[:58] + "".join(self._random.choices(NAME_LETTERS, k=5))
+            name = base[:58] + random_suffix()
         return with_metadata(
             obj,
             name=name,
@@ -255,13 +287,23 @@ class Writer:
             generation=None,
         )
 
-    def _live_namespace(self, namespace: str, named: Named) -> None:
-        found = self._store.get(NAMESPACES.collection, ("", namespace))
-        if found is None:
-            raise not_found(NAMESPACES.named(namespace))
-        if "deletionTimestamp" in metadata(found.obj):
-            why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise forbidden(named, why)
+
+def _check_type(sent: Json, resource: Resource) -> None:
+    """The kind and version of what was sent; a built-in kind may leave them out."""
+    kind, version = sent.get("kind") or "", sent.get("apiVersion") or ""
+    if resource.custom and not kind:
+        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): no kind")
+    if version != resource.group_version and (version or resource.custom):
+        raise bad_request(
+            f"the API version in the data ({version}) does not match "
+            f"the expected API version ({resource.group_version})"
+        )
+    if kind in ("", resource.kind):
+        return
+    if resource.custom:
+        named = resource.named(metadata(sent).get("name", ""))._replace(kind=kind)
+        raise invalid(named, [invalid_value("kind", kind, f"must be {resource.kind}")])
+    raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
 
 
 def _refuse(named: Named, causes: list[Cause]) -> None:

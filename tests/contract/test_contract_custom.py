@@ -1,17 +1,14 @@
 """Custom resources, from their definition to their end."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.contract.things import CRDS, definition, served_things
+from tests.contract.things import CRDS, definition, new_things, shared_things
 from tests.kube_api import TABLE, invalid
 
 
 @pytest.fixture
-async def things(space) -> AsyncIterator[str]:
-    async with served_things(space) as path:
-        yield path
+async def things(space) -> str:
+    return await shared_things(space)
 
 
 def thing(path: str, **fields: object) -> dict:
@@ -81,9 +78,16 @@ async def test_a_put_needs_a_version(space, things):
     assert reply.refusal == invalid("things", "t", *causes, group=group)
 
 
-async def test_an_object_of_another_kind_is_a_bad_request(space, things):
+async def test_an_object_of_another_kind_is_invalid(space, things):
     reply = await space.api.post(things, thing(things) | {"kind": "Other"})
-    assert reply.refusal == (400, "BadRequest", {})
+    group = things.split("/")[2]
+    assert reply.refusal == invalid("Other", "t", ("FieldValueInvalid", "kind"), group=group)
+
+
+async def test_an_object_without_a_version_is_a_bad_request(space, things):
+    body = thing(things)
+    del body["apiVersion"]
+    assert (await space.api.post(things, body)).refusal == (400, "BadRequest", {})
 
 
 async def test_an_object_without_a_kind_is_a_bad_request(space, things):
@@ -94,7 +98,7 @@ async def test_an_object_without_a_kind_is_a_bad_request(space, things):
 async def test_a_definition_names_its_columns(space, things):
     await space.made(things, thing(things))
     shown = (await space.api.show(things, TABLE)).json
-    assert [column["name"] for column in shown["columnDefinitions"]] == ["Name", "X", "Age"]
+    assert [column["name"] for column in shown["columnDefinitions"]] == ["Name", "X"]
     assert shown["rows"][0]["cells"][:2] == ["t", 1]
 
 
@@ -106,12 +110,16 @@ async def test_a_definition_says_that_it_is_established(space, things):
     assert status["storedVersions"] == ["v1"]
 
 
+async def test_a_kind_that_is_not_defined_is_told_in_a_text(space, things):
+    assert (await space.api.get(things.replace("/things", "/others"))).raw == b"404 page not found\n"
+
+
 async def test_a_withdrawn_definition_takes_its_objects_along(space):
-    async with served_things(space) as path:
+    async with new_things(space) as path:
         await space.made(path, thing(path))
     await space.gone(path)
     await space.gone(f"{CRDS}/things.{path.split('/')[2]}")
-    async with served_things(space) as path:
+    async with new_things(space) as path:
         assert (await space.api.get(path)).names == []
 
 

@@ -1,5 +1,7 @@
 """Events: one set of objects under two names."""
 
+import pytest
+
 from tests.kube_api import invalid
 
 TIME = "2026-01-01T00:00:00.000000Z"
@@ -56,19 +58,49 @@ async def test_an_event_about_another_namespace_is_invalid(space):
     assert reply.refusal == invalid("Event", "a.1", ("FieldValueInvalid", "involvedObject.namespace"))
 
 
-async def test_an_events_k8s_io_event_needs_a_time_and_a_reporter(space):
-    reply = await space.api.post(
-        space.new_events, {"metadata": {"name": "a.1"}, "regarding": {"namespace": space.name}}
-    )
-    assert reply.status == 422
-    assert [field for _, field in reply.refusal[2]["causes"]] == [
-        "eventTime",
-        "reportingController",
+async def test_an_events_k8s_io_event_needs_a_time(space):
+    event = modern(space)
+    del event["eventTime"]
+    reply = await space.api.post(space.new_events, event)
+    assert reply.refusal == invalid("Event", "a.1", ("FieldValueRequired", "eventTime"))
+
+
+@pytest.mark.parametrize("field", ["reportingInstance", "action", "reason"])
+async def test_an_events_k8s_io_event_says_who_did_what_and_why(space, field):
+    event = modern(space)
+    del event[field]
+    reply = await space.api.post(space.new_events, event)
+    assert reply.refusal == invalid("Event", "a.1", ("FieldValueRequired", field))
+
+
+@pytest.mark.parametrize(
+    ("fields", "causes"),
+    [
+        ({"type": "Odd"}, [("FieldValueInvalid", "type")]),
+        ({"reportingController": "no good"}, [("FieldValueInvalid", "reportingController")]),
+        ({"action": "a" * 129}, [("FieldValueInvalid", "action")]),
+        ({"note": "a" * 1025}, [("FieldValueInvalid", "message")]),
+        ({"series": {"count": 1, "lastObservedTime": TIME}}, [("FieldValueInvalid", "series.count")]),
+        ({"regarding": {"kind": "Node", "name": "n"}}, [("FieldValueInvalid", "involvedObject.namespace")]),
+    ],
+)
+async def test_a_bad_events_k8s_io_event_is_invalid(space, fields, causes):
+    reply = await space.api.post(space.new_events, modern(space, **fields))
+    assert reply.refusal == invalid("Event", "a.1", *causes)
+
+
+async def test_a_core_event_with_a_time_says_who_did_what_and_why(space):
+    reply = await space.api.post(space.events, core(space, eventTime=TIME))
+    assert [field for _, field in reply.refusal[2]["causes"] if _ == "FieldValueRequired"] == [
+        "reportingComponent",
         "reportingInstance",
         "action",
         "reason",
-        "type",
     ]
+
+
+async def test_the_type_of_a_core_event_is_not_looked_at(space):
+    assert (await space.made(space.events, core(space, type="Odd")))["type"] == "Odd"
 
 
 async def test_a_core_event_is_counted_up_by_a_patch(space):
@@ -87,7 +119,16 @@ async def test_an_events_k8s_io_event_becomes_a_series_by_a_patch(space):
 async def test_the_note_of_an_event_cannot_be_changed(space):
     await space.made(space.new_events, modern(space))
     reply = await space.api.strategic(f"{space.new_events}/a.1", {"note": "another"})
-    assert reply.refusal == invalid("Event", "a.1", ("FieldValueInvalid", "note"), group="events.k8s.io")
+    assert reply.refusal == invalid("Event", "a.1", ("FieldValueInvalid", "message"))
+
+
+async def test_the_message_of_a_core_event_can_be_changed(space):
+    await space.made(space.events, core(space, message="m"))
+    assert (await space.api.strategic(f"{space.events}/a.1", {"message": "n"})).json["message"] == "n"
+
+
+async def test_an_event_that_is_put_is_made(space):
+    assert (await space.api.put(f"{space.events}/a.1", core(space))).status == 201
 
 
 async def test_both_names_are_watched_alike(space):

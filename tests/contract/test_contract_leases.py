@@ -34,8 +34,18 @@ async def test_a_lease_put_needs_a_version(space):
     assert "must be specified for an update" in reply.message
 
 
-async def test_a_lease_that_is_put_is_not_made(space):
+async def test_a_lease_that_is_put_is_made(space):
     reply = await space.api.put(f"{space.leases}/l", LEASE)
+    assert (reply.status, reply.json["spec"]) == (201, LEASE["spec"])
+
+
+async def test_a_lease_that_is_put_with_a_version_is_made_too(space):
+    body = {**LEASE, "metadata": {"name": "l", "resourceVersion": "5"}}
+    assert (await space.api.put(f"{space.leases}/l", body)).status == 201
+
+
+async def test_a_missing_lease_cannot_be_patched(space):
+    reply = await space.api.merge(f"{space.leases}/l", {"spec": {}})
     details = {"name": "l", "group": "coordination.k8s.io", "kind": "leases"}
     assert reply.refusal == (404, "NotFound", details)
 
@@ -55,8 +65,8 @@ async def test_of_two_holders_that_put_a_lease_one_conflicts(space):
     assert sorted(reply.status for reply in replies) == [200, 409]
 
 
-@pytest.mark.parametrize("field", ["leaseDurationSeconds", "leaseTransitions"])
-async def test_a_lease_of_negative_numbers_is_invalid(space, field):
-    reply = await space.api.post(space.leases, {"metadata": {"name": "l"}, "spec": {field: -1}})
+@pytest.mark.parametrize(("field", "value"), [("leaseDurationSeconds", 0), ("leaseTransitions", -1)])
+async def test_a_lease_of_too_small_numbers_is_invalid(space, field, value):
+    reply = await space.api.post(space.leases, {"metadata": {"name": "l"}, "spec": {field: value}})
     cause = ("FieldValueInvalid", f"spec.{field}")
     assert reply.refusal == invalid("Lease", "l", cause, group="coordination.k8s.io")

@@ -1,5 +1,7 @@
 """Namespaces: how they begin and how they end."""
 
+import pytest
+
 from tests.kube_api import invalid, pod
 
 NAMESPACES = "/api/v1/namespaces"
@@ -28,19 +30,14 @@ async def test_a_deleted_namespace_is_shown_as_it_ends(space):
 
 
 async def test_a_deleted_namespace_takes_its_objects_along(space):
-    await space.config_map()
-    await space.api.delete(space.path)
-    await space.gone(f"{space.config_maps}/c")
-    await space.gone(space.path)
-
-
-async def test_the_objects_of_a_deleted_namespace_are_seen_to_go(space):
     await space.pod()
     listed = await space.api.get(space.pods)
     async with space.api.watch(space.pods, resourceVersion=listed.version) as watch:
         await space.api.delete(space.path)
         event = await watch.change()
-    assert (event["type"], event["object"]["metadata"]["name"]) == ("DELETED", "a")
+        assert event["object"]["metadata"]["deletionTimestamp"]
+        await space.gone(f"{space.pods}/a")
+        await space.gone(space.path)
 
 
 async def test_a_namespace_that_something_holds_takes_no_new_objects(space):
@@ -78,3 +75,9 @@ async def test_the_default_namespace_is_there(api):
 
 async def test_namespaces_are_not_deleted_by_selector(api):
     assert (await api.delete(NAMESPACES)).refusal == (405, "MethodNotAllowed", {})
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+async def test_some_namespaces_cannot_be_deleted(api, name):
+    reply = await api.delete(f"{NAMESPACES}/{name}")
+    assert reply.refusal == (403, "Forbidden", {"name": name, "kind": "namespaces"})

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.kube_api import invalid, pod
+from tests.kube_api import MERGE_PATCH, invalid, pod
 
 CONFLICT = (409, "Conflict", {"name": "c", "kind": "configmaps"})
 
@@ -74,7 +74,8 @@ async def test_a_missing_namespace_takes_no_objects(api):
             {"name": "c", "annotations": {"a": "x" * (256 * 1024 + 1)}},
             [("FieldValueTooLong", "metadata.annotations")],
         ),
-        ({"name": "c", "finalizers": ["no slash"]}, [("FieldValueInvalid", "metadata.finalizers")]),
+        ({"name": "c", "finalizers": ["noslash"]}, [("FieldValueInvalid", "metadata.finalizers[0]")]),
+        ({"name": "c", "finalizers": ["a/b c"]}, [("FieldValueInvalid", "metadata.finalizers")]),
         (
             {"name": "c", "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "a"}]},
             [("FieldValueInvalid", "metadata.ownerReferences.uid")],
@@ -113,7 +114,7 @@ async def test_an_object_of_another_kind_is_a_bad_request(space):
 
 async def test_an_object_with_a_version_cannot_be_created(space):
     reply = await space.api.post(space.config_maps, {"metadata": {"name": "c", "resourceVersion": "1"}})
-    assert reply.status == 500
+    assert reply.refusal == (500, "", {})
     assert reply.message == "resourceVersion should not be set on objects to be created"
 
 
@@ -133,24 +134,6 @@ async def test_a_field_of_null_is_absent(space):
     made = await space.made(space.config_maps, {"metadata": {"name": "c", "labels": None}, "data": None})
     assert "labels" not in made["metadata"]
     assert "data" not in made
-
-
-async def test_an_unknown_field_is_dropped(space):
-    body = {"metadata": {"name": "c", "unknown": 1}, "data": {"a": "1"}, "unknown": {"a": 1}}
-    made = await space.made(space.config_maps, body)
-    assert set(made) == {"kind", "apiVersion", "metadata", "data"}
-    assert "unknown" not in made["metadata"]
-
-
-async def test_an_unknown_field_is_refused_where_fields_are_validated(space):
-    body = {"metadata": {"name": "c"}, "unknown": 1}
-    reply = await space.api.post(space.config_maps, body, fieldValidation="Strict")
-    assert reply.refusal == (400, "BadRequest", {})
-
-
-async def test_an_unknown_field_is_warned_of_where_nothing_else_is_asked_for(space):
-    reply = await space.api.post(space.config_maps, {"metadata": {"name": "c"}, "unknown": 1})
-    assert reply.headers["Warning"] == '299 - "unknown field \\"unknown\\""'
 
 
 async def test_a_put_of_an_old_version_conflicts(space):
@@ -175,10 +158,10 @@ async def test_a_put_to_nothing_is_not_found(space):
     assert reply.refusal == (404, "NotFound", {"name": "a", "kind": "pods"})
 
 
-async def test_a_put_of_a_version_that_is_no_number_is_refused(space):
+async def test_a_put_of_what_is_no_version_is_an_error_without_a_reason(space):
     made = await space.config_map()
     body = {**made, "metadata": {**made["metadata"], "resourceVersion": "x"}}
-    assert (await space.api.put(f"{space.config_maps}/c", body)).refusal == (400, "BadRequest", {})
+    assert (await space.api.put(f"{space.config_maps}/c", body)).refusal == (500, "", {})
 
 
 async def test_a_put_that_changes_nothing_keeps_the_version(space):
@@ -225,10 +208,28 @@ async def test_a_dry_delete_deletes_nothing(space):
     assert (await space.api.get(f"{space.config_maps}/c")).status == 200
 
 
-async def test_a_dry_run_of_another_kind_is_a_bad_request_or_invalid(space):
-    reply = await space.api.post(space.config_maps, {"metadata": {"name": "c"}}, dryRun="Some")
-    causes = [("FieldValueNotSupported", "dryRun")]
-    assert reply.refusal == invalid("CreateOptions", "", *causes, group="meta.k8s.io")
+@pytest.mark.parametrize("query", [{"dryRun": "Some"}, {"fieldValidation": "Some"}])
+@pytest.mark.parametrize(
+    ("method", "kind"), [("POST", "CreateOptions"), ("PUT", "UpdateOptions"), ("PATCH", "PatchOptions")]
+)
+async def test_an_option_of_a_write_that_there_is_not_is_invalid(space, method, kind, query):
+    await space.config_map()
+    path = space.config_maps if method == "POST" else f"{space.config_maps}/c"
+    media_type = MERGE_PATCH if method == "PATCH" else "application/json"
+    reply = await space.api.call(method, path, {"metadata": {"name": "c"}}, media_type=media_type, **query)
+    cause = ("FieldValueNotSupported", *query)
+    assert reply.refusal == invalid(kind, "", cause, group="meta.k8s.io")
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"dryRun": ["Some"]}, "dryRun"), ({"propagationPolicy": "Odd"}, "propagationPolicy")],
+)
+async def test_an_option_of_a_delete_that_there_is_not_is_invalid(space, options, field):
+    await space.config_map()
+    reply = await space.api.delete(f"{space.config_maps}/c", options)
+    assert reply.refusal[:2] == (422, "Invalid")
+    assert reply.refusal[2]["causes"] == [("FieldValueNotSupported", field)]
 
 
 async def test_a_deleted_object_is_gone(space):
@@ -254,7 +255,7 @@ async def test_a_delete_with_the_right_preconditions_deletes(space):
 async def test_a_delete_with_a_wrong_precondition_conflicts(space, precondition):
     await space.config_map()
     reply = await space.api.delete(f"{space.config_maps}/c", {"preconditions": precondition})
-    assert reply.refusal == CONFLICT
+    assert reply.refusal == (409, "Conflict", {"name": "c", "kind": "ConfigMap"})
     assert "in the precondition" in reply.message
 
 
@@ -314,6 +315,12 @@ async def test_an_immutable_config_map_cannot_be_changed(space):
     await space.made(space.config_maps, body)
     reply = await space.api.merge(f"{space.config_maps}/c", {"data": {"a": "2"}})
     assert reply.refusal == invalid("ConfigMap", "c", ("FieldValueForbidden", "data"))
+
+
+async def test_an_immutable_config_map_stays_so(space):
+    await space.made(space.config_maps, {"metadata": {"name": "c"}, "immutable": True})
+    reply = await space.api.merge(f"{space.config_maps}/c", {"immutable": False})
+    assert reply.refusal == invalid("ConfigMap", "c", ("FieldValueForbidden", "immutable"))
 
 
 async def test_every_write_has_a_higher_version(space):

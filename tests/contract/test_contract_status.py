@@ -87,7 +87,7 @@ async def test_a_status_patch_that_changes_nothing_keeps_the_version(space):
 
 @pytest.mark.parametrize(
     ("precondition", "code"),
-    [({"resourceVersion": "1"}, 409), ({"uid": "another"}, 409), ({"name": "b"}, 400)],
+    [({"resourceVersion": "1"}, 409), ({"uid": "another"}, 422), ({"name": "b"}, 400)],
 )
 async def test_a_status_patch_of_another_object_is_refused(space, precondition, code):
     await space.pod()
@@ -116,13 +116,3 @@ async def test_a_status_patch_is_no_new_generation(space):
     await space.pod()
     reply = await space.api.merge(f"{space.pods}/a/status", {"status": {"phase": "Running"}})
     assert reply.json["metadata"]["generation"] == 1
-
-
-# resize --------------------------------------------------------------------------------------------------
-
-
-async def test_a_container_is_resized_on_the_path_for_it(space):
-    await space.pod(containers=[{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}])
-    patch = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}}
-    reply = await space.api.strategic(f"{space.pods}/a/resize", patch)
-    assert (reply.status, reply.json["spec"]["containers"][0]["resources"]["requests"]) == (200, {"cpu": "2"})

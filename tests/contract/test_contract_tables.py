@@ -136,6 +136,10 @@ async def test_metadata_of_a_list_can_be_asked_for(space):
     assert (shown["kind"], shown["items"][0]["metadata"]["name"]) == ("PartialObjectMetadataList", "a")
 
 
+async def test_metadata_of_a_list_is_a_list(space):
+    assert (await space.api.show(space.pods, METADATA)).refusal == (406, "NotAcceptable", {})
+
+
 async def test_a_refusal_is_a_status_whatever_form_was_asked_for(space):
     reply = await space.api.show(f"{space.pods}/none", TABLE)
     assert reply.refusal == (404, "NotFound", {"name": "none", "kind": "pods"})

@@ -1,4 +1,4 @@
-"""A custom resource of a test's own."""
+"""Custom resources: one that all tests share, and those of a test's own."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,18 +24,33 @@ def definition(group: str) -> Json:
     return {"metadata": {"name": f"things.{group}"}, "spec": spec}
 
 
+SHARED = "contract.example.com"
+"""The group of the definition that stays: a real server takes a second or two to serve a new one."""
+
+
+async def shared_things(space: Space) -> str:
+    """The path of things in the namespace."""
+    made = await space.api.post(CRDS, definition(SHARED))
+    assert made.status in (201, 409), made.raw
+    return await _served(space, SHARED)
+
+
 @asynccontextmanager
-async def served_things(space: Space) -> AsyncIterator[str]:
-    """The path of things in the namespace, of a group named after it."""
+async def new_things(space: Space) -> AsyncIterator[str]:
+    """The path of things in the namespace, of a group named after it that ends with the test."""
     group = f"{space.name}.example.com"
     await space.made(CRDS, definition(group))
+    try:
+        yield await _served(space, group)
+    finally:
+        await space.api.delete(f"{CRDS}/things.{group}")
+
+
+async def _served(space: Space, group: str) -> str:
     path = f"/apis/{group}/v1/namespaces/{space.name}/things"
 
     async def is_served() -> bool:
         return (await space.api.get(path)).status == 200
 
     await eventually(is_served)
-    try:
-        yield path
-    finally:
-        await space.api.delete(f"{CRDS}/things.{group}")
+    return path

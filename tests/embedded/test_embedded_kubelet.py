@@ -46,7 +46,8 @@ def start(embedded, make_pod, kubelets):
     """Create a pod and bind it."""
 
     async def create_and_bind(name: str = "a", node: str = "t4", requests=None, decision=None, **annotations):
-        container = {"name": "c", "image": "i", "resources": {"requests": requests or {}}}
+        devices = {key: amount for key, amount in (requests or {}).items() if "/" in key}
+        container = {"name": "c", "image": "i", "resources": {"requests": requests or {}, "limits": devices}}
         metadata = {"annotations": annotations}
         made = await embedded.post(PODS, make_pod(name, metadata, containers=[container]))
         assert made.status == 201, made.raw
@@ -123,7 +124,7 @@ async def test_a_node_keeps_other_pods_away(embedded, kubelets):
 
 async def test_a_node_says_what_it_has(embedded, kubelets):
     status = (await node(embedded, "t4"))["status"]
-    assert status["allocatable"] == {"cpu": "4000m", "memory": "8192Mi", "pods": "5", "nvidia.com/gpu": "2"}
+    assert status["allocatable"] == {"cpu": "4", "memory": "8Gi", "pods": "5", "nvidia.com/gpu": "2"}
     assert status["capacity"] == status["allocatable"]
 
 
@@ -136,7 +137,7 @@ async def test_a_node_that_is_there_already_is_taken_over(embedded, server, kube
     credentials = Credentials(server.url)
     changed = [Node("t4", (Device(T4, 1),), cpu_milli=1000, memory_mib=1024)]
     async with Kubelets(credentials, changed, RESOURCES, lambda run: 1.0):
-        assert (await node(embedded, "t4"))["status"]["allocatable"]["cpu"] == "1000m"
+        assert (await node(embedded, "t4"))["status"]["allocatable"]["cpu"] == "1"
 
 
 async def test_node_leases_are_renewed(embedded, kubelets, eventually):

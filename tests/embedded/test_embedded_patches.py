@@ -78,6 +78,8 @@ def test_a_strategic_patch_merges_lists_by_their_keys(obj, patch, expected):
         ([{"op": "add", "path": "/a/0", "value": 0}], {"a": [0, 1, 2]}),
         ([{"op": "remove", "path": "/a/0"}], {"a": [2]}),
         ([{"op": "replace", "path": "/a", "value": "x"}], {"a": "x"}),
+        ([{"op": "replace", "path": "/b", "value": "x"}], {"a": [1, 2], "b": "x"}),
+        ([{"op": "add", "path": "/b"}], {"a": [1, 2], "b": None}),
         ([{"op": "move", "from": "/a", "path": "/b"}], {"b": [1, 2]}),
         ([{"op": "copy", "from": "/a/0", "path": "/b"}], {"a": [1, 2], "b": 1}),
         ([{"op": "test", "path": "/a/1", "value": 2}], {"a": [1, 2]}),
@@ -96,10 +98,9 @@ def test_a_json_patch_follows_rfc_6902(patch, expected):
         [{"op": "add", "path": "/a/9", "value": 1}],
         [{"op": "add", "path": "/a/-1", "value": 1}],
         [{"op": "add", "path": "/none/b", "value": 1}],
-        [{"op": "add", "path": "/a"}],
         [{"op": "explode", "path": "/a"}],
         [{"path": "/a"}],
-        [{"op": "add", "path": 5, "value": 1}],
+        [{"op": "replace", "path": "", "value": 1}],
     ],
 )
 def test_a_json_patch_that_does_not_fit_is_invalid(patch):
@@ -113,17 +114,22 @@ def test_a_json_patch_that_does_not_fit_is_invalid(patch):
     [
         (patches.JSON_PATCH, {}),
         (patches.JSON_PATCH, ["a"]),
-        (patches.JSON_PATCH, [{"op": "replace", "path": "", "value": 1}]),
+        (patches.JSON_PATCH, [{"op": "add", "path": 5, "value": 1}]),
         (patches.MERGE_PATCH, []),
         (patches.STRATEGIC_PATCH, "a"),
         (patches.STRATEGIC_PATCH, {"conditions": ["a"]}),
-        (patches.STRATEGIC_PATCH, {"conditions": [{"status": "True"}]}),
     ],
 )
 def test_what_is_no_patch_is_a_bad_request(media_type, patch):
     with pytest.raises(ApiError) as caught:
         patches.apply(media_type, {"conditions": []}, patch, custom=False)
     assert caught.value.code == 400
+
+
+def test_an_element_without_its_merge_key_is_an_error_without_a_reason():
+    with pytest.raises(ApiError) as caught:
+        patches.apply(patches.STRATEGIC_PATCH, {}, {"conditions": [{"status": "True"}]}, custom=False)
+    assert (caught.value.code, caught.value.reason) == (500, "")
 
 
 @pytest.mark.parametrize(
