@@ -111,22 +111,36 @@ def _write_kubeconfig(path: Path, admin_kubeconfig: str, token: str) -> None:
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-@asynccontextmanager
-async def nodes(
-    where: Ground, admin_kubeconfig: str, setting: Setting, speed: float
-) -> AsyncIterator[Kubelets]:
-    """Simulated kubelets of the scenario's nodes."""
-    table, noise = setting.table, setting.scenario.noise
-    here = [replace(node, name=f"{where.name}-{node.name}") for node in setting.catalog.nodes]
-    resources = {name: hardware.resource for name, hardware in table.hardware.items()}
-    arm = [name for name, hardware in table.hardware.items() if hardware.kind == "jetson"]
-    run_time_s = world_run_time(table, 0, noise.profile_error, noise.level)
-    settings = KubeletSettings(speed=speed)
-    try:
-        async with Kubelets(load(admin_kubeconfig), here, resources, run_time_s, settings, arm) as kubelets:
-            yield kubelets
-    finally:
-        await _remove_nodes(where.client, here)
+class Nodes:
+    """A scenario's nodes, played by simulated kubelets."""
+
+    def __init__(self, where: Ground, admin_kubeconfig: str, setting: Setting, speed: float) -> None:
+        table, noise = setting.table, setting.scenario.noise
+        self._where = where
+        self._nodes = [replace(node, name=f"{where.name}-{node.name}") for node in setting.catalog.nodes]
+        resources = {name: hardware.resource for name, hardware in table.hardware.items()}
+        arm = [name for name, hardware in table.hardware.items() if hardware.kind == "jetson"]
+        run_time_s = world_run_time(table, 0, noise.profile_error, noise.level)
+        settings = KubeletSettings(speed=speed)
+        credentials = load(admin_kubeconfig)
+        self._make = lambda: Kubelets(credentials, self._nodes, resources, run_time_s, settings, arm)
+        self._kubelets = self._make()
+
+    async def __aenter__(self) -> "Nodes":
+        await self._kubelets.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._kubelets.stop()
+        await _remove_nodes(self._where.client, self._nodes)
+
+    @asynccontextmanager
+    async def silent(self) -> AsyncIterator[None]:
+        """Meanwhile no pod starts or ends; those that run are run again from the beginning."""
+        await self._kubelets.stop()
+        yield
+        self._kubelets = self._make()
+        await self._kubelets.start()
 
 
 async def _remove_nodes(client: ApiClient, here: list[Node]) -> None:

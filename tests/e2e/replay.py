@@ -15,7 +15,7 @@ from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.demo.run import requests_of
 from synergai.k8s_bridge.submit import PodRequest, submit
 from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
-from tests.e2e.ground import Ground, Json, ground, nodes
+from tests.e2e.ground import Ground, Json, Nodes, ground
 
 JOBS, SEED, SPEED = 60, 7, 20.0
 TIMEOUT_S = 240.0
@@ -41,12 +41,19 @@ class Replay:
     """Every state of every pod, in the order of the watch."""
     nodes: list[Json]
     events: list[Json]
-    finished: int
-    """Pods that kubelets ran to their end."""
-    rejected: int
-    """Pods that kubelets refused."""
-    kills_us: list[int]
-    """Server times."""
+    kills: list["Kill"]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """SIGKILL, and a new start."""
+
+    at_us: int
+    """Server time."""
+    running: int
+    """Pods, at the kill and until the daemon is ready again."""
+    waiting: int
+    """Pods not bound when it is ready again."""
 
 
 class Watched:
@@ -65,6 +72,9 @@ class Watched:
 
     def ended(self) -> int:
         return len({pod["metadata"]["name"] for pod in self.history if has_ended(pod)})
+
+    def waiting(self) -> int:
+        return len({pod["metadata"]["name"] for pod in self.history}) - self.bound()
 
 
 def has_ended(pod: Json) -> bool:
@@ -98,19 +108,25 @@ async def replay(admin_kubeconfig: str, setting: Setting, plan: Plan, folder: Pa
     """All of it, from an empty namespace to the last pod's end."""
     async with (
         ground(admin_kubeconfig, folder) as where,
-        nodes(where, admin_kubeconfig, setting, SPEED) as kubelets,
+        Nodes(where, admin_kubeconfig, setting, SPEED) as nodes,
         watched(where) as seen,
         Bridge(where, plan.options, folder) as bridge,
     ):
-        await bridge.until(lambda: "ready: " in bridge.said(), "daemon that is ready")
+        await bridge.ready()
         made = requests(setting, where.name)
         sending = asyncio.create_task(submit(where.client, made, speed=SPEED))
-        kills_us: list[int] = []
+        kills: list[Kill] = []
         for count in plan.kill_after:
             await bridge.until(lambda count=count: seen.bound() >= count, f"{count} pods bound")
-            kills_us.append(where.client.now_us())
+            at_us = where.client.now_us()
             await bridge.kill()
-            await bridge.start()
+            async with (
+                nodes.silent()
+            ):  # else all that runs has ended before a busy machine has started the daemon
+                running = seen.bound() - seen.ended()
+                await bridge.start()
+                await bridge.ready()
+                kills.append(Kill(at_us, running, seen.waiting()))
         await sending
         await bridge.until(lambda: seen.ended() == JOBS, f"the end of {JOBS} pods")
         return Replay(
@@ -119,9 +135,7 @@ async def replay(admin_kubeconfig: str, setting: Setting, plan: Plan, folder: Pa
             history=seen.history,
             nodes=[n for n in (await where.client.get("/api/v1/nodes"))["items"] if _is_of(where, n)],
             events=(await where.client.get(f"/api/v1/namespaces/{where.name}/events"))["items"],
-            finished=kubelets.finished,
-            rejected=kubelets.rejected,
-            kills_us=kills_us,
+            kills=kills,
         )
 
 
@@ -153,6 +167,7 @@ class Bridge:
         ]  # fmt: skip
         self._log = folder / "bridge.log"
         self._process: asyncio.subprocess.Process
+        self._starts = 0
 
     async def __aenter__(self) -> "Bridge":
         await self.start()
@@ -162,6 +177,7 @@ class Bridge:
         await self.kill()
 
     async def start(self) -> None:
+        self._starts += 1
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdout=log, stderr=log, env=os.environ
@@ -172,6 +188,10 @@ class Bridge:
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGKILL)
         await self._process.wait()
+
+    async def ready(self) -> None:
+        """Its first round is over."""
+        await self.until(lambda: self.said().count(" ready: ") == self._starts, "daemon that is ready")
 
     async def ended(self) -> int:
         """Its exit code, when it ends by itself."""
