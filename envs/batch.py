@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from synergai.envs.candidates import DONE, N_ACTIONS, Candidates, Scratch, empty_candidates, scratch_of
+from synergai.envs.capacity import Program
 from synergai.envs.compile import kernel
 from synergai.envs.reward import potential
+from synergai.envs.simplex import Table
 from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule, take_reward
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import Survey, survey_scratch
@@ -129,7 +131,18 @@ def sim_at(sims, b):
         s.admitted[b],
     )
     tape = Tape(t.jobs[b], t.by_deadline[b], t.truth[b], t.drift[b], t.window[b], t.seed[b])
-    return Sim(state, tape, sims.progress[b], sims.outcomes[b], sims.heap[b])
+    p, table = sims.program, sims.program.table
+    program = Program(
+        p.models[b],
+        p.bins[b],
+        p.columns[b],
+        p.need[b],
+        p.amount[b],
+        p.n[b],
+        p.duals[b],
+        Table(table.cells[b], table.rows[b], table.columns[b]),
+    )
+    return Sim(state, tape, sims.progress[b], sims.outcomes[b], sims.heap[b], program)
 
 
 @kernel

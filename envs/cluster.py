@@ -17,7 +17,7 @@ from synergai.envs.candidates import (
     only_action,
     scratch_for,
 )
-from synergai.envs.capacity import ModelLoad
+from synergai.envs.capacity import ModelLoad, Program
 from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.place import choose_dictionary
 from synergai.envs.state import (
@@ -41,9 +41,6 @@ from synergai.envs.types import Action, Decision, Job, Node
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
-DEFAULT_LOG_SD = 0.7
-DEFAULT_SAMPLES = 1000.0
-"""Of a model of which nothing has arrived yet."""
 
 
 class Decider(Protocol):
@@ -88,7 +85,7 @@ class Cluster:
         energy_weight: float = 0.0,
         pod_start_s: float = 0.0,
     ) -> None:
-        """`mix` is the workload to expect until enough of it has been seen."""
+        """`mix` is the workload that is declared; what arrives is shrunk towards it (`capacity.mix_of`)."""
         self.table = table
         self.energy_weight = energy_weight
         self.pod_start_s = pod_start_s
@@ -99,7 +96,6 @@ class Cluster:
         self._booked: dict[str, _Booked] = {}
         self._signatures: dict[frozenset[str] | None, int] = {None: 0}
         self._next_number = 0
-        self._capacity_of: tuple[object, ...] = ()
         self._rebuild()
 
     # nodes -----------------------------------------------------------------------------------------------------------
@@ -202,8 +198,7 @@ class Cluster:
 
         `scheduler` is an `agents.scheduler.Scheduler`; an index that the mask forbids raises ValueError.
         """
-        self._at(now_us)
-        self._solve()
+        self.refresh(now_us)
         epochs.begin_round(self.state, self.scratch.survey)
         while self.state.clock[0]["n_queued"] > 0:
             legal = list_candidates(
@@ -221,6 +216,14 @@ class Cluster:
                 self.state.clock[0]["wake_us"] = decision.wake_at_us
                 return
             yield self._apply(decision)
+
+    def refresh(self, now_us: int) -> None:
+        """Solve for lambda*, tau and prices if that is due: every minute, and after a change of nodes. `round` and
+        `enqueue` do so too; called between rounds, it keeps the work out of them."""
+        self._at(now_us)
+        if self.program is None:
+            self.program = capacity.program_of(self.catalog, self.state, self._mix)
+        capacity.refresh(self.state, self.program)
 
     def least_allocated_node(
         self, cpu_milli: int, memory_mib: int, nodes: frozenset[str] | None = None
@@ -275,15 +278,11 @@ class Cluster:
         self._fill(queued, job, number)
         self._jobs[number] = job
         self._numbers[job.key] = number
-        clock = self.state.clock[0]
-        clock["now_us"] = max(int(clock["now_us"]), job.arrival_us) if fresh else clock["now_us"]
         if not set_best(self.state, queued):
             queued["best_us"] = int(self.table.reference_s(job.model, job.samples) * 1e6)
             queued["best_energy_j"] = 1.0
         if fresh:
-            self._learn_mix(job)
-            if self.state.clock[0]["tau_us"] <= 0.0:
-                self._solve()
+            self.refresh(job.arrival_us)
             count_arrival(self.state, queued)
 
     def _fill(self, queued: Any, job: Job, number: int) -> None:
@@ -417,41 +416,25 @@ class Cluster:
         if max(clock["n_queued"], clock["running_top"]) + 1 >= len(self.state.queue):
             self._allocate(2 * len(self.state.queue))
 
-    def _learn_mix(self, job: Job) -> None:
-        """Shares and sizes of what arrives, remembered over the last hundred or so jobs."""
-        for name, load in self._mix.items():
-            self._mix[name] = replace(load, share=load.share * 0.99)
-        load = self._mix.get(job.model, ModelLoad(0.0, float(job.samples), DEFAULT_LOG_SD))
-        samples = load.samples * (job.samples / load.samples) ** 0.05
-        self._mix[job.model] = ModelLoad(load.share + 0.01, samples, load.log_sd)
-
     def _resize(self, node: Node) -> None:
         record = self.state.nodes[self.catalog.node_index[node.name]]
         for free, total in (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods")):
             record[free] += getattr(node, total) - record[total]
             record[total] = getattr(node, total)
         choose_dictionary(self.state)
-        nodes = tuple(node if known.name == node.name else known for known in self.catalog.nodes)
+        nodes = tuple(
+            self._usable(node) if known.name == node.name else known for known in self.catalog.nodes
+        )
         self.catalog = replace(self.catalog, nodes=nodes)
+        self._nodes_changed()
 
-    def _solve(self) -> None:
-        """lambda*, tau and prices: again after a change of nodes and every hundred arrivals."""
-        key = (id(self.catalog), int(self.state.clock[0]["seq"]) // 100)
-        if key == self._capacity_of:
-            return
-        self._capacity_of = key
-        served = {
-            self.catalog.models[m]
-            for m in set(self.state.options["model"][: len(self.catalog.profiles)].tolist())
-        }
-        mix = {name: load for name, load in self._mix.items() if name in served and load.share > 1e-6}
-        if not mix:
-            mix = {name: ModelLoad(1.0, DEFAULT_SAMPLES, 0.7) for name in sorted(served)}
-        if mix and any(node.ready for node in self._nodes.values()):
-            try:
-                capacity.apply(self.state, capacity.solve(self.catalog, self.state, mix))
-            except ValueError:
-                return  # a model lost its last node: keep the old figures until the next change
+    def _usable(self, node: Node) -> Node:
+        """The node with those devices that the table knows."""
+        return replace(node, devices=tuple(d for d in node.devices if d.hardware in self.table.hardware))
+
+    def _nodes_changed(self) -> None:
+        self.program: Program | None = None
+        self.state.clock[0]["solved_us"] = NONE
 
     def _rebuild(self) -> None:
         """Number everything anew after nodes changed, and put back what waits, runs and was learnt."""
@@ -461,11 +444,7 @@ class Cluster:
         before: ClusterState | None = getattr(self, "state", None)
         old: Catalog | None = getattr(self, "catalog", None)
         known = tuple(self._nodes.values())
-        usable = [
-            replace(n, devices=tuple(d for d in n.devices if d.hardware in self.table.hardware))
-            for n in known
-        ]
-        self.catalog = build_catalog(self.table, usable)
+        self.catalog = build_catalog(self.table, [self._usable(node) for node in known])
         rows = max(2 * len(self._signatures), 16)
         self.state = new_state(self.catalog, jobs, rows)
         self.state.options["startup_us"] += self.pod_start_s * 1e6
@@ -476,7 +455,8 @@ class Cluster:
             self._carry_over(before, old)
         self.scratch: Scratch = scratch_for(self.state)
         self.out: Candidates = empty_candidates()
-        self._capacity_of = ()
+        if old is None or old.nodes != self.catalog.nodes:
+            self._nodes_changed()
 
     def _carry_over(self, before: ClusterState, old: Catalog) -> None:
         clock, past = self.state.clock[0], before.clock[0]
@@ -486,6 +466,9 @@ class Cluster:
             (old.models[r["model"]], p.hardware, p.configuration): i
             for i, (p, r) in enumerate(zip(old.profiles, before.options))
         }
+        if old.nodes == self.catalog.nodes:
+            clock["solved_us"] = past["solved_us"]
+            self.state.options["price"] = before.options["price"]
         for o, profile in enumerate(self.catalog.profiles):
             key = (
                 self.catalog.models[self.state.options[o]["model"]],
@@ -495,7 +478,7 @@ class Cluster:
             if key in options:
                 self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
-            for name in ("work_short", "work_long"):
+            for name in ("work_short", "work_long", "seen", "log_samples"):
                 self.state.models[m][name] = before.models[old.model_index[model]][name]
         for h, name in enumerate(self.catalog.classes):
             if name in old.class_index:

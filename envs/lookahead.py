@@ -4,6 +4,8 @@ The copy meets the tape's own arrivals and noise, so all actions of one state ar
 teacher's instrument for training: it sees the true future, which a scheduler never does.
 """
 
+from typing import Any
+
 import numpy as np
 
 from synergai.envs.batch import Batch, scratch_at, shown_at, sim_at
@@ -20,7 +22,7 @@ from synergai.envs.simulator import (
     step_events,
     take_reward,
 )
-from synergai.envs.state import NONE, ClusterState
+from synergai.envs.state import NEVER_US, NONE, ClusterState
 from synergai.envs.survey import take_survey
 
 OTHER_STARTS = 4
@@ -29,10 +31,14 @@ OTHER_STARTS = 4
 
 def spare_sim(batch: Batch) -> Sim:
     """Room for one copy of a cluster of this batch; what never changes is shared with the original."""
-    sims = batch.sims
-    state = ClusterState(*(array[0].copy() for array in sims.state))
-    tape = type(sims.tape)(*(array[0].copy() for array in sims.tape))
-    return Sim(state, tape, sims.progress[0].copy(), sims.outcomes[0].copy(), sims.heap[0].copy())
+    return _first(batch.sims)
+
+
+def _first(values: Any) -> Any:
+    """A copy of the first row of each array of a (nested) tuple."""
+    if isinstance(values, np.ndarray):
+        return values[0].copy()
+    return type(values)(*(_first(value) for value in values))
 
 
 @kernel
@@ -70,7 +76,8 @@ def branch(sim, spare):
         c.history,
         s.admitted,
     )
-    return Sim(state, sim.tape, spare.progress, spare.outcomes, spare.heap)
+    c.clock[0].solved_us = NEVER_US  # prices are shared with the original: none are worked out in a branch
+    return Sim(state, sim.tape, spare.progress, spare.outcomes, spare.heap, sim.program)
 
 
 @kernel
@@ -119,7 +126,7 @@ def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rules, horizo
             continue
         sim, scratch, out = sim_at(sims, b), scratch_at(scratches, b), shown_at(shown, b)
         rule = rules[b]
-        horizon_us = np.int64(horizon_taus * sim.state.clock[0].tau_us)
+        horizon_us = np.int64(horizon_taus * sim.progress[0].tau_us)
         for k in range(N_RULES):
             a = out.picks[k]
             if out.mask[a] and not np.isfinite(costs[b, a]):

@@ -11,6 +11,7 @@ import numpy as np
 from synergai.envs import ageing, epochs, noise, rules
 from synergai.envs import capacity as capacity_module
 from synergai.envs.candidates import DONE, list_candidates, list_surveyed, only_action
+from synergai.envs.capacity import Program
 from synergai.envs.catalog import new_state
 from synergai.envs.compile import kernel
 from synergai.envs.reward import DISCOUNT_TAUS, ENERGY_WEIGHT, EXCESS_WEIGHT
@@ -64,6 +65,7 @@ PROGRESS = np.dtype(
         ("deadline_reward", "f8"),
         ("excess_reward", "f8"),
         ("energy_reward", "f8"),
+        ("tau_us", "f8"),  # of the declared mix: the reward's unit of time does not move
         ("level", "f8"),
         ("release_us", "f8"),
         ("n_drift", "i8"),  # steps of drift on the tape
@@ -82,6 +84,7 @@ class Sim(NamedTuple):
     progress: np.ndarray  # (1,) PROGRESS
     outcomes: np.ndarray  # (jobs,) OUTCOME
     heap: np.ndarray  # (2 x running,) EVENT: ends of runs (seen 0) and when their room is seen to be free (1)
+    program: Program
 
 
 def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
@@ -97,13 +100,15 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     progress[0]["left"] = counted.sum()
     last_us = tape.jobs["arrival_us"][tape.window[1] - 1]
     progress[0]["end_us"] = last_us + int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6)
+    progress[0]["tau_us"] = setting.capacity.tau_us
     progress[0]["level"] = scenario.noise.level
     progress[0]["release_us"] = scenario.delays.release_s * 1e6
     progress[0]["n_drift"] = tape.drift.shape[1]
     progress[0]["stop_arrival"] = len(tape.jobs) + 1
     outcomes = np.zeros(len(tape.jobs), OUTCOME)
     outcomes["start_us"] = outcomes["finish_us"] = outcomes["option"] = outcomes["node"] = NONE
-    return Sim(state, tape, progress, outcomes, np.zeros(2 * len(state.running), EVENT))
+    heap = np.zeros(2 * len(state.running), EVENT)
+    return Sim(state, tape, progress, outcomes, heap, setting.program)
 
 
 @kernel
@@ -155,9 +160,10 @@ def pop(sim):
 
 @kernel
 def discount(sim, at_us):
-    """exp(-beta (at - since)) for this cluster's tau."""
-    beta = 1.0 / (DISCOUNT_TAUS * max(sim.state.clock[0].tau_us, 1.0))
-    return np.exp(-beta * (at_us - sim.progress[0].from_us))
+    """exp(-beta (at - since)) for this scenario's tau."""
+    progress = sim.progress[0]
+    beta = 1.0 / (DISCOUNT_TAUS * max(progress.tau_us, 1.0))
+    return np.exp(-beta * (at_us - progress.from_us))
 
 
 @kernel
@@ -166,7 +172,7 @@ def pass_time(sim, at_us):
     clock, progress = sim.state.clock[0], sim.progress[0]
     if progress.late_rate > 0.0 and at_us > clock.now_us:
         span = discount(sim, clock.now_us) - discount(sim, at_us)  # beta x integral of the discount
-        scale = DISCOUNT_TAUS * clock.tau_us
+        scale = DISCOUNT_TAUS * progress.tau_us
         progress.excess_reward -= EXCESS_WEIGHT * progress.late_rate * scale * span
     clock.now_us = at_us
 
@@ -355,6 +361,7 @@ def step_events(sim, scratch):
         return False
     timer_us = epochs.next_timer_us(state)
     pass_time(sim, at_us)
+    capacity_module.refresh(state, sim.program)
     due = timer_us <= at_us
     while progress.n_heap > 0 and sim.heap[0].at_us == at_us:
         slot, seen = sim.heap[0].slot, sim.heap[0].seen

@@ -39,6 +39,7 @@ CLOCK = np.dtype(
         ("cursor", "i4"),  # round_robin: the device after which to look next
         ("tau_us", "f8"),  # work-weighted mean best run time of the mix
         ("capacity_sps", "f8"),  # lambda*: jobs per second that the cluster can sustain
+        ("solved_us", "i8"),  # when these two and the prices were worked out, NONE: they are due
         ("energy_weight", "f8"),
         ("work_short", "f8"),  # arriving work, seconds of best run time per second, time constant 5 tau
         ("work_long", "f8"),  # the same over 50 tau
@@ -48,7 +49,15 @@ CLOCK = np.dtype(
     align=True,
 )
 MODEL = np.dtype(
-    [("first_option", "i4"), ("n_options", "i4"), ("work_short", "f8"), ("work_long", "f8")], align=True
+    [
+        ("first_option", "i4"),
+        ("n_options", "i4"),
+        ("work_short", "f8"),
+        ("work_long", "f8"),
+        ("seen", "f8"),  # arrivals that are remembered, each one fading over 50 tau
+        ("log_samples", "f8"),  # the sum over them of log samples
+    ],
+    align=True,
 )
 CLASS = np.dtype(
     [
@@ -192,6 +201,7 @@ def empty_state(
         np.ones((signatures, nodes), np.bool_),
     )
     state.clock[0]["wake_us"] = NONE
+    state.clock[0]["solved_us"] = NONE
     state.clock[0]["running_free"] = NONE
     state.clock[0]["last_arrival_us"] = NONE
     state.nodes["first_running"] = NONE
@@ -249,7 +259,7 @@ def set_best(state, queued):
 
 @kernel
 def fade(state, gap_s, tau_s):
-    """Let the work rates decay over a gap; they start once tau is known."""
+    """Let what is remembered of arrivals decay over a gap; it starts once tau is known."""
     if tau_s <= 0.0:
         return
     clock = state.clock[0]
@@ -258,14 +268,18 @@ def fade(state, gap_s, tau_s):
     clock.work_short *= short
     clock.work_long *= long
     for m in range(clock.n_models):
-        state.models[m].work_short *= short
-        state.models[m].work_long *= long
+        model = state.models[m]
+        model.work_short *= short
+        model.work_long *= long
+        model.seen *= long
+        model.log_samples *= long
 
 
 @kernel
 def count_arrival(state, queued):
-    """Feed the history of arrivals: work rates over two time constants, and the gaps between arrivals."""
+    """Feed the history of arrivals: work rates over two time constants, counts and sizes, gaps between arrivals."""
     clock = state.clock[0]
+    model = state.models[queued.model]
     work_s = queued.best_us * 1e-6
     tau_s = clock.tau_us * 1e-6
     if clock.last_arrival_us >= 0:
@@ -277,8 +291,10 @@ def count_arrival(state, queued):
     if tau_s > 0.0:
         clock.work_short += work_s / (5.0 * tau_s)
         clock.work_long += work_s / (50.0 * tau_s)
-        state.models[queued.model].work_short += work_s / (5.0 * tau_s)
-        state.models[queued.model].work_long += work_s / (50.0 * tau_s)
+        model.work_short += work_s / (5.0 * tau_s)
+        model.work_long += work_s / (50.0 * tau_s)
+    model.seen += 1.0
+    model.log_samples += np.log(max(queued.samples, 1))
     clock.last_arrival_us = clock.now_us
 
 

@@ -3,7 +3,7 @@ scheduler compared on it meets the same jobs and the same luck."""
 
 import csv
 import gzip
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import capacity, noise
-from synergai.envs.capacity import Capacity, ModelLoad, empirical_bins
+from synergai.envs.capacity import Capacity, ModelLoad, Program
 from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.scenario import Scenario, ScenarioError
 from synergai.envs.state import BEST_EFFORT_FACTOR
@@ -55,6 +55,8 @@ class Setting:
     table: ProfileTable
     catalog: Catalog
     capacity: Capacity
+    """Of the declared mix: what the load is measured against, and tau of the reward."""
+    program: Program
 
     @property
     def rate_sps(self) -> float:
@@ -79,11 +81,12 @@ def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting
     catalog = build_catalog(table, scenario.nodes(table), tuple(sorted(scenario.jobs)))
     state = new_state(catalog, jobs=1)
     add_pod_start(state, scenario)
+    program = capacity.program_of(catalog, state, mix_of(scenario))
     try:
-        found = capacity.solve(catalog, state, mix_of(scenario))
+        found = capacity.solve(catalog, state, program)
     except ValueError as error:
         raise ScenarioError(f"scenario {scenario.name}: {error}") from None
-    return Setting(scenario, table, catalog, found)
+    return Setting(scenario, table, catalog, found, program)
 
 
 def mix_of(scenario: Scenario) -> dict[str, ModelLoad]:
@@ -91,8 +94,8 @@ def mix_of(scenario: Scenario) -> dict[str, ModelLoad]:
     mix = scenario.mix()
     if scenario.arrivals.kind == "poisson":
         return mix
-    shape = empirical_bins(read_trace(scenario.arrivals.trace)[1])
-    return {name: replace(load, shape=shape) for name, load in mix.items()}
+    sizes = read_trace(scenario.arrivals.trace)[1]
+    return {name: load.replayed(sizes) for name, load in mix.items()}
 
 
 def add_pod_start(state, scenario: Scenario) -> None:

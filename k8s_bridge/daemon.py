@@ -193,6 +193,7 @@ class Daemon:
         due |= self.pods.expire(now_us)
         if due or (self._epoch_us is not None and now_us >= self._epoch_us):
             await self._round(now_us)
+        self._cluster.refresh(now_us)
         self._epoch_us = self._cluster.next_epoch_us(now_us)
 
     async def _round(self, now_us: int) -> None:

@@ -102,8 +102,8 @@ def _cluster_command(setting: Setting, plan: Plan, kubeconfig: Path) -> list[str
 def _bridge_command(setting: Setting, plan: Plan, kubeconfig: Path, epoch_us: int) -> list[str]:
     settings = {
         "expect": {
-            name: {"share": load.share, "samples": float(load.sizes().mean()), "samples_log_sd": 0.0}
-            for name, load in mix_of(setting.scenario).items()
+            name: {"share": load.share, "samples": load.samples, "samples_log_sd": load.log_sd}
+            for name, load in ((name, load.as_lognormal()) for name, load in mix_of(setting.scenario).items())
         },
         "metrics_port": None,
     }

@@ -9,14 +9,14 @@ import pytest
 from worlds import fresh, random_world, toy_profile, toy_table
 
 from synergai.agents.heuristics import Rule
-from synergai.envs import cluster as cluster_module
+from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import DONE, N_RULES, Candidates, empty_candidates
 from synergai.envs.capacity import ModelLoad
 from synergai.envs.cluster import Cluster, UnknownModel
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
-from synergai.envs.tape import Setting, Tape
+from synergai.envs.tape import Setting, Tape, make_tape, mix_of, setting_of
 from synergai.envs.types import Action, Decision, Device, Job, Node
 from synergai.offline_profiles.table import ProfileTable
 
@@ -29,6 +29,8 @@ class Seen:
     """One decision: when, what was shown, what was done."""
 
     now_us: int
+    capacity: tuple[float, float, bytes]
+    """lambda*, tau, prices."""
     jobs: tuple[int, ...]
     arrays: tuple[bytes, ...]
     action: int
@@ -38,7 +40,9 @@ def shown(state: ClusterState, out: Candidates, action: int) -> Seen:
     n = int(out.n[0])
     jobs = tuple(state.queue["job"][out.job[:n]].tolist())
     arrays = (out.rows, out.option, out.klass, out.shared, out.mask, out.picks)
-    return Seen(int(state.clock[0]["now_us"]), jobs, tuple(array.tobytes() for array in arrays), action)
+    clock = state.clock[0]
+    solved = (float(clock["capacity_sps"]), float(clock["tau_us"]), state.options["price"].tobytes())
+    return Seen(int(clock["now_us"]), solved, jobs, tuple(array.tobytes() for array in arrays), action)
 
 
 @dataclass
@@ -88,7 +92,7 @@ class Replay:
 
     def __post_init__(self) -> None:
         scenario = self.setting.scenario
-        mix = scenario.mix()
+        mix = mix_of(scenario)
         self.cluster = Cluster(
             of_the_mix(self.setting), mix, scenario.energy_weight, scenario.delays.pod_start_s
         )
@@ -145,13 +149,9 @@ class Replay:
 
 @pytest.mark.parametrize("number", [2, 8, 11, 20, 33])
 @pytest.mark.parametrize("rule", RULES)
-def test_cluster_and_simulator_show_and_decide_the_same(
-    rule: str, number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cluster_and_simulator_show_and_decide_the_same(rule: str, number: int) -> None:
     setting, tape = random_world(number)
     seen, outcomes = by_simulator(setting, tape, rule)
-    # both solve the same program, but the cluster's mix follows what arrives
-    monkeypatch.setattr(cluster_module.capacity, "solve", lambda *_: setting.capacity)
     replay = Replay(setting, tape, outcomes, Watched(rule))
     last_us = max(int(outcomes["start_us"].max()), seen[-1].now_us)
     replay.run(last_us)
@@ -166,6 +166,17 @@ def test_cluster_and_simulator_show_and_decide_the_same(
         if row["start_us"] >= 0
     }
     assert replay.starts == started
+
+
+@pytest.mark.parametrize("name", ["demo", "edge"])
+def test_cluster_and_simulator_solve_the_same_at_the_same_minutes(name: str) -> None:
+    setting = setting_of(scenarios.load(name).model_copy(update={"arrivals_per_tape": 300}))
+    tape = make_tape(setting, 5)
+    seen, outcomes = by_simulator(setting, tape, "sjf_feasible")
+    replay = Replay(setting, tape, outcomes, Watched("sjf_feasible"))
+    replay.run(seen[-1].now_us)
+    assert [(s.now_us, s.capacity) for s in replay.watched.seen] == [(s.now_us, s.capacity) for s in seen]
+    assert len({s.capacity for s in seen}) >= 4
 
 
 # the facade ---------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def test_violated_are_exactly_the_jobs_unfinished_at_their_deadline(number: int,
 def test_the_deadline_term_without_discount_counts_the_violations(number: int, seed: int) -> None:
     setting, tape = random_world(number, count=20)
     sim, scratch = fresh(setting, tape)
-    sim.state.clock["tau_us"] = 1e30
+    sim.progress["tau_us"] = 1e30
     out, choose, total = empty_candidates(), at_random(seed), 0.0
     while advance(sim, scratch, out, NONE):
         total += take_reward(sim)[0]
