@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from synergai.envs.candidates import DONE, N_ACTIONS, Candidates, Scratch, empty_candidates, scratch_of
-from synergai.envs.capacity import Program
 from synergai.envs.compile import kernel
+from synergai.envs.program import Program
 from synergai.envs.reward import potential
 from synergai.envs.simplex import Table
 from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule, take_reward

@@ -17,9 +17,10 @@ from synergai.envs.candidates import (
     only_action,
     scratch_for,
 )
-from synergai.envs.capacity import ModelLoad, Program
 from synergai.envs.catalog import Catalog, build_catalog, new_state
+from synergai.envs.mix import ModelLoad
 from synergai.envs.place import choose_dictionary
+from synergai.envs.program import Program, program_of
 from synergai.envs.state import (
     NEVER_US,
     NONE,
@@ -222,7 +223,7 @@ class Cluster:
         `enqueue` do so too; called between rounds, it keeps the work out of them."""
         self._at(now_us)
         if self.program is None:
-            self.program = capacity.program_of(self.catalog, self.state, self._mix)
+            self.program = program_of(self.catalog, self.state, self._mix)
         capacity.refresh(self.state, self.program)
 
     def least_allocated_node(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from synergai.envs.capacity import ModelLoad
+from synergai.envs.mix import ModelLoad
 from synergai.envs.types import Device, Node
 from synergai.offline_profiles.table import ProfileTable
 

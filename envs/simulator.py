@@ -11,9 +11,9 @@ import numpy as np
 from synergai.envs import ageing, epochs, noise, rules
 from synergai.envs import capacity as capacity_module
 from synergai.envs.candidates import DONE, list_candidates, list_surveyed, only_action
-from synergai.envs.capacity import Program
 from synergai.envs.catalog import new_state
 from synergai.envs.compile import kernel
+from synergai.envs.program import Program
 from synergai.envs.reward import DISCOUNT_TAUS, ENERGY_WEIGHT, EXCESS_WEIGHT
 from synergai.envs.state import (
     NEVER_US,

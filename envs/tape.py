@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import capacity, noise
-from synergai.envs.capacity import Capacity, ModelLoad, Program
+from synergai.envs.capacity import Capacity
 from synergai.envs.catalog import Catalog, build_catalog, new_state
+from synergai.envs.mix import ModelLoad
+from synergai.envs.program import Program, program_of
 from synergai.envs.scenario import Scenario, ScenarioError
 from synergai.envs.state import BEST_EFFORT_FACTOR
 from synergai.offline_profiles.table import ProfileTable
@@ -81,7 +83,7 @@ def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting
     catalog = build_catalog(table, scenario.nodes(table), tuple(sorted(scenario.jobs)))
     state = new_state(catalog, jobs=1)
     add_pod_start(state, scenario)
-    program = capacity.program_of(catalog, state, mix_of(scenario))
+    program = program_of(catalog, state, mix_of(scenario))
     try:
         found = capacity.solve(catalog, state, program)
     except ValueError as error:

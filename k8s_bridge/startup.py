@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
 from synergai.agents.scheduler import Scheduler
-from synergai.envs.capacity import ModelLoad
 from synergai.envs.cluster import Cluster
+from synergai.envs.mix import ModelLoad
 from synergai.envs.types import Device, Job, Node
 from synergai.k8s_bridge.client import ApiClient, ApiError
 from synergai.k8s_bridge.config import Settings

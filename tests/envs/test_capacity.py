@@ -5,7 +5,8 @@ import pytest
 from worlds import fresh, hand_tape, simulate, toy_profile, toy_setting, toy_table
 
 from synergai.envs import scenario as scenarios
-from synergai.envs.capacity import Capacity, ModelLoad
+from synergai.envs.capacity import Capacity
+from synergai.envs.mix import ModelLoad
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import ScenarioError
 from synergai.envs.tape import make_tape, mix_of, read_trace, setting_of

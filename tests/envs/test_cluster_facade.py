@@ -11,8 +11,8 @@ from worlds import fresh, random_world, toy_profile, toy_table
 from synergai.agents.heuristics import Rule
 from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import DONE, N_RULES, Candidates, empty_candidates
-from synergai.envs.capacity import ModelLoad
 from synergai.envs.cluster import Cluster, UnknownModel
+from synergai.envs.mix import ModelLoad
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState

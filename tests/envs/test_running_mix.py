@@ -10,8 +10,9 @@ from synergai.envs import batch as batches
 from synergai.envs import capacity
 from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import empty_candidates
-from synergai.envs.capacity import DECLARED_JOBS, ModelLoad
+from synergai.envs.capacity import DECLARED_JOBS
 from synergai.envs.cluster import Cluster
+from synergai.envs.mix import ModelLoad
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
