@@ -95,6 +95,13 @@ def rows_of(values: Any, part: slice) -> Any:
     return type(values)(*(rows_of(value, part) for value in values))
 
 
+def copy_of(values: Any, b: int) -> Any:
+    """One cluster's arrays out of a (nested) tuple of batched arrays, of its own."""
+    if isinstance(values, np.ndarray):
+        return values[b].copy()
+    return type(values)(*(copy_of(value, b) for value in values))
+
+
 def load(
     batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, until_arrival: int = 0
 ) -> None:

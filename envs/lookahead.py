@@ -4,12 +4,10 @@ The copy meets the tape's own arrivals and noise, so all actions of one state ar
 teacher's instrument for training: it sees the true future, which a scheduler never does.
 """
 
-from typing import Any
-
 import numpy as np
 
-from synergai.envs.batch import Batch, scratch_at, shown_at, sim_at
-from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES
+from synergai.envs.batch import Batch, copy_of, scratch_at, shown_at, sim_at
+from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Scratch
 from synergai.envs.compile import kernel
 from synergai.envs.reward import potential
 from synergai.envs.simulator import (
@@ -29,16 +27,9 @@ OTHER_STARTS = 4
 """STARTs that no rule picks, tried beside the rules' picks."""
 
 
-def spare_sim(batch: Batch) -> Sim:
-    """Room for one copy of a cluster of this batch; what never changes is shared with the original."""
-    return _first(batch.sims)
-
-
-def _first(values: Any) -> Any:
-    """A copy of the first row of each array of a (nested) tuple."""
-    if isinstance(values, np.ndarray):
-        return values[0].copy()
-    return type(values)(*(_first(value) for value in values))
+def spare(batch: Batch) -> tuple[Sim, Scratch]:
+    """Room for one copy of any cluster of this batch, and working memory for it."""
+    return copy_of(batch.sims, 0), copy_of(batch.scratches, 0)
 
 
 @kernel

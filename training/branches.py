@@ -7,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from synergai.envs.batch import rows_of
-from synergai.envs.candidates import scratch_of
-from synergai.envs.lookahead import costs_all, empty_costs, spare_sim
+from synergai.envs.lookahead import costs_all, empty_costs, spare
 from synergai.envs.rules import RULE_NUMBER, RULES
-from synergai.envs.survey import survey_scratch
 from synergai.envs.tape import Setting
 from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
 from synergai.training.evaluation.tapes import SELECTION
@@ -53,26 +51,9 @@ class Branches:
         self.horizon_taus = horizon_taus
         self._rules = np.array([RULE_NUMBER[rule] for rule in rules])
         self._turn = 0
-        state = env.batch.sims.state
-        per_model = int(state.models["n_options"].max())
         cuts = np.linspace(0, env.num_envs, threads + 1).astype(int)
         self._parts = [slice(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
-        self._spares = [
-            (
-                spare_sim(env.batch),
-                scratch_of(
-                    survey_scratch(
-                        state.admitted.shape[1],
-                        state.options.shape[1],
-                        state.classes.shape[1],
-                        state.groups.shape[1],
-                        state.queue.shape[1],
-                        per_model,
-                    )
-                ),
-            )
-            for _ in self._parts
-        ]
+        self._spares = [spare(env.batch) for _ in self._parts]
         self._pool = ThreadPoolExecutor(threads)
 
     def costs(self) -> np.ndarray:
@@ -80,13 +61,13 @@ class Branches:
         costs = empty_costs(self.env.num_envs)
         self._turn += 1
         for done in [
-            self._pool.submit(self._fill, costs[part], part, *spare)
-            for part, spare in zip(self._parts, self._spares)
+            self._pool.submit(self._fill, costs[part], part, *room)
+            for part, room in zip(self._parts, self._spares)
         ]:
             done.result()
         return costs
 
-    def _fill(self, costs, part, spare, scratch) -> None:  # type: ignore[no-untyped-def] - arrays of arrays
+    def _fill(self, costs, part, sim, scratch) -> None:  # type: ignore[no-untyped-def] - arrays of arrays
         batch = self.env.batch
         first = self._turn + part.start  # which other STARTs are tried: not the same ones every time
         costs_all(
@@ -94,7 +75,7 @@ class Branches:
             rows_of(batch.scratches, part),
             rows_of(batch.shown, part),
             batch.alive[part],
-            spare,
+            sim,
             scratch,
             self._rules[part],
             self.horizon_taus,
