@@ -51,8 +51,8 @@ cluster: kubernetes  ## run that API server until Ctrl-C; its kubeconfig is out/
 train: $(VENV)/.all  ## train a policy with $(TRAIN_CONFIG) into runs/
 	$(BIN)/synergai train --config $(TRAIN_CONFIG) --out runs/default
 
-bench: $(VENV)/.all  ## timings, as ratios and rates, one JSON line each
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.all  ## every figure of speed, one JSON line each
+	$(BIN)/synergai bench all
 
 constraints: | $(BIN)/uv  ## pin the newest versions of everything
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --all-extras --python-version 3.11 --upgrade pyproject.toml --output-file constraints.txt

@@ -1,1 +1,1 @@
-"""Timings, as rates and ratios. Run with `make bench`; never part of the tests."""
+"""Figures of speed: `synergai bench NAME` measures one afresh and prints it as a JSON line."""

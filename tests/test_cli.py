@@ -13,7 +13,18 @@ from typer.testing import CliRunner, Result
 from synergai.cli import app
 
 VERBS = {
-    (): ("simulate", "evaluate", "train", "export", "cluster", "bridge", "demo", "profiles", "scenario"),
+    (): (
+        "simulate",
+        "evaluate",
+        "train",
+        "export",
+        "cluster",
+        "bridge",
+        "bench",
+        "demo",
+        "profiles",
+        "scenario",
+    ),
     ("demo",): ("embedded cluster", "--jobs", "--speed"),
     ("simulate",): ("One tape", "--scheduler", "--events"),
     ("evaluate",): ("common tapes", "--checkpoint", "--tapes"),
@@ -21,6 +32,7 @@ VERBS = {
     ("export",): ("ONNX", "--checkpoint", "--out"),
     ("cluster",): ("API server", "--kubeconfig", "--port"),
     ("bridge",): ("Schedule the pods", "--dry-run", "--once"),
+    ("bench",): ("JSON line", "--nodes", "--cluster"),
     ("profiles",): ("build", "show"),
     ("profiles", "build"): ("CSV files", "--sources"),
     ("profiles", "show"): ("fastest", "--model"),

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "agents": {"offline_profiles", "envs"},
     "training": {"offline_profiles", "envs", "agents", "checkpoints"},
     "k8s_bridge": {"offline_profiles", "envs", "agents", "checkpoints"},
+    "benchmarks": {"offline_profiles", "envs", "agents", "training", "k8s_bridge", "checkpoints"},
 }
 HOME = {
     "torch": "training",

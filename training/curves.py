@@ -16,3 +16,8 @@ def curves(folder: Path, step: int) -> Logger:
     """A logger into `folder`; what earlier processes drew from `step` on is hidden."""
     folder.mkdir(parents=True, exist_ok=True)
     return Logger(str(folder), [_Curves(folder, step)])
+
+
+def no_curves() -> Logger:
+    """For training of which nothing is kept."""
+    return Logger(None, [])

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from synergai.benchmarks.cli import bench
 from synergai.envs.cli import app as scenario_app
 from synergai.k8s_bridge.cli import bridge
 from synergai.k8s_bridge.demo.cli import demo
@@ -33,6 +34,7 @@ app.command()(train)
 app.command()(export)
 app.command()(cluster)
 app.command()(bridge)
+app.command()(bench)
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(scenario_app, name="scenario")
 

@@ -1,0 +1,71 @@
+"""A measured figure, and the table of those that can be measured; each is imported only when it is."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from synergai.benchmarks.machine import machine
+
+
+class BenchError(ValueError):
+    """A figure cannot be measured; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What came out, and what it was measured on."""
+
+    value: float
+    unit: str
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a figure's function of the same name is, and what it measures."""
+
+    module: str
+    what: str
+
+
+FIGURES = {
+    "sim_decisions_per_s": Entry(
+        "simulator", "batched simulator, candidates and features included, one core"
+    ),
+    "sim_rule_decisions_per_s": Entry("simulator", "a rule alone on whole tapes, one core"),
+    "gym_steps_per_s": Entry("environment", "the Gymnasium environment, one cluster"),
+    "train_steps_per_s": Entry("learning", "decisions that PPO collects and learns from"),
+    "decision_us": Entry("decision", "state -> place -> features -> policy, p50 and p99"),
+    "bridge_pods_per_s": Entry("bridge", "pods bound on a cluster, from a full queue"),
+}
+
+
+def measure(name: str, options: Mapping[str, Any]) -> dict[str, object]:
+    """The figure as one JSON object. BenchError for an unknown name or an option that the figure does not have."""
+    function = function_of(name)
+    known = inspect.signature(function).parameters
+    for option in options:
+        if option not in known:
+            raise BenchError(
+                f"{name} has no option --{option}; it has {', '.join(f'--{key}' for key in known)}"
+            )
+    figure = function(**options)
+    return {"name": name, "value": round(figure.value, 3), "unit": figure.unit, **figure.facts, **machine()}
+
+
+def function_of(name: str) -> Callable[..., Figure]:
+    if name not in FIGURES:
+        raise BenchError(f"no figure {name!r}; there are {', '.join(FIGURES)}")
+    try:
+        return getattr(import_module(f"synergai.benchmarks.{FIGURES[name].module}"), name)
+    except ModuleNotFoundError as error:
+        raise BenchError(
+            f"{name} needs {error.name}: pip install 'synergai[train]', or make install"
+        ) from None
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Names of the options that the figure has."""
+    return tuple(inspect.signature(function_of(name)).parameters)
