@@ -118,16 +118,13 @@ class Api:
         path: str,
         body: object = None,
         *,
-        raw: bytes | None = None,
         media_type: str = "application/json",
         accept: str = "application/json",
-        token: str = "",
         **query: str,
     ) -> Reply:
-        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        """`body` is sent as JSON, or as it is if it is bytes."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {"Accept": accept} | ({"Content-Type": media_type} if data is not None else {})
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
         async with self.session.request(
             method, self.url + path, data=data, headers=headers, params=query
         ) as response:

@@ -23,8 +23,8 @@ class Space:
         assert reply.status == 201, reply.raw
         return reply.json
 
-    async def pod(self, name: str = "a", **spec: object) -> Json:
-        return await self.made(self.pods, pod(name, **spec))
+    async def pod(self, name: str = "a", metadata: Json | None = None, **spec: object) -> Json:
+        return await self.made(self.pods, pod(name, metadata, **spec))
 
     async def config_map(self, name: str = "c", **metadata: object) -> Json:
         return await self.made(self.config_maps, {"metadata": {"name": name, **metadata}})

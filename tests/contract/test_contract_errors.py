@@ -38,7 +38,7 @@ async def test_an_unknown_version_is_told_in_a_text(api, path):
 
 
 async def test_a_body_of_null_is_an_empty_object(space):
-    reply = await space.api.call("POST", space.pods, raw=b"null")
+    reply = await space.api.call("POST", space.pods, b"null")
     causes = [("FieldValueRequired", "metadata.name"), ("FieldValueRequired", "spec.containers")]
     assert reply.refusal == invalid("Pod", "", *causes)
 
@@ -78,17 +78,17 @@ async def test_what_a_path_cannot_do_is_not_allowed(api, method, path):
     ],
 )
 async def test_a_body_that_is_no_pod_is_a_bad_request(api, raw):
-    reply = await api.call("POST", PODS, raw=raw)
+    reply = await api.call("POST", PODS, raw)
     assert reply.refusal == (400, "BadRequest", {})
 
 
 async def test_a_huge_body_is_refused(api):
-    reply = await api.call("POST", PODS, raw=b" " * (4 * 1024 * 1024))
+    reply = await api.call("POST", PODS, b" " * (4 * 1024 * 1024))
     assert (reply.status, reply.json["reason"]) == (413, "RequestEntityTooLarge")
 
 
 async def test_a_body_of_another_type_is_unsupported(api):
-    reply = await api.call("POST", PODS, raw=b"a", media_type="text/plain")
+    reply = await api.call("POST", PODS, b"a", media_type="text/plain")
     assert reply.refusal == (415, "UnsupportedMediaType", {})
 
 

@@ -90,13 +90,13 @@ async def test_a_json_patch_that_does_not_fit_changes_nothing(space, path):
     ],
 )
 async def test_what_is_no_patch_is_a_bad_request(space, path, media_type, raw):
-    reply = await space.api.call("PATCH", path, raw=raw, media_type=media_type)
+    reply = await space.api.call("PATCH", path, raw, media_type=media_type)
     assert reply.refusal == (400, "BadRequest", {})
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain", "application/nonsense+json"])
 async def test_a_patch_of_another_kind_is_an_unsupported_media_type(space, path, media_type):
-    reply = await space.api.call("PATCH", path, raw=b"{}", media_type=media_type)
+    reply = await space.api.call("PATCH", path, b"{}", media_type=media_type)
     assert reply.refusal == (415, "UnsupportedMediaType", {})
 
 

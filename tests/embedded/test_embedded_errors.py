@@ -50,7 +50,7 @@ async def test_a_broken_request_line_does_not_stop_the_server(embedded, server):
 
 
 async def test_a_number_of_many_digits_does_not_stop_the_server(embedded):
-    reply = await embedded.call("POST", PODS, raw=b'{"a": ' + b"9" * 5000 + b"}")
+    reply = await embedded.call("POST", PODS, b'{"a": ' + b"9" * 5000 + b"}")
     assert reply.refusal == (400, "BadRequest", {})
 
 
