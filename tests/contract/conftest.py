@@ -100,6 +100,13 @@ async def space(which: str, api: Api, request: pytest.FixtureRequest) -> Space:
 
 
 @pytest.fixture
+async def controllers(api: Api) -> None:
+    """Skips a test of what controllers do where nobody runs them: a bare API server makes no service accounts."""
+    if (await api.get("/api/v1/namespaces/default/serviceaccounts/default")).status == 404:
+        pytest.skip("the real cluster has no kube-controller-manager")
+
+
+@pytest.fixture
 async def login(which: str, api: Api, tmp_path: Path, request: pytest.FixtureRequest) -> Login:
     """Makes credentials of a bearer token; an empty one is nobody's."""
     if which == "real":

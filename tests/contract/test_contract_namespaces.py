@@ -29,6 +29,7 @@ async def test_a_deleted_namespace_is_shown_as_it_ends(space):
     assert reply.json["metadata"]["deletionTimestamp"]
 
 
+@pytest.mark.usefixtures("controllers")
 async def test_a_deleted_namespace_takes_its_objects_along(space):
     await space.pod()
     listed = await space.api.get(space.pods)
@@ -40,6 +41,7 @@ async def test_a_deleted_namespace_takes_its_objects_along(space):
         await space.gone(space.path)
 
 
+@pytest.mark.usefixtures("controllers")
 async def test_a_namespace_that_something_holds_takes_no_new_objects(space):
     await space.config_map(finalizers=["example.com/wait"])
     await space.api.delete(space.path)
@@ -53,6 +55,7 @@ async def test_a_namespace_that_something_holds_takes_no_new_objects(space):
     await space.gone(space.path)
 
 
+@pytest.mark.usefixtures("controllers")
 async def test_a_namespace_waits_for_a_pod_that_a_kubelet_holds(space):
     await space.pod()
     await space.bind("a")
@@ -64,6 +67,7 @@ async def test_a_namespace_waits_for_a_pod_that_a_kubelet_holds(space):
     await space.gone(space.path)
 
 
+@pytest.mark.usefixtures("controllers")
 async def test_a_namespace_comes_with_a_service_account(space):
     assert (await space.api.get(f"{space.accounts}/default")).status == 200
 

@@ -36,8 +36,6 @@ async def test_a_new_pod_is_pending_whatever_status_it_claims(space):
         ("dnsPolicy", "ClusterFirst"),
         ("enableServiceLinks", True),
         ("securityContext", {}),
-        ("serviceAccountName", "default"),
-        ("serviceAccount", "default"),
     ],
 )
 async def test_a_spec_has_defaults(space, field, value):
@@ -220,6 +218,13 @@ async def test_a_missing_runtime_class_is_forbidden(space):
     assert reply.refusal == (403, "Forbidden", {"name": "a", "kind": "pods"})
 
 
+@pytest.mark.usefixtures("controllers")
+async def test_a_pod_has_the_default_account(space):
+    spec = (await space.pod())["spec"]
+    assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("default", "default")
+
+
+@pytest.mark.usefixtures("controllers")
 async def test_a_pod_gets_the_token_of_its_account(space):
     spec = (await space.pod())["spec"]
     (volume,) = spec["volumes"]
@@ -242,6 +247,7 @@ async def test_a_port_on_the_host_is_the_port_of_the_container(space):
     assert spec["containers"][0]["ports"] == [{"containerPort": 80, "hostPort": 80, "protocol": "TCP"}]
 
 
+@pytest.mark.usefixtures("controllers")
 async def test_a_missing_service_account_is_forbidden(space):
     reply = await space.api.post(space.pods, pod(serviceAccountName="none"))
     assert reply.refusal == (403, "Forbidden", {"name": "a", "kind": "pods"})
