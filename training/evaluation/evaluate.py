@@ -87,7 +87,10 @@ def play(
 ) -> Iterator[Row]:
     """One tape under each scheduler in turn."""
     cell = Cell(setting.scenario.name, setting.scenario.load)
-    tape = make_tape(setting, seed, arrivals)
+    try:
+        tape = make_tape(setting, seed, arrivals)
+    except Exception as error:
+        raise PlayError(f"{cell}, tape {seed} cannot be made: {type(error).__name__}: {error}") from error
     for player in players:
         try:
             sim = new_sim(setting, tape)

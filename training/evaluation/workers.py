@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -13,9 +13,11 @@ from typing import Protocol
 
 from synergai.envs.scenario import Scenario
 from synergai.envs.tape import Setting, setting_of
-from synergai.training.evaluation.evaluate import Cell, PlayError, Row, play, runners
+from synergai.training.evaluation.evaluate import Cell, PlayError, Row, evaluate, play, runners
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+REHEARSED = 20
+"""Jobs."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Task:
     cell: Cell
     seed: int
     schedulers: tuple[str, ...]
+    rehearse: bool = False
+    """Only compile what it takes, on a few jobs, with decisions timed and not: no rows."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class Alone:
     def play(self, tasks: Sequence[Task]) -> Iterator[Row]:
         for task in tasks:
             players = [self._players[name] for name in task.schedulers]
-            yield from play(self._setting(task.cell), players, task.seed, self._stage.arrivals)
+            if task.rehearse:
+                evaluate(self._setting(task.cell), players, (0, 1), REHEARSED)
+            else:
+                yield from play(self._setting(task.cell), players, task.seed, self._stage.arrivals)
 
     def _setting(self, cell: Cell) -> Setting:
         if cell not in self._settings:
@@ -73,8 +80,8 @@ class _Worker:
 
 
 class Workers:
-    """Several processes, one task each at a time. The very first task is played before any other is given out: it
-    compiles what is not yet in the cache of kernels, and the others then find it there."""
+    """Several processes, one task each at a time. One of them rehearses before any task is given out: it compiles what
+    is not yet in the cache of kernels, and the others then find it there."""
 
     def __init__(self, stage: Stage, count: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -102,6 +109,8 @@ class Workers:
 
     def play(self, tasks: Sequence[Task]) -> Iterator[Row]:
         left = list(reversed(tasks))
+        if left and not self._warm:
+            left.append(replace(left[-1], rehearse=True))
         while left or self._busy():
             for worker in self._workers:
                 if left and worker.task is None and (self._warm or not self._busy()):
