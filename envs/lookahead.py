@@ -23,6 +23,9 @@ from synergai.envs.simulator import (
 from synergai.envs.state import NEVER_US, NONE, ClusterState
 from synergai.envs.survey import take_survey
 
+LATE_COST = 0.1
+"""What a late job that still waits at the end of a branch costs, in violations: its lateness goes on, and nothing else
+would make it worth serving."""
 OTHER_STARTS = 4
 """STARTs that no rule picks, tried beside the rules' picks."""
 
@@ -89,6 +92,16 @@ def run_until(sim, scratch, rule, until_us):
 
 
 @kernel
+def late_waiting(state):
+    """How many jobs wait whose deadline has passed."""
+    count = 0
+    for j in range(state.clock[0].n_queued):
+        queued = state.queue[j]
+        count += queued.counted == 1 and queued.deadline_us <= state.clock[0].now_us
+    return count
+
+
+@kernel
 def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
     """Discounted violations and lateness within the horizon, and what is expected of the jobs that are left then."""
     copy = branch(sim, spare)
@@ -97,9 +110,10 @@ def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
     apply_pair(copy, scratch, NONE if action == DONE else out.pair[action])
     run_until(copy, spare_scratch, rule, until_us)
     take_survey(copy.state, spare_scratch.survey)
-    left = potential(copy.state, spare_scratch.survey) * discount(copy, copy.state.clock[0].now_us)
+    left = LATE_COST * late_waiting(copy.state) - potential(copy.state, spare_scratch.survey)
+    left *= discount(copy, copy.state.clock[0].now_us)
     terms = take_reward(copy)
-    return -(terms[0] + terms[1] + terms[2] + left)
+    return left - (terms[0] + terms[1] + terms[2])
 
 
 @kernel

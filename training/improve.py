@@ -1,16 +1,21 @@
 """Stage two: the actor learns from branches of the simulator what one other move would have been worth.
 
 On the states that the current policy visits, every rule's pick, DONE and a few other STARTs are tried on copies of the
-cluster that then go on under a rule and meet the same arrivals and noise. The actor lowers its expected cost over the
-moves that were tried. One future a state is a noisy label but not a biased one, and the network averages over states.
+cluster that then go on under a rule and meet the same arrivals and noise. One future a state is a noisy label but not
+a biased one, and the network averages over states. The actor lowers its expected cost over the moves that were tried,
+and pays for every nat by which it departs from the teacher: without that price it follows the noise.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from synergai.envs.rules import RULE_NUMBER
 from synergai.training.branches import Branches
+from synergai.training.clone import soft_targets
+from synergai.training.memory import Labelled, Memory
 from synergai.training.network import Packed
 from synergai.training.policy import ScorerPolicy, masked_log_softmax, sample
 from synergai.training.stage import Update
@@ -19,28 +24,60 @@ UNTRIED_COST = 0.05
 """What probability on moves that were not tried costs, in violations."""
 
 
+@dataclass(frozen=True)
+class Terms:
+    """How the actor learns from branches."""
+
+    teacher: str
+    minibatch: int
+    reuse: int
+    """Updates on draws from the memory for each minibatch of fresh states."""
+    temperature: float
+    """What a nat of distance from the teacher costs, in violations."""
+    learning_rate: float
+    """At the start of a pass; it falls to a tenth."""
+
+
 def improve(
     policy: ScorerPolicy,
     branches: Branches,
+    memory: Memory,
+    terms: Terms,
     decisions: int,
-    minibatch: int,
-    learning_rate: float,
+    rng: np.random.Generator,
     optimizer: torch.optim.Optimizer,
     done: int = 0,
 ) -> Iterator[Update]:
-    """One pass over fresh states, each used once, with a learning rate that falls to a tenth; from `done` on."""
-    steps = max(minibatch // branches.env.num_envs, 1)
+    """One pass over states that the policy visits; from `done` on."""
     while done < decisions:
+        fresh = _gather(policy, branches, terms)
+        memory.add(fresh)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate * (1.0 - 0.9 * done / decisions)
-        lists, masks, costs = _gather(policy, branches, steps)
-        loss = expected_cost(masked_log_softmax(policy.actor(Packed(lists)), masks), costs)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
-        optimizer.step()
-        done += len(costs)
-        yield Update(len(costs), {"improve/cost": float(loss.detach())})
+            group["lr"] = terms.learning_rate * (1.0 - 0.9 * done / decisions)
+        figures = [
+            _update(policy, memory.draw(terms.minibatch, rng), terms.temperature, optimizer)
+            for _ in range(terms.reuse)
+        ]
+        done += len(fresh.masks)
+        cost, distance = np.mean(figures, axis=0)
+        yield Update(
+            len(fresh.masks), {"improve/cost": float(cost), "improve/kl_to_teacher": float(distance)}
+        )
+
+
+def _update(
+    policy: ScorerPolicy, states: Labelled, temperature: float, optimizer: torch.optim.Optimizer
+) -> tuple[float, float]:
+    """One step of the optimizer; the expected cost and the distance from the teacher before it."""
+    log_probs = masked_log_softmax(policy.actor(Packed(states.lists)), states.masks)
+    cost = expected_cost(log_probs, states.costs)
+    targets = soft_targets(states.lists["rows"].float(), states.masks, states.teacher)
+    away = distance(log_probs, targets)
+    optimizer.zero_grad()
+    (cost + temperature * away).backward()
+    torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
+    optimizer.step()
+    return float(cost.detach()), float(away.detach())
 
 
 def expected_cost(log_probs: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
@@ -54,20 +91,31 @@ def expected_cost(log_probs: torch.Tensor, costs: torch.Tensor) -> torch.Tensor:
     return (log_probs.exp() * relative).sum(dim=1).mean()
 
 
-def _gather(
-    policy: ScorerPolicy, branches: Branches, steps: int
-) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+def distance(log_probs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean over states of KL(policy, targets); both (states, 129), actions without a target count for nothing."""
+    legal = targets > 0.0
+    ratios = torch.where(legal, log_probs - targets.clamp(min=1e-12).log(), torch.zeros_like(log_probs))
+    return (log_probs.exp() * ratios).sum(dim=1).mean()
+
+
+def _gather(policy: ScorerPolicy, branches: Branches, terms: Terms) -> Labelled:
     """States that the policy visits, and what its moves would cost there."""
     env = branches.env
     lists: list[dict[str, np.ndarray]] = []
-    masks, costs = [], []
-    for _ in range(steps):
+    masks, costs, picks = [], [], []
+    for _ in range(max(terms.minibatch // env.num_envs, 1)):
         lists.append({name: value.copy() for name, value in env.observe().items()})
         masks.append(env.masks().copy())
+        picks.append(env.batch.shown.picks[:, RULE_NUMBER[terms.teacher]].copy())
         costs.append(branches.costs())
         with torch.no_grad():
             packed = Packed({name: torch.as_tensor(value) for name, value in lists[-1].items()})
             actions = sample(masked_log_softmax(policy.actor(packed), masks[-1]))
         env.step(actions.numpy())
     joined = {name: torch.as_tensor(np.concatenate([part[name] for part in lists])) for name in lists[0]}
-    return joined, torch.as_tensor(np.concatenate(masks)), torch.as_tensor(np.concatenate(costs)).float()
+    return Labelled(
+        joined,
+        torch.as_tensor(np.concatenate(masks)),
+        torch.as_tensor(np.concatenate(costs)).float(),
+        torch.as_tensor(np.concatenate(picks)).long(),
+    )

@@ -10,7 +10,8 @@ from synergai.envs.rules import RULES
 from synergai.training.branches import BEST, Branches, continuations
 from synergai.training.clone import agreement, clone
 from synergai.training.config import TrainConfig
-from synergai.training.improve import improve
+from synergai.training.improve import Terms, improve
+from synergai.training.memory import Memory
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO
 from synergai.training.stage import Stage, Update
@@ -31,9 +32,13 @@ def stages_of(
     assert isinstance(policy, ScorerPolicy)
     part = config.improve_decisions // config.improve_passes
     branches = cache(lambda: branches_of(config, env))
+    memory = Memory(config.improve_memory)
     stages = [
         clone_stage(config, policy, env, rng),
-        *(improve_stage(config, policy, branches, turn, part) for turn in range(config.improve_passes)),
+        *(
+            improve_stage(config, policy, branches, memory, rng, turn, part)
+            for turn in range(config.improve_passes)
+        ),
         critic_stage(config, policy, model),
         ppo_stage(config, policy, model),
     ]
@@ -62,17 +67,28 @@ def branches_of(config: TrainConfig, env: BatchVecEnv) -> Branches:
 
 
 def improve_stage(
-    config: TrainConfig, policy: ScorerPolicy, branches: Callable[[], Branches], turn: int, total: int
+    config: TrainConfig,
+    policy: ScorerPolicy,
+    branches: Callable[[], Branches],
+    memory: Memory,
+    rng: np.random.Generator,
+    turn: int,
+    total: int,
 ) -> Stage:
-    """One of the passes over branches, each in smaller steps than the one before."""
-    size = config.improve_minibatch
-    rate = config.improve_learning_rate / (1 + turn)
-    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=rate)
+    """One of the passes over branches, each in smaller steps and freer of the teacher; they share a memory."""
+    terms = Terms(
+        config.teacher,
+        config.improve_minibatch,
+        config.improve_reuse,
+        config.improve_temperature / (1 + turn),
+        config.improve_learning_rate / (1 + turn),
+    )
+    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=terms.learning_rate)
     return Stage(
         f"improve {turn + 1}",
         total,
         optimizer,
-        lambda done: improve(policy, branches(), total, size, rate, optimizer, done),
+        lambda done: improve(policy, branches(), memory, terms, total, rng, optimizer, done),
     )
 
 

@@ -9,7 +9,7 @@ from synergai.envs.candidates import DONE
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import setting_of
 from synergai.training.branches import Branches
-from synergai.training.improve import UNTRIED_COST, expected_cost
+from synergai.training.improve import UNTRIED_COST, distance, expected_cost
 from synergai.training.vec_env import BatchVecEnv
 
 
@@ -87,3 +87,16 @@ def test_probability_on_an_untried_move_has_its_price() -> None:
     costs = torch.tensor([[1.0, 1.0, float("inf")]])
     untried = torch.log(torch.tensor([[1e-9, 1e-9, 1.0]]))
     assert expected_cost(untried, costs) == pytest.approx(UNTRIED_COST, abs=1e-6)
+
+
+def test_the_teacher_is_at_no_distance_from_itself() -> None:
+    targets = torch.tensor([[0.7, 0.3, 0.0]])
+    log_probs = torch.log_softmax(torch.tensor([[np.log(0.7), np.log(0.3), -1e9]]).float(), dim=1)
+    assert distance(log_probs, targets) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_distance_is_the_divergence_from_the_teacher_in_nats() -> None:
+    targets = torch.tensor([[0.5, 0.5, 0.0]])
+    log_probs = torch.log(torch.tensor([[0.9, 0.1, 1e-30]]))
+    wanted = 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)
+    assert distance(log_probs, targets) == pytest.approx(wanted, abs=1e-6)
