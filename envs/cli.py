@@ -1,17 +1,22 @@
-"""`synergai scenario`: what ships, and how much a cluster can sustain."""
+"""`synergai scenario`: what ships, whether a file can be run, and how much a cluster can sustain."""
 
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+if TYPE_CHECKING:
+    from synergai.envs.tape import Setting
+
 app = typer.Typer(
-    help="Scenarios: list what ships, show how much load a cluster can sustain.", no_args_is_help=True
+    help="Scenarios: list what ships, check a file, show how much load a cluster can sustain.",
+    no_args_is_help=True,
 )
 
 
-def fail(verb: str, error: Exception) -> NoReturn:
-    """Every problem with what a person gave is a line or two and exit code 2."""
-    typer.echo(f"synergai {verb}: {error}", err=True)
+def fail(verb: str, error: object) -> NoReturn:
+    """Every problem with what a person gave is a line and exit code 2."""
+    for line in str(error).splitlines():
+        typer.echo(f"synergai {verb}: {line}", err=True)
     raise typer.Exit(2)
 
 
@@ -25,37 +30,51 @@ def list_shipped() -> None:
 
 
 @app.command()
+def check(
+    scenario: Annotated[
+        str, typer.Argument(help="A YAML file, or name of a shipped scenario.", metavar="FILE")
+    ],
+) -> None:
+    """Read a scenario and see that it can be run: ok with lambda*, or every problem and exit code 2."""
+    setting = _setting("scenario check", scenario)
+    typer.echo(f"{scenario}: ok, {_summary(setting)}")
+
+
+@app.command()
 def capacity(
     scenario: Annotated[str, typer.Argument(help="Name of a shipped scenario, or a YAML file.")] = "demo",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """lambda*, the most jobs per second that the cluster can sustain of this mix, and what limits it."""
-    from rich.console import Console
-    from rich.table import Table
+    from json import dumps
 
-    from synergai.envs import scenario as scenarios
-    from synergai.envs.scenario import ScenarioError
+    from rich.console import Console
+
+    from synergai.envs.limits import limits_of
+
+    setting = _setting("scenario capacity", scenario)
+    limits = limits_of(setting)
+    if json:
+        typer.echo(dumps(limits.as_json()))
+        return
+    typer.echo(f"{setting.scenario.name}: {_summary(setting)}")
+    for table in limits.tables():
+        Console().print(table)
+
+
+def _setting(verb: str, scenario: str) -> "Setting":
+    from synergai.envs.scenario import ScenarioError, load
     from synergai.envs.tape import setting_of
 
     try:
-        setting = setting_of(scenarios.load(scenario))
+        return setting_of(load(scenario))
     except ScenarioError as error:
-        fail("scenario capacity", error)
-    found, catalog = setting.capacity, setting.catalog
-    typer.echo(
-        f"{setting.scenario.name}: {found.jobs_per_s:.3f} jobs/s at most (lambda*), mean run time {found.tau_s:.3f} s "
-        f"(tau); at load {setting.scenario.load:g} {setting.rate_sps:.3f} jobs/s arrive"
+        fail(verb, error)
+
+
+def _summary(setting: "Setting") -> str:
+    found = setting.capacity
+    return (
+        f"{found.jobs_per_s:.3f} jobs/s at most (lambda*), mean run time {found.tau_s:.3f} s (tau); at load "
+        f"{setting.scenario.load:g} {setting.rate_sps:.3f} jobs/s arrive"
     )
-    table = Table(
-        "model", *catalog.classes, title="log of opportunity cost over the cheapest option (0: use it)"
-    )
-    for model in catalog.models:
-        cells = []
-        for hardware in catalog.classes:
-            mine = [
-                found.prices[o]
-                for o, profile in enumerate(catalog.profiles)
-                if profile in setting.table.of(model, hardware)
-            ]
-            cells.append(f"{min(mine):.2f}" if mine else "-")
-        table.add_row(model, *cells)
-    Console().print(table)

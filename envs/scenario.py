@@ -4,31 +4,56 @@ docs/scenarios.md documents every key. What is not built yet is in the schema wi
 value is refused by name.
 """
 
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from synergai.envs import strict_yaml
 from synergai.envs.mix import ModelLoad
+from synergai.envs.strict_yaml import Document, YamlError
 from synergai.envs.types import Device, Node
 from synergai.offline_profiles.table import ProfileTable
 
-NON_NEGATIVE = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-POSITIVE = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NON_NEGATIVE = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+POSITIVE = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 
 ZERO = Annotated[float, Field(ge=0, le=0)]
 """Of a part of the world that is not built yet."""
 
+UNITS = {
+    "cpu_milli": "milli-CPU as a whole number (2 cores are 2000)",
+    "memory_mib": "MiB as a whole number (2 GiB are 2048)",
+    "pod_start_s": "seconds as a number",
+    "release_s": "seconds as a number",
+    "bind_s": "seconds as a number",
+    "decision_s": "seconds as a number",
+    "tightness": "a multiple of the reference time as a number",
+    "samples": "samples as a number",
+}
+"""What a number counts, for errors."""
+
 
 class ScenarioError(ValueError):
-    """A scenario cannot be read; the message names file, line and key."""
+    """A scenario cannot be read; each line of the message names file, line and key."""
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class NodeGroup(_Strict):
@@ -38,17 +63,17 @@ class NodeGroup(_Strict):
     count: Annotated[int, Field(ge=1, le=5000)] = 1
     hardware: Annotated[dict[str, Annotated[int, Field(ge=1, le=64)]], Field(min_length=1)]
     """Device class to number of such devices; a CPU class counts 1."""
-    cpu_milli: Annotated[int, Field(gt=0)] | None = None
-    memory_mib: Annotated[int, Field(gt=0)] | None = None
-    pods: Annotated[int, Field(ge=1)] = 110
-    site: str = ""
+    cpu_milli: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    memory_mib: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    pods: Annotated[int, Field(ge=1, le=10**6)] = 110
+    site: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?)?$")] = ""
 
 
 class MixEntry(_Strict):
     share: POSITIVE
     samples: POSITIVE
     """Median of a log-normal."""
-    samples_log_sd: NON_NEGATIVE = 0.7
+    samples_log_sd: Annotated[float, Field(ge=0, le=5)] = 0.7
 
 
 class Arrivals(_Strict):
@@ -64,14 +89,19 @@ class Arrivals(_Strict):
 
 
 class Deadlines(_Strict):
-    tightness: list[tuple[POSITIVE, POSITIVE]] = [(1.2, 2.0), (2.0, 4.0), (4.0, 10.0)]
+    tightness: list[Annotated[tuple[POSITIVE, POSITIVE], Strict(False)]] = [
+        (1.2, 2.0),
+        (2.0, 4.0),
+        (4.0, 10.0),
+    ]
     """Equally likely bands; the deadline is arrival + tightness x reference time, log-uniform within a band."""
 
-    @model_validator(mode="after")
-    def _bands_rise(self) -> "Deadlines":
-        if not self.tightness or any(low > high for low, high in self.tightness):
+    @field_validator("tightness")
+    @classmethod
+    def _bands_rise(cls, bands: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        if not bands or any(low > high for low, high in bands):
             raise ValueError("each band is [low, high] with low <= high, and there is at least one")
-        return self
+        return bands
 
 
 class NoiseLevels(_Strict):
@@ -121,15 +151,51 @@ class Scenario(_Strict):
     reference_sha256: str = ""
     """Of the reference that deadlines are measured against; empty takes the shipped one."""
 
-    @model_validator(mode="after")
-    def _machines_have_names_of_their_own(self) -> "Scenario":
-        names = [group.name for group in self.machines]
-        if len(set(names)) != len(names):
-            raise ValueError(f"machines: two are called {next(n for n in names if names.count(n) > 1)!r}")
-        return self
+    _document: Document | None = PrivateAttr(None)
+
+    @field_validator("machines")
+    @classmethod
+    def _machines_have_names_of_their_own(cls, machines: list[NodeGroup]) -> list[NodeGroup]:
+        names = [group.name for group in machines]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                at = {"at": (i, "name"), "first": names.index(name), "name": name}
+                raise PydanticCustomError("twins", "machines.{first} is called {name} too", at)
+        return machines
+
+    def place(self, *path: str | int) -> str:
+        """Where this key stands: `FILE:LINE: KEY` if the scenario was read from a file."""
+        if self._document is not None:
+            return self._document.place(path)
+        return f"scenario {self.name}: {'.'.join(str(part) for part in path)}"
+
+    def misfits(self, table: ProfileTable) -> list[str]:
+        """What of it the profile table does not know, one line each."""
+        problems = self._unknown_hardware(table) + [
+            f"{self.place('jobs', model)}: no profile of model {model!r}{_nearest(model, table.models)}"
+            for model in self.jobs
+            if model not in table.models
+        ]
+        if self.reference_sha256 and self.reference_sha256 != table.reference_sha256:
+            problems.append(
+                f"{self.place('reference_sha256')}: is {self.reference_sha256[:12]}..., but the profiles' reference is "
+                f"{table.reference_sha256[:12]}...: its deadlines would mean something else"
+            )
+        return problems
+
+    def _unknown_hardware(self, table: ProfileTable) -> list[str]:
+        return [
+            f"{self.place('machines', i, 'hardware', name)}: no such hardware{_nearest(name, table.hardware)}"
+            for i, group in enumerate(self.machines)
+            for name in group.hardware
+            if name not in table.hardware
+        ]
 
     def nodes(self, table: ProfileTable) -> tuple[Node, ...]:
         """All nodes; ScenarioError for hardware that the table does not know."""
+        unknown = self._unknown_hardware(table)
+        if unknown:
+            raise ScenarioError("\n".join(unknown))
         return tuple(
             _node(group, f"{group.name}-{i}", table) for group in self.machines for i in range(group.count)
         )
@@ -142,9 +208,7 @@ def _node(group: NodeGroup, name: str, table: ProfileTable) -> Node:
     devices = []
     cpu, memory = 0, 0
     for hardware, count in sorted(group.hardware.items()):
-        known = table.hardware.get(hardware)
-        if known is None:
-            raise ScenarioError(f"machines {group.name}: hardware {hardware!r} is not in the profile table")
+        known = table.hardware[hardware]
         devices.append(Device(hardware, count if known.resource else 0))
         cpu, memory = max(cpu, known.cpu_milli), max(memory, known.memory_mib)
     return Node(
@@ -168,75 +232,76 @@ def load(name_or_path: str | Path) -> Scenario:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         try:
-            text, source = path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ScenarioError(f"{path}: cannot be read: {error}") from None
+            data, source = path.read_bytes(), str(path)
+        except OSError as error:
+            raise ScenarioError(f"{path}: cannot be read: {error.strerror or error}") from None
     elif str(name_or_path) in shipped():
-        text = (files("synergai.envs") / "scenarios" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        data = (files("synergai.envs") / "scenarios" / f"{name_or_path}.yaml").read_bytes()
         source = f"{name_or_path}.yaml"
     else:
         raise ScenarioError(
-            f"no scenario {str(name_or_path)!r}; shipped are {', '.join(shipped())}, or name a .yaml file"
+            f"no scenario {str(name_or_path)!r}{_nearest(str(name_or_path), shipped())}; shipped are "
+            f"{', '.join(shipped())}, or name a .yaml file"
         )
-    return parse(text, source)
+    return parse(data, source)
 
 
-def parse(text: str, source: str) -> Scenario:
+def parse(data: str | bytes, source: str) -> Scenario:
     """Read YAML; `source` is how errors call it."""
     try:
-        tree = yaml.compose(text, yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ScenarioError(f"{source}: a scenario is a mapping of keys; see docs/scenarios.md")
+        document = strict_yaml.read(data.encode() if isinstance(data, str) else data, source)
+    except YamlError as error:
+        raise ScenarioError(str(error)) from None
     try:
-        _refuse_duplicates(tree, source)
-        return Scenario.model_validate(values)
+        scenario = Scenario.model_validate(document.values)
     except ValidationError as error:
-        lines = [_explain(source, tree, problem) for problem in error.errors()]
-        raise ScenarioError("\n".join(lines)) from None
+        raise ScenarioError("\n".join(_explain(document, problem) for problem in error.errors())) from None
+    scenario._document = document
+    return scenario
 
 
-def _refuse_duplicates(node: yaml.Node | None, source: str) -> None:
-    """YAML lets the last of two equal keys win; here that is an error."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise ScenarioError(f"{source}:{key.start_mark.line + 1}: {key.value}: the key stands twice")
-            seen.add(key.value)
-            _refuse_duplicates(value, source)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(value, source)
+def _nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """`; did you mean ...?` where something known is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _explain(source: str, tree: yaml.Node | None, problem: Mapping[str, Any]) -> str:
-    path = [part for part in problem["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in path) or "scenario"
-    message = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-    value = "" if problem["type"] in ("missing", "extra_forbidden") else f" (value {problem['input']!r})"
-    return f"{source}:{_line(tree, path)}: {key}: {message}{value}"
+def _explain(document: Document, problem: Mapping[str, Any]) -> str:
+    path = tuple(part for part in problem["loc"] if part != "[key]")
+    kind, value = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return f"{document.place(path)}: unknown key{_nearest(str(path[-1]), _keys_at(path[:-1]))}"
+    if kind == "twins":
+        return f"{document.place((*path, *problem['ctx']['at']))}: {problem['msg']}"
+    if kind == "missing":
+        return f"{document.place(path)}: is missing"
+    due = (
+        f"expected {_number_due(path, kind)}"
+        if kind in NUMBER_DUE
+        else problem["msg"].removeprefix("Value error, ")
+    )
+    return f"{document.place(path)}: {_short(value)}: {due}"
 
 
-def _line(tree: yaml.Node | None, path: list[Any]) -> int:
-    """Line of the deepest part of the path that the file has."""
-    line = tree.start_mark.line + 1 if tree else 1
-    node = tree
+NUMBER_DUE = {"float_type": "a number", "int_type": "a whole number", "int_from_float": "a whole number"}
+"""What pydantic says of a value that is no number."""
+
+
+def _number_due(path: tuple[Any, ...], kind: str) -> str:
+    return next((UNITS[part] for part in reversed(path) if part in UNITS), NUMBER_DUE[kind])
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _keys_at(path: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand at a path."""
+    at: Any = Scenario
     for part in path:
-        child = _child(node, part)
-        if child is None:
-            break
-        line, node = child
-    return line
-
-
-def _child(node: yaml.Node | None, part: Any) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == str(part):
-                return key.start_mark.line + 1, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part].start_mark.line + 1, node.value[part]
-    return None
+        if isinstance(at, type) and issubclass(at, BaseModel):
+            at = at.model_fields[str(part)].annotation
+        else:
+            at = typing.get_args(at)[-1]
+    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []

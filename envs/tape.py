@@ -69,25 +69,29 @@ class Setting:
 def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting:
     """Check a scenario against the profiles and solve its capacity. ScenarioError says what does not fit."""
     table = table or ProfileTable.default()
-    if scenario.reference_sha256 and scenario.reference_sha256 != table.reference_sha256:
-        raise ScenarioError(
-            f"scenario {scenario.name}: reference_sha256 is {scenario.reference_sha256[:12]}..., but the profiles' "
-            f"reference is {table.reference_sha256[:12]}...: its deadlines would mean something else"
-        )
-    for model in scenario.jobs:
-        if model not in table.models:
-            raise ScenarioError(
-                f"scenario {scenario.name}: jobs: no profile of model {model!r}; known are "
-                f"{', '.join(table.models)}"
-            )
-    catalog = build_catalog(table, scenario.nodes(table), tuple(sorted(scenario.jobs)))
+    problems = scenario.misfits(table)
+    if scenario.arrivals.kind == "trace":
+        try:
+            read_trace(scenario.arrivals.trace)
+        except ScenarioError as error:
+            problems.append(f"{scenario.place('arrivals', 'trace')}: {error}")
+    if problems:
+        raise ScenarioError("\n".join(problems))
+    try:
+        catalog = build_catalog(table, scenario.nodes(table), tuple(sorted(scenario.jobs)))
+    except ValueError as error:
+        raise ScenarioError(f"{scenario.place('machines')}: {error}") from None
     state = new_state(catalog, jobs=1)
     add_pod_start(state, scenario)
     program = program_of(catalog, state, mix_of(scenario))
-    try:
-        found = capacity.solve(catalog, state, program)
-    except ValueError as error:
-        raise ScenarioError(f"scenario {scenario.name}: {error}") from None
+    unserved = [
+        f"{scenario.place('jobs', model)}: no hardware of this cluster has a profile of model {model!r} that fits"
+        for model, load in zip(catalog.models, program.models)
+        if load["n_columns"] == 0
+    ]
+    if unserved:
+        raise ScenarioError("\n".join(unserved))
+    found = capacity.solve(catalog, state, program)
     return Setting(scenario, table, catalog, found, program)
 
 

@@ -44,7 +44,7 @@ class Settings(BaseModel):
     hardware: str = ""
     """CSV file of hardware classes that the shipped table lacks."""
     expect: dict[str, Expected] = {}
-    """The job mix to reckon with until enough jobs have come, by model; empty: every profiled model alike."""
+    """The job mix to reckon with, by model: it counts like 50 jobs beside those that have come."""
     pod_start_s: float = Field(0.0, ge=0, le=3600)
     """Scenario seconds from binding until the engine starts, added to every predicted run."""
     energy_weight: float = Field(0.0, ge=0, le=1)

@@ -30,9 +30,9 @@ def build(
         for kind, words in counts(table.profiles).items():
             typer.echo(f"{kind}: " + ", ".join(f"{number} {word}" for word, number in sorted(words.items())))
     except (OSError, ProfileError) as error:
-        _fail(str(error))
+        _fail("build", str(error))
     except (KeyError, ValueError) as error:
-        _fail(f"{sources}: a source table has a bad cell or lacks a column: {error}")
+        _fail("build", f"{sources}: a source table has a bad cell or lacks a column: {error}")
 
 
 @app.command()
@@ -54,11 +54,12 @@ def show(
         table = ProfileTable.load(*([profiles] if profiles else []), hardware=hardware)
         Console().print(render(table, model, samples))
     except ProfileError as error:
-        _fail(str(error))
+        _fail("show", str(error))
     except KeyError as error:
-        _fail(str(error.args[0]))
+        _fail("show", str(error.args[0]))
 
 
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+def _fail(verb: str, message: str) -> NoReturn:
+    for line in message.splitlines():
+        typer.echo(f"synergai profiles {verb}: {line}", err=True)
     raise typer.Exit(2)

@@ -36,9 +36,10 @@ VERBS = {
     ("profiles",): ("build", "show"),
     ("profiles", "build"): ("CSV files", "--sources"),
     ("profiles", "show"): ("fastest", "--model"),
-    ("scenario",): ("list", "capacity"),
+    ("scenario",): ("list", "check", "capacity"),
+    ("scenario", "check"): ("can be run",),
     ("scenario", "list"): ("scenarios that ship",),
-    ("scenario", "capacity"): ("lambda*",),
+    ("scenario", "capacity"): ("lambda*", "--json"),
 }
 
 
@@ -71,6 +72,14 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a missing checkpoint to evaluate": ("evaluate --checkpoint {tmp}/no", ("evaluate", "{tmp}/no")),
     "nothing to evaluate": ("evaluate --schedulers ,", ("evaluate", "nothing", "--schedulers", "--checkpoint")),
     "an unknown scenario to look at": ("scenario capacity nowhere", ("scenario capacity", "'nowhere'", "demo")),
+    "a scenario to check with a bad number": (
+        "scenario check {tmp}/units.yaml",
+        ("synergai scenario check: ", "units.yaml:2: machines.0.cpu_milli: '2': expected milli-CPU as a whole number"),
+    ),
+    "a scenario to check with unknown hardware": (
+        "scenario check {tmp}/new.yaml",
+        ("synergai scenario check: ", "new.yaml:2: machines.0.hardware.nvidia-t5: no such hardware", "'nvidia-t4'"),
+    ),
     "an unknown model": ("profiles show --model gpt-9", ("gpt-9", "resnet50")),
     "profiles that are not there": ("profiles show --model resnet50 --profiles {tmp}/no.csv", ("{tmp}/no.csv",)),
     "settings that are not there": ("train --config {tmp}/no.yaml --out {tmp}/o", ("train", "{tmp}/no.yaml")),
@@ -91,6 +100,10 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_is_one_clear_line(tmp_path: Path, case: str) -> None:
     (tmp_path / "bad.yaml").write_text("name: bad\nshape: 3\nmachines: [{name: a, hardware: {nvidia-t4: 1}}]\n"
+                                       "jobs: {resnet50: {share: 1, samples: 10}}\n")  # fmt: skip
+    (tmp_path / "units.yaml").write_text("name: u\nmachines: [{cpu_milli: '2', name: a, hardware: {nvidia-t4: 1}}]\n"
+                                         "jobs: {resnet50: {share: 1, samples: 10}}\n")  # fmt: skip
+    (tmp_path / "new.yaml").write_text("name: new\nmachines: [{name: a, hardware: {nvidia-t5: 1}}]\n"
                                        "jobs: {resnet50: {share: 1, samples: 10}}\n")  # fmt: skip
     (tmp_path / "run.yaml").write_text("widht: 3\n")
     (tmp_path / "where.yaml").write_text("scenarios: [nowhere]\n")
@@ -175,6 +188,24 @@ def test_scenario_list_names_every_scenario() -> None:
     assert "demo: " in run("scenario", "list").stdout
 
 
+def test_scenario_check_says_ok_with_lambda_star() -> None:
+    assert run("scenario", "check", "demo").stdout.startswith("demo: ok, 0.725 jobs/s at most (lambda*)")
+
+
+def test_scenario_capacity_tells_what_binds() -> None:
+    shown = run("scenario", "capacity", "demo").stdout
+    binding = shown[shown.index("what binds") : shown.index("busy share")]
+    assert "nvidia-a30" in binding
+    assert "memory" not in binding
+
+
+def test_scenario_capacity_as_json_is_one_object() -> None:
+    told = json.loads(run("scenario", "capacity", "edge", "--json").stdout)
+    assert (round(told["lambda_star_per_s"], 3), round(told["tau_s"], 2)) == (1.248, 7.31)
+    assert {"utilisation", "duals", "prices", "born_hopeless"} <= set(told)
+    assert set(told["born_hopeless"]) == {"bert-99", "resnet50", "retinanet", "rnnt", "ssd-mobilenet"}
+
+
 def test_scenario_capacity_tells_lambda_and_tau() -> None:
     shown = run("scenario", "capacity", "demo").stdout
     assert "(lambda*)" in shown
@@ -220,4 +251,4 @@ def test_the_command_runs_as_a_process(command: list[str], tmp_path: Path) -> No
         env=environment,
         check=True,
     )
-    assert done.stdout.startswith("demo: ")
+    assert "\ndemo: " in done.stdout

@@ -5,9 +5,11 @@ import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from synergai.envs.cli import fail
 
 if TYPE_CHECKING:
     from synergai.envs.scenario import Scenario
@@ -38,11 +40,11 @@ def cluster(
         make = _kubelets_of(load(scenario), speed, seed)
         asyncio.run(_run(make, existing, port, kubeconfig))
     except (ScenarioError, CredentialsError) as error:
-        _fail(str(error))
+        fail("cluster", error)
     except Refused as error:
-        _fail(f"the API server refuses the nodes: {error}")
+        fail("cluster", f"the API server refuses the nodes: {error}")
     except OSError as error:
-        _fail(f"cannot serve on port {port}: {error.strerror or error}")
+        fail("cluster", f"cannot serve on port {port}: {error.strerror or error}")
 
 
 def _kubelets_of(scenario: "Scenario", speed: float, seed: int) -> MakeKubelets:
@@ -89,8 +91,3 @@ async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None) -> "
         write(kubeconfig, server.url)
         where = f"--kubeconfig {kubeconfig}"
     return Credentials(server.url), f"API server at {server.url}; try: kubectl {where} get nodes"
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(2)

@@ -98,9 +98,9 @@ async def test_the_nodes_alone_can_join_another_server(server, embedded, tmp_pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--scenario", "no-such-world"], "error: no scenario 'no-such-world'"),
-        (["--scenario", "none.yaml"], "error: none.yaml: cannot be read"),
-        (["--kubeconfig-of-existing", "none"], "error: cannot use kubeconfig none"),
+        (["--scenario", "no-such-world"], "synergai cluster: no scenario 'no-such-world'"),
+        (["--scenario", "none.yaml"], "synergai cluster: none.yaml: cannot be read"),
+        (["--kubeconfig-of-existing", "none"], "synergai cluster: cannot use kubeconfig none"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(app, words, message):
@@ -117,7 +117,7 @@ def test_a_port_in_use_is_one_line_and_exit_2(app):
         port = taken.getsockname()[1]
         result = CliRunner().invoke(app, ["--port", str(port)])
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: cannot serve on port {port}")
+    assert result.stderr.startswith(f"synergai cluster: cannot serve on port {port}")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -6,6 +6,7 @@ from worlds import fresh, hand_tape, simulate, toy_profile, toy_setting, toy_tab
 
 from synergai.envs import scenario as scenarios
 from synergai.envs.capacity import Capacity
+from synergai.envs.limits import limits_of
 from synergai.envs.mix import ModelLoad
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import ScenarioError
@@ -144,3 +145,33 @@ def test_the_state_carries_lambda_star_tau_and_prices() -> None:
     assert clock["capacity_sps"] == setting.capacity.jobs_per_s
     assert clock["tau_us"] == setting.capacity.tau_us
     np.testing.assert_array_equal(sim.state.options["price"], setting.capacity.prices)
+
+
+SHIPPED = {"datacenter": (1.475, 8.20), "demo": (0.725, 7.13), "edge": (1.248, 7.31)}
+"""lambda* and tau, as docs/scenarios.md tells them; a change of profiles or of the program changes them there too."""
+
+
+@pytest.mark.parametrize("name", scenarios.shipped())
+def test_a_shipped_scenario_keeps_its_lambda_star_and_tau(name: str) -> None:
+    found = setting_of(scenarios.load(name)).capacity
+    assert (round(found.jobs_per_s, 3), round(found.tau_s, 2)) == SHIPPED[name]
+
+
+@pytest.mark.parametrize("name", scenarios.shipped())
+def test_what_binds_is_busy_and_no_class_is_busier_than_it_can_be(name: str) -> None:
+    limits = limits_of(setting_of(scenarios.load(name)))
+    assert all(share <= 1.0 + 1e-9 for share in limits.use.values())
+    for resource, dual in limits.duals:
+        if dual > 1e-9 and resource.what in limits.use:
+            assert limits.use[resource.what] == pytest.approx(1.0)
+
+
+def test_the_duals_are_worth_lambda_star() -> None:
+    setting = setting_of(scenarios.load("demo"))
+    assert sum(dual for _, dual in limits_of(setting).duals) == pytest.approx(setting.capacity.jobs_per_s)
+
+
+def test_jobs_with_less_time_than_any_run_takes_are_born_hopeless() -> None:
+    table = toy_table(A_FAST, B_SLOW)
+    setting = toy_setting(table, [FAST, SLOW], deadlines={"tightness": [(0.5, 0.9)]})
+    assert limits_of(setting).born_hopeless == {"a": 1.0, "b": 1.0}

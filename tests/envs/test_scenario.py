@@ -1,9 +1,11 @@
 """Scenarios are read strictly: every error names the file, the line and the key."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from worlds import TABLE
 
 from synergai.envs import scenario
@@ -38,7 +40,94 @@ ERRORS: dict[str, tuple[str, str, int, str, str]] = {
     "unknown key": ("load: 0.5", "lod: 0.5", 9, "lod", "unknown key"),
     "unknown key inside": ("kind: poisson", "kind: poisson, rate: 3", 8, "arrivals.rate", "unknown key"),
     "unknown key in a list": ("count: 2", "many: 2", 4, "machines.0.many", "unknown key"),
-    "wrong type": ("load: 0.5", "load: high", 9, "load", "'high'"),
+    "wrong type": ("load: 0.5", "load: high", 9, "load", "'high': expected a number"),
+    "near key": ("load: 0.5", "lod: 0.5", 9, "lod", "unknown key; did you mean 'load'?"),
+    "near key inside": ("count: 2", "counts: 2", 4, "machines.0.counts", "did you mean 'count'?"),
+    "near key of a model": (
+        "share: 1,",
+        "share: 1, samples_logsd: 1,",
+        7,
+        "jobs.resnet50.samples_logsd",
+        "'samples_log_sd'?",
+    ),
+    "a boolean where a number is due": ("load: 0.5", "load: true", 9, "load", "True: expected a number"),
+    "a boolean count": ("count: 2", "count: true", 4, "machines.0.count", "True: expected a whole number"),
+    "a quoted number": ("load: 0.5", "load: '0.7'", 9, "load", "'0.7': expected a number"),
+    "an exponent that YAML takes for text": (
+        "samples: 1000",
+        "samples: 1e5",
+        7,
+        "jobs.resnet50.samples",
+        "'1e5'",
+    ),
+    "cores": (
+        "count: 2",
+        "cpu_milli: '2'",
+        4,
+        "machines.0.cpu_milli",
+        "expected milli-CPU as a whole number",
+    ),
+    "half a milli-CPU": (
+        "count: 2",
+        "cpu_milli: 0.5",
+        4,
+        "machines.0.cpu_milli",
+        "expected milli-CPU as a whole",
+    ),
+    "gibibytes": (
+        "count: 2",
+        "memory_mib: 2Gi",
+        4,
+        "machines.0.memory_mib",
+        "'2Gi': expected MiB as a whole number",
+    ),
+    "seconds with a unit": (
+        "load: 0.5",
+        "delays: {release_s: 5s}",
+        9,
+        "delays.release_s",
+        "'5s': expected seconds",
+    ),
+    "milliseconds": (
+        "load: 0.5",
+        "delays: {pod_start_s: 500ms}",
+        9,
+        "delays.pod_start_s",
+        "expected seconds",
+    ),
+    "not a number": ("load: 0.5", "load: .nan", 9, "load", "finite"),
+    "zero share": ("share: 1", "share: 0", 7, "jobs.resnet50.share", "greater than 0"),
+    "negative memory": ("count: 2", "memory_mib: -1", 4, "machines.0.memory_mib", "greater than 0"),
+    "more memory than there is": (
+        "count: 2",
+        "memory_mib: 99999999999999999999",
+        4,
+        "machines.0.memory_mib",
+        "less",
+    ),
+    "an odd site": ("count: 2", "site: 'Rack 7!'", 4, "machines.0.site", "pattern"),
+    "a text in a band": (
+        "[[1.2, 2.0]]",
+        "[[1.2, two]]",
+        11,
+        "deadlines.tightness.0.1",
+        "expected a multiple",
+    ),
+    "twin machines": (
+        "jobs:\n",
+        "  - {name: t4, hardware: {nvidia-t4: 1}}\njobs:\n",
+        6,
+        "machines.1.name",
+        "machines.0 is called t4 too",
+    ),
+    "twin keys": ("load: 0.5", "load: 0.5\nload: 0.6", 10, "load", "stands twice"),
+    "twin keys inside": ("share: 1,", "share: 1, share: 2,", 7, "jobs.resnet50.share", "stands twice"),
+    "a list as a key": ("load: 0.5", "[load]: 0.5", 9, "file", "a key is a list"),
+    "an alias": ("load: 0.5", "load: &x 0.5\nwarm_up: *x", 10, "file", "*x: aliases are not read"),
+    "a merge key": ("load: 0.5", "<<: {load: 0.5}", 9, "file", "merge keys are not read"),
+    "a second document": ("load: 0.5", "load: 0.5\n---\nload: 0.6", 10, "file", "second document"),
+    "deep nesting": ("load: 0.5", "load: " + 20 * "[" + 20 * "]", 9, "file", "nested more than 16 deep"),
+    "a control character": ("load: 0.5", "load: \x07", 9, "file", "not YAML"),
     "a number where a list belongs": ("[[1.2, 2.0]]", "3", 11, "deadlines.tightness", "list"),
     "a list where a mapping belongs": ("{kind: poisson}", "[poisson]", 8, "arrivals", "dictionary"),
     "negative load": ("load: 0.5", "load: -0.5", 9, "load", "greater than 0"),
@@ -46,10 +135,10 @@ ERRORS: dict[str, tuple[str, str, int, str, str]] = {
     "infinite load": ("load: 0.5", "load: .inf", 9, "load", "finite"),
     "no machines": ("count: 2", "count: 0", 4, "machines.0.count", "greater than or equal to 1"),
     "negative samples": ("samples: 1000", "samples: -1", 7, "jobs.resnet50.samples", "greater than 0"),
-    "half a machine": ("count: 2", "count: 1.5", 4, "machines.0.count", "integer"),
+    "half a machine": ("count: 2", "count: 1.5", 4, "machines.0.count", "1.5: expected a whole number"),
     "bad machine name": ("name: t4", "name: T4_", 3, "machines.0.name", "pattern"),
-    "falling band": ("[[1.2, 2.0]]", "[[2.0, 1.2]]", 10, "deadlines", "low <= high"),
-    "no bands": ("[[1.2, 2.0]]", "[]", 10, "deadlines", "at least one"),
+    "falling band": ("[[1.2, 2.0]]", "[[2.0, 1.2]]", 11, "deadlines.tightness", "low <= high"),
+    "no bands": ("[[1.2, 2.0]]", "[]", 11, "deadlines.tightness", "at least one"),
     "three numbers in a band": ("[[1.2, 2.0]]", "[[1, 2, 3]]", 11, "deadlines.tightness.0", "at most 2"),
     "unbuilt feature": ("background_pods: 0", "background_pods: 3", 13, "world.background_pods", "0"),
     "unbuilt network": ("background_pods: 0", "network: wan", 13, "world.network", "one-site"),
@@ -57,7 +146,7 @@ ERRORS: dict[str, tuple[str, str, int, str, str]] = {
     "trace for poisson": ("kind: poisson", "trace: azure", 8, "arrivals", "`trace`"),
     "unknown kind": ("kind: poisson", "kind: bursts", 8, "arrivals.kind", "poisson"),
     "too few arrivals": ("arrivals_per_tape: 50", "arrivals_per_tape: 5", 14, "arrivals_per_tape", "10"),
-    "missing jobs": ("jobs:\n  resnet50: {share: 1, samples: 1000}\n", "", 1, "jobs", "required"),
+    "missing jobs": ("jobs:\n  resnet50: {share: 1, samples: 1000}\n", "", 1, "jobs", "is missing"),
     "warm-up of everything": ("load: 0.5", "warm_up: 1", 9, "warm_up", "less than 1"),
     "energy weight above one": ("load: 0.5", "energy_weight: 1.5", 9, "energy_weight", "less than or equal"),
     "negative delay": (
@@ -88,20 +177,41 @@ def test_every_error_is_told_at_once() -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
-def test_what_is_not_yaml_is_refused() -> None:
-    with pytest.raises(ScenarioError, match=r"mine\.yaml: not YAML.*line 2"):
+def test_what_is_not_yaml_is_refused_with_its_line() -> None:
+    with pytest.raises(
+        ScenarioError, match=r"^mine\.yaml:2: file: not YAML: mapping values are not allowed here$"
+    ):
         scenario.parse("name: x\n  load: [", "mine.yaml")
 
 
-@pytest.mark.parametrize("text", ["", "just words", "[1, 2]"])
+NO_MAPPING = {"": "nothing", "# only a remark\n": "nothing", "just words": "'just words'", "[1, 2]": "a list"}
+
+
+@pytest.mark.parametrize("text", NO_MAPPING)
 def test_what_is_no_mapping_is_refused(text: str) -> None:
-    with pytest.raises(ScenarioError, match="mapping of keys"):
+    with pytest.raises(ScenarioError, match=rf"^mine\.yaml:1: file: holds {NO_MAPPING[text]}; a mapping"):
         scenario.parse(text, "mine.yaml")
+
+
+def test_a_binary_file_is_refused_with_its_line() -> None:
+    with pytest.raises(ScenarioError, match=r"^mine\.yaml:2: file: is not UTF-8 text \(byte 0xff\)$"):
+        scenario.parse(b"name: x\n\xff\xfe", "mine.yaml")
 
 
 def test_good_scenario_is_read() -> None:
     read = scenario.parse(GOOD, "mine.yaml")
     assert (read.name, read.load, read.machines[0].count) == ("two", 0.5, 2)
+
+
+@pytest.mark.parametrize("name", scenario.shipped())
+def test_a_scenario_written_as_yaml_is_read_as_it_was(name: str) -> None:
+    loaded = scenario.load(name)
+    assert scenario.parse(yaml.safe_dump(loaded.model_dump(mode="json")), "again.yaml") == loaded
+
+
+def test_a_scenario_goes_to_another_process_with_its_lines() -> None:
+    sent = pickle.loads(pickle.dumps(read()))
+    assert sent.place("load") == "mine.yaml:9: load"
 
 
 def test_scenario_is_frozen() -> None:
@@ -140,25 +250,69 @@ def read(old: str = "", new: str = "") -> Scenario:
     return scenario.parse(broken(old, new) if old else GOOD, "mine.yaml")
 
 
-def test_unknown_hardware_is_named() -> None:
-    with pytest.raises(ScenarioError, match=r"machines t4: hardware 'nvidia-t5' is not in the profile table"):
-        setting_of(read("nvidia-t4", "nvidia-t5"))
+MISFITS: dict[str, tuple[str, str, str]] = {
+    # what: replaced, by, the error
+    "unknown hardware": (
+        "nvidia-t4",
+        "nvidia-t5",
+        r"^mine\.yaml:5: machines\.0\.hardware\.nvidia-t5: no such hardware; did you mean 'nvidia-t4'\?$",
+    ),
+    "unknown model": (
+        "resnet50",
+        "resnet51",
+        r"^mine\.yaml:7: jobs\.resnet51: no profile of model 'resnet51'; did you mean 'resnet50'\?$",
+    ),
+    "an unknown trace": (
+        "{kind: poisson}",
+        "{kind: trace, trace: nowhere}",
+        r"^mine\.yaml:8: arrivals\.trace: trace 'nowhere': ",
+    ),
+    "another reference": (
+        "load: 0.5",
+        "reference_sha256: abc",
+        r"^mine\.yaml:9: reference_sha256: is abc\.\.\..*its deadlines would mean something else$",
+    ),
+}
 
 
-def test_unknown_model_is_named() -> None:
-    with pytest.raises(ScenarioError, match=r"scenario two: jobs: no profile of model 'resnet51'"):
-        setting_of(read("resnet50", "resnet51"))
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_does_not_fit_the_profiles_is_named_with_its_line(name: str) -> None:
+    old, new, error = MISFITS[name]
+    with pytest.raises(ScenarioError, match=error):
+        setting_of(read(old, new))
 
 
-def test_model_without_hardware_in_this_cluster_is_named() -> None:
+def test_nodes_of_unknown_hardware_are_refused_with_their_line() -> None:
+    with pytest.raises(
+        ScenarioError, match=r"^mine\.yaml:5: machines\.0\.hardware\.nvidia-t5: no such hardware"
+    ):
+        read("nvidia-t4", "nvidia-t5").nodes(TABLE)
+
+
+def test_all_misfits_are_told_at_once() -> None:
+    text = broken("nvidia-t4", "nvidia-t5").replace("resnet50", "resnet51")
+    with pytest.raises(ScenarioError) as error:
+        setting_of(scenario.parse(text, "mine.yaml"))
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_model_that_no_machine_serves_is_named_with_its_line() -> None:
     board = broken("nvidia-t4", "raspberry-pi-4").replace("resnet50", "3d-unet-kits19")
-    with pytest.raises(ScenarioError, match=r"scenario two: no hardware of this cluster .* '3d-unet-kits19'"):
+    with pytest.raises(
+        ScenarioError, match=r"^mine\.yaml:7: jobs\.3d-unet-kits19: no hardware of this cluster"
+    ):
         setting_of(scenario.parse(board, "mine.yaml"))
 
 
-def test_another_reference_is_refused() -> None:
-    with pytest.raises(ScenarioError, match="its deadlines would mean something else"):
-        setting_of(read("load: 0.5", "reference_sha256: abc"))
+def test_a_machine_that_serves_no_model_of_the_mix_is_fine() -> None:
+    idle = "jobs:\n"
+    setting_of(read(idle, "  - {name: idle, hardware: {raspberry-pi-4: 1}}\n" + idle))
+
+
+def test_a_scenario_that_came_from_no_file_is_named_by_its_own_name() -> None:
+    made = Scenario.model_validate(read().model_dump() | {"reference_sha256": "abc"})
+    with pytest.raises(ScenarioError, match=r"^scenario two: reference_sha256: is abc"):
+        setting_of(made)
 
 
 def test_the_shipped_reference_is_accepted() -> None:
@@ -262,4 +416,4 @@ def test_bad_trace_is_named_with_the_reason(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["no_such_trace", "no/such/trace.csv"])
 def test_missing_trace_is_named(name: str) -> None:
     with pytest.raises(ScenarioError, match=f"trace '{name}'"):
-        make_tape(setting_of(traced(name)), 1)
+        setting_of(traced(name))

@@ -66,7 +66,7 @@ def test_user_errors_are_one_line_and_exit_code_2(arguments: list[str], tmp_path
         arguments = [*arguments, "--out", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.startswith(f"synergai profiles {arguments[0]}: ")
     assert "no-such" in result.stderr
     assert result.stderr.count("\n") == 1
 
