@@ -191,6 +191,9 @@ class FakeCluster(Cluster):
         free = (n for n in sorted(self.nodes) if used.count(n) < self.slots and self.nodes[n].ready)
         return next((n for n in free if nodes is None or n in nodes), None)
 
+    def refresh(self, now_us: int) -> None:
+        pass
+
     def next_epoch_us(self, now_us: int) -> int | None:
         return None
 
