@@ -1,8 +1,8 @@
-"""`python killed_run.py OUT STAGE MOMENT`: a small run that dies by signal 9 at a moment of a stage.
+"""`python killed_run.py OUT STAGE:MOMENT ...`: small runs that die by signal 9, each at a moment of a stage.
 
-MOMENT is `after` (a snapshot in the middle of the stage was written), `during` (half of that snapshot is on the disk),
-`end` (the snapshot of the stage's end is written, its evaluation not begun) or `drawn` (the stage's evaluation is in
-the curves).
+Each is a process with a folder of its name in OUT; printed is the signal that ended it. MOMENT is `after` (a snapshot
+in the middle of the stage was written), `during` (half of that snapshot is on the disk), `end` (the snapshot of the
+stage's end is written, its evaluation not begun) or `drawn` (the stage's evaluation is in the curves).
 """
 
 import os
@@ -26,8 +26,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(out: Path, stage: str, moment: str) -> None:
-    torch.set_num_threads(1)
+def train_and_die(out: Path, stage: str, moment: str) -> None:
     save, look = Training._save, Training._look
 
     def save_and_die(self: Training, at: Stage) -> None:
@@ -49,5 +48,18 @@ def main(out: Path, stage: str, moment: str) -> None:
     train(CONFIG, out, quiet=True)
 
 
+def main(out: Path, deaths: list[str]) -> None:
+    """One process after the other; they share the import of torch, which takes longer than they do."""
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1)])  # imports half of torch
+    for death in deaths:
+        child = os.fork()
+        if child == 0:
+            train_and_die(out / death, *death.split(":"))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(death, os.WTERMSIG(status), flush=True)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -17,18 +17,23 @@ from synergai.training.train import resume, tape_seed, train
 
 HERE = Path(__file__).parent
 TAKEN = {"clone": 256, "improve 1": 64, "improve 2": 64, "critic": 128, "ppo": 192}
-MOMENTS = [
-    ("clone", "after"), ("improve 1", "during"), ("critic", "end"), ("ppo", "after"), ("ppo", "drawn"),
-]  # fmt: skip
+DEATHS = ("clone:after", "improve 1:during", "critic:end", "ppo:after", "ppo:drawn")
 
 
-@pytest.fixture(scope="module", params=MOMENTS, ids=[" ".join(moment) for moment in MOMENTS])
-def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that died by signal 9, and was resumed."""
-    out = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, str(HERE / "killed_run.py"), str(out), *request.param]
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs that died by signal 9."""
+    out = tmp_path_factory.mktemp("dead")
+    command = [sys.executable, str(HERE / "killed_run.py"), str(out), *DEATHS]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == -9, done.stderr
+    assert done.stdout.splitlines() == [f"{death} 9" for death in DEATHS], done.stderr
+    return out
+
+
+@pytest.fixture(scope="module", params=DEATHS)
+def killed(request: pytest.FixtureRequest, dead: Path) -> Path:
+    """A run that died, and was resumed."""
+    out = dead / request.param
     resume(out, {}, quiet=True)
     return out
 
