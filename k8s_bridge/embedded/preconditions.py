@@ -1,4 +1,4 @@
-"""Whether an object is still the one that a request means: 409 where not, in kube-apiserver's words."""
+"""Whether an object is the one that a request means, and still is: 400 or 409 where not, in kube-apiserver's words."""
 
 from synergai.k8s_bridge.embedded.errors import (
     ApiError,
@@ -11,11 +11,30 @@ from synergai.k8s_bridge.embedded.errors import (
     unclassified,
 )
 from synergai.k8s_bridge.embedded.objects import Json, Stored, metadata
+from synergai.k8s_bridge.embedded.resources import Resource
 
 _DELETE_ENDINGS = {
     "uid": ("UID", "The object might have been deleted and then recreated"),
     "resourceVersion": ("ResourceVersion", "The object might have been modified"),
 }
+
+
+def of_type(sent: Json, resource: Resource) -> None:
+    """The kind and version of what was sent; a built-in kind may leave them out."""
+    kind, version = sent.get("kind") or "", sent.get("apiVersion") or ""
+    if resource.custom and not kind:
+        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): no kind")
+    if version != resource.group_version and (version or resource.custom):
+        raise bad_request(
+            f"the API version in the data ({version}) does not match "
+            f"the expected API version ({resource.group_version})"
+        )
+    if kind in ("", resource.kind):
+        return
+    if resource.custom:
+        named = resource.named(metadata(sent).get("name", ""))._replace(kind=kind)
+        raise invalid(named, [invalid_value("kind", kind, f"must be {resource.kind}")])
+    raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
 
 
 def of_binding(pod: Stored, named: Named, sent: Json) -> None:

@@ -259,7 +259,7 @@ class Writer:
         value = {} if value is None else value
         if not isinstance(value, dict):
             raise shapes.DecodeError("couldn't get version/kind; json parse error")
-        _check_type(value, resource)
+        preconditions.of_type(value, resource)
         obj = resource.decode(value) if resource.decode else value
         shape = self._strategy(resource).shape
         if target.subresource == "status":
@@ -286,24 +286,6 @@ class Writer:
             deletionGracePeriodSeconds=None,
             generation=None,
         )
-
-
-def _check_type(sent: Json, resource: Resource) -> None:
-    """The kind and version of what was sent; a built-in kind may leave them out."""
-    kind, version = sent.get("kind") or "", sent.get("apiVersion") or ""
-    if resource.custom and not kind:
-        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): no kind")
-    if version != resource.group_version and (version or resource.custom):
-        raise bad_request(
-            f"the API version in the data ({version}) does not match "
-            f"the expected API version ({resource.group_version})"
-        )
-    if kind in ("", resource.kind):
-        return
-    if resource.custom:
-        named = resource.named(metadata(sent).get("name", ""))._replace(kind=kind)
-        raise invalid(named, [invalid_value("kind", kind, f"must be {resource.kind}")])
-    raise bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
 
 
 def _refuse(named: Named, causes: list[Cause]) -> None:
