@@ -54,6 +54,7 @@ def restrict(state, survey):
     late = find_due(state, survey)
     for h in range(state.clock[0].n_classes):
         due = survey.due[h]
+        due.oldest = due.j
         klass = state.classes[h]
         klass.credit_us = min(klass.credit_us, due.largest_us)
         if klass.credit_us <= 0.0 or klass.credit_us < due.cost_us:
@@ -65,6 +66,21 @@ def restrict(state, survey):
         owner = survey.due[state.options[pair.option].klass].j
         if owner != NONE and owner != pair.j:
             pair.start = 0
+
+
+@kernel
+def has_a_say(state, survey, j):
+    """Whether any class would be restricted otherwise if job j were not among the late ones."""
+    if state.queue[j].deadline_us > state.clock[0].now_us:
+        return False
+    job = survey.jobs[j]
+    for p in range(job.first_pair, job.first_pair + job.n_pairs):
+        pair = survey.pairs[p]
+        option = state.options[pair.option]
+        due = survey.due[option.klass]
+        if due.oldest == j or (option.dictionary == 1 and cost_us(state, pair) >= due.largest_us):
+            return True
+    return False
 
 
 @kernel

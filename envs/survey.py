@@ -48,6 +48,7 @@ COUNTS = np.dtype(
 DUE = np.dtype(
     [
         ("j", "i4"),  # the late job that alone may START on this class, as an index into the queue; NONE
+        ("oldest", "i4"),  # the oldest late job with room, whether the credit covers it or not
         ("arrival_us", "i8"),
         ("cost_us", "f8"),
         ("largest_us", "f8"),  # cost of the largest late job of the class
@@ -203,10 +204,10 @@ def take_survey(state, survey):
 @kernel
 def outlives(state, survey, p):
     """Whether a survey stays right, but for the job itself, when pair p is carried out: a HOLD takes nobody's room,
-    and only late jobs have a say in the ageing share."""
+    and few jobs have a say in the ageing share."""
     if p == NONE or survey.pairs[p].start == 1:
         return False
-    return state.queue[survey.pairs[p].j].deadline_us > state.clock[0].now_us
+    return not ageing.has_a_say(state, survey, survey.pairs[p].j)
 
 
 @kernel
