@@ -65,7 +65,9 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("package", ["offline_profiles", "envs", "agents", "training", "k8s_bridge", "benchmarks"])
+@pytest.mark.parametrize(
+    "package", ["offline_profiles", "envs", "agents", "training", "k8s_bridge", "benchmarks"]
+)
 def test_wheel_holds_every_file_of_the_package(package: str, wheel_names: set[str]) -> None:
     listed = subprocess.run(
         ["git", "ls-files", package], cwd=ROOT, capture_output=True, text=True, check=False

@@ -62,7 +62,6 @@ class TrainConfig(BaseModel):
 
     critic_decisions: Annotated[int, Field(ge=0)] = 80_000
     """Decisions with the cloned policy during which only the critic learns."""
-    critic_epochs: Count = 10
     decisions: Annotated[int, Field(ge=0)] = 200_000
     """PPO's own."""
     steps: Count = 64
