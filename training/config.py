@@ -51,13 +51,11 @@ class TrainConfig(BaseModel):
     """How far they go, in mean run times."""
     improve_minibatch: Count = 512
     improve_learning_rate: Positive = 1e-3
-    improve_reuse: Count = 4
-    """Updates for each minibatch of fresh states, on draws from the newest `improve_memory` of them."""
-    improve_memory: Count = 40_000
-    """14 KiB each."""
+    improve_epochs: Count = 4
+    """Passes over the states of a part, once they are gathered."""
     improve_temperature: NonNegative = 0.03
-    """What a nat of distance from the teacher costs in the first pass, in violations; in the n-th pass a n-th of it."""
-    improve_passes: Count = 4
+    """What a nat of distance from the teacher costs in the first part, in violations; in the n-th a n-th of it."""
+    improve_passes: Count = 1
     """Parts of the stage; the policy is evaluated after each."""
 
     critic_decisions: Annotated[int, Field(ge=0)] = 80_000

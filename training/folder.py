@@ -26,6 +26,8 @@ class RunFolder:
         self.stages = path / "stages.json"
         self.checkpoint = path / "checkpoint"
         self.curves = path / "tensorboard"
+        self.states = path / "states"
+        """Labelled states of a stage that is under way."""
 
     @property
     def finished(self) -> bool:

@@ -30,12 +30,12 @@ class Terms:
 
     teacher: str
     minibatch: int
-    reuse: int
-    """Updates on draws from the memory for each minibatch of fresh states."""
+    epochs: int
+    """Passes over the gathered states."""
     temperature: float
     """What a nat of distance from the teacher costs, in violations."""
     learning_rate: float
-    """At the start of a pass; it falls to a tenth."""
+    """At first; it falls to a tenth."""
 
 
 def improve(
@@ -48,21 +48,41 @@ def improve(
     optimizer: torch.optim.Optimizer,
     done: int = 0,
 ) -> Iterator[Update]:
-    """One pass over states that the policy visits; from `done` on."""
+    """Gather states that the policy visits as it is, then learn from all of them; from `done` on.
+
+    Learning while gathering does not work: the first few hundred states decide, and a policy that is sure of itself
+    has no gradient left.
+    """
+    if done < decisions:
+        memory.restore(done)
     while done < decisions:
         fresh = _gather(policy, branches, terms)
         memory.add(fresh)
-        for group in optimizer.param_groups:
-            group["lr"] = terms.learning_rate * (1.0 - 0.9 * done / decisions)
-        figures = [
-            _update(policy, memory.draw(terms.minibatch, rng), terms.temperature, optimizer)
-            for _ in range(terms.reuse)
-        ]
         done += len(fresh.masks)
-        cost, distance = np.mean(figures, axis=0)
-        yield Update(
-            len(fresh.masks), {"improve/cost": float(cost), "improve/kl_to_teacher": float(distance)}
-        )
+        figures = _fit(policy, memory, terms, rng, optimizer) if done >= decisions else {}
+        yield Update(len(fresh.masks), figures)
+    memory.forget()
+
+
+def _fit(
+    policy: ScorerPolicy,
+    memory: Memory,
+    terms: Terms,
+    rng: np.random.Generator,
+    optimizer: torch.optim.Optimizer,
+) -> dict[str, float]:
+    """Some passes over the memory, with a learning rate that falls to a tenth."""
+    cost = away = 0.0
+    for epoch in range(terms.epochs):
+        batches = memory.minibatches(terms.minibatch, rng)
+        figures = []
+        for k, states in enumerate(batches):
+            progress = (epoch + k / len(batches)) / terms.epochs
+            for group in optimizer.param_groups:
+                group["lr"] = terms.learning_rate * (1.0 - 0.9 * progress)
+            figures.append(_update(policy, states, terms.temperature, optimizer))
+        cost, away = np.mean(figures, axis=0)
+    return {"improve/cost": float(cost), "improve/kl_to_teacher": float(away)}
 
 
 def _update(

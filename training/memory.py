@@ -1,5 +1,6 @@
-"""States whose moves have been compared, kept for more than one update."""
+"""States whose moves have been compared: gathered for a while, then learned from."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ class Labelled(NamedTuple):
     """States, and what is known of their moves."""
 
     lists: dict[str, torch.Tensor]
-    """What `BatchVecEnv.observe` shows, (states, ...) each."""
+    """What `BatchVecEnv.observe` shows, (states, ...) each; `rows` in half precision."""
     masks: torch.Tensor
     """Legal actions, (states, 129) bool."""
     costs: torch.Tensor
@@ -24,32 +25,55 @@ class Labelled(NamedTuple):
 
 
 class Memory:
-    """The newest `size` of them; candidates' features in half precision, 14 KiB a state in all."""
+    """Labelled states of one stage, 14 KiB each, kept in files too, so that a run that is killed has them again."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, folder: Path, stage: str) -> None:
+        self.folder = folder
+        self.stage = stage.replace(" ", "-")
         self.count = 0
-        self._kept: Labelled | None = None
+        self._parts: list[Labelled] = []
 
     def add(self, fresh: Labelled) -> None:
-        if self._kept is None:
-            lists = {name: _room(value, self.size, name == "rows") for name, value in fresh.lists.items()}
-            rest = (_room(part, self.size) for part in (fresh.masks, fresh.costs, fresh.teacher))
-            self._kept = Labelled(lists, *rest)
-        index = torch.arange(self.count, self.count + len(fresh.masks)) % self.size
-        for kept, new in zip(_tensors(self._kept), _tensors(fresh)):
-            kept[index] = new.to(kept.dtype)
-        self.count += len(fresh.masks)
+        lists = {name: value.half() if name == "rows" else value for name, value in fresh.lists.items()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.save((lists, *fresh[1:]), self._file(self.count))
+        self._keep(Labelled(lists, *fresh[1:]))
 
-    def draw(self, count: int, rng: np.random.Generator) -> Labelled:
-        """So many of them, each as likely as any other."""
-        assert self._kept is not None
-        return self._kept.at(torch.as_tensor(rng.integers(min(self.count, self.size), size=count)))
+    def restore(self, count: int) -> None:
+        """What was added before the run had seen so many states. ValueError names a file that is missing."""
+        self.count = 0
+        self._parts = []
+        while self.count < count:
+            file = self._file(self.count)
+            if not file.exists():
+                raise ValueError(f"{file} is missing: the run cannot go on in the middle of this stage")
+            self._keep(Labelled(*torch.load(file, weights_only=True)))
 
+    def forget(self) -> None:
+        """The stage is through."""
+        for file in self.folder.glob(f"{self.stage}.*.pt"):
+            file.unlink()
+        self.count = 0
+        self._parts = []
 
-def _tensors(states: Labelled) -> list[torch.Tensor]:
-    return [*states.lists.values(), states.masks, states.costs, states.teacher]
+    def minibatches(self, size: int, rng: np.random.Generator) -> list[Labelled]:
+        """All states once, in random order, in minibatches of about this size."""
+        kept = self._joined()
+        order = rng.permutation(self.count)
+        return [kept.at(torch.as_tensor(part)) for part in np.array_split(order, max(self.count // size, 1))]
 
+    def _joined(self) -> Labelled:
+        if len(self._parts) > 1:
+            lists = {
+                name: torch.cat([part.lists[name] for part in self._parts]) for name in self._parts[0].lists
+            }
+            rest = (torch.cat(values) for values in zip(*(part[1:] for part in self._parts)))
+            self._parts = [Labelled(lists, *rest)]
+        return self._parts[0]
 
-def _room(part: torch.Tensor, size: int, half: bool = False) -> torch.Tensor:
-    return torch.zeros((size, *part.shape[1:]), dtype=torch.float16 if half else part.dtype)
+    def _keep(self, part: Labelled) -> None:
+        self._parts.append(part)
+        self.count += len(part.masks)
+
+    def _file(self, first: int) -> Path:
+        return self.folder / f"{self.stage}.{first:08d}.pt"

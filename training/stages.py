@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,9 +23,13 @@ AGREEMENT_DECISIONS = 4096
 
 
 def stages_of(
-    config: TrainConfig, model: TimedMaskablePPO, env: BatchVecEnv, rng: np.random.Generator
+    config: TrainConfig,
+    model: TimedMaskablePPO,
+    env: BatchVecEnv,
+    rng: np.random.Generator,
+    folder: Path,
 ) -> list[Stage]:
-    """What the settings ask for. ValueError names a rule that does not exist."""
+    """What the settings ask for; labelled states are kept in `folder`. ValueError names a rule that does not exist."""
     for key, known in (("teacher", RULES), ("improve_rule", (BEST, *RULES))):
         if getattr(config, key) not in known:
             raise ValueError(f"{key} is {getattr(config, key)!r}; it must be one of {', '.join(known)}")
@@ -32,11 +37,10 @@ def stages_of(
     assert isinstance(policy, ScorerPolicy)
     part = config.improve_decisions // config.improve_passes
     branches = cache(lambda: branches_of(config, env))
-    memory = Memory(config.improve_memory)
     stages = [
         clone_stage(config, policy, env, rng),
         *(
-            improve_stage(config, policy, branches, memory, rng, turn, part)
+            improve_stage(config, policy, branches, folder, rng, turn, part)
             for turn in range(config.improve_passes)
         ),
         critic_stage(config, policy, model),
@@ -70,22 +74,24 @@ def improve_stage(
     config: TrainConfig,
     policy: ScorerPolicy,
     branches: Callable[[], Branches],
-    memory: Memory,
+    folder: Path,
     rng: np.random.Generator,
     turn: int,
     total: int,
 ) -> Stage:
-    """One of the passes over branches, each in smaller steps and freer of the teacher; they share a memory."""
+    """One of the parts, each in smaller steps and freer of the teacher than the one before."""
     terms = Terms(
         config.teacher,
         config.improve_minibatch,
-        config.improve_reuse,
+        config.improve_epochs,
         config.improve_temperature / (1 + turn),
         config.improve_learning_rate / (1 + turn),
     )
     optimizer = torch.optim.Adam(policy.actor.parameters(), lr=terms.learning_rate)
+    name = f"improve {turn + 1}"
+    memory = Memory(folder, name)
     return Stage(
-        f"improve {turn + 1}",
+        name,
         total,
         optimizer,
         lambda done: improve(policy, branches(), memory, terms, total, rng, optimizer, done),

@@ -111,7 +111,7 @@ class Training:
         assert isinstance(policy, ScorerPolicy)
         self.policy = policy
         rng = np.random.default_rng([tape_seed(config.seed, self.progress.resumes), 0x434C])
-        self.stages = stages_of(config, self.model, self.env, rng)
+        self.stages = stages_of(config, self.model, self.env, rng, folder.states)
         self.logger = curves(folder.curves, self.progress.step)
         self.model.set_logger(self.logger)
         self.bar = _bar(quiet)

@@ -1,6 +1,9 @@
-"""The memory of labelled states keeps the newest and loses nothing that matters of them."""
+"""The memory of labelled states loses nothing that matters of them, whether the run is killed or not."""
+
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from synergai.training.memory import Labelled, Memory
@@ -14,24 +17,41 @@ def states(first: int, count: int) -> Labelled:
     return Labelled({"rows": rows, "count": number[:, None].int()}, number[:, None] >= 0, costs, number)
 
 
-def test_what_is_drawn_belongs_together() -> None:
-    memory = Memory(16)
-    memory.add(states(0, 10))
-    drawn = memory.draw(50, np.random.default_rng(0))
-    assert drawn.lists["count"][:, 0].tolist() == drawn.teacher.tolist()
-    assert drawn.costs[:, 0].tolist() == drawn.teacher.float().tolist()
-    assert (drawn.lists["rows"][:, 0, 0] * 256).tolist() == drawn.teacher.float().tolist()
-    assert torch.isinf(drawn.costs[:, 3]).all()
+def filled(folder: Path, parts: int = 3) -> Memory:
+    memory = Memory(folder, "improve 1")
+    for k in range(parts):
+        memory.add(states(5 * k, 5))
+    return memory
 
 
-def test_nothing_is_drawn_that_was_never_added() -> None:
-    memory = Memory(16)
-    memory.add(states(5, 3))
-    assert set(memory.draw(200, np.random.default_rng(0)).teacher.tolist()) == {5, 6, 7}
+def test_what_is_kept_together_belongs_together(tmp_path: Path) -> None:
+    for part in filled(tmp_path).minibatches(4, np.random.default_rng(0)):
+        assert part.lists["count"][:, 0].tolist() == part.teacher.tolist()
+        assert part.costs[:, 0].tolist() == part.teacher.float().tolist()
+        assert (part.lists["rows"][:, 0, 0] * 256).tolist() == part.teacher.float().tolist()
+        assert torch.isinf(part.costs[:, 3]).all()
 
 
-def test_a_full_memory_forgets_the_oldest() -> None:
-    memory = Memory(8)
-    for first in (0, 5, 10):
-        memory.add(states(first, 5))
-    assert set(memory.draw(500, np.random.default_rng(0)).teacher.tolist()) == set(range(7, 15))
+def test_minibatches_hold_every_state_once(tmp_path: Path) -> None:
+    parts = filled(tmp_path).minibatches(4, np.random.default_rng(0))
+    assert sorted(torch.cat([part.teacher for part in parts]).tolist()) == list(range(15))
+
+
+def test_a_killed_run_has_its_states_again(tmp_path: Path) -> None:
+    filled(tmp_path)
+    again = Memory(tmp_path, "improve 1")
+    again.restore(10)  # the last part was added after the snapshot
+    (part,) = again.minibatches(100, np.random.default_rng(0))
+    assert sorted(part.teacher.tolist()) == list(range(10))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "improve-1.00000005.pt").unlink()
+    with pytest.raises(ValueError, match=r"improve-1\.00000005\.pt is missing"):
+        Memory(tmp_path, "improve 1").restore(15)
+
+
+def test_a_stage_that_is_through_leaves_no_files(tmp_path: Path) -> None:
+    filled(tmp_path).forget()
+    assert list(tmp_path.iterdir()) == []
