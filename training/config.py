@@ -35,6 +35,9 @@ class TrainConfig(BaseModel):
     warm_start: Annotated[int, Field(ge=0)] = 100
     """Episodes start after up to so many arrivals under the fallback rule; one in five starts empty."""
     threads: Count = 2
+    """For branches of the simulator."""
+    torch_threads: Count = 1
+    """More pay on cores that do nothing else, and cost dearly on others: they wait for each other many times an update."""
     checkpoint_every_s: NonNegative = 60.0
     """Between snapshots, which `--resume` goes on from."""
 

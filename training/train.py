@@ -86,7 +86,7 @@ def build(
         discount_taus=config.discount_taus,
         trace_taus=config.trace_taus,
     )
-    model.update_threads = config.threads
+    model.update_threads = config.torch_threads
     return model, env
 
 
@@ -126,7 +126,7 @@ class Training:
 
     def run(self) -> Path:
         """What is left to do; returns the checkpoint folder."""
-        torch.set_num_threads(self.config.threads)
+        torch.set_num_threads(self.config.torch_threads)
         self.env.reset()
         with self.bar:
             for stage in self.stages[self.progress.stage :]:
