@@ -42,6 +42,6 @@ def train_steps_per_s(config: str = "", seconds: float = 60.0, seed: int = 0) ->
         "environments": settings.environments, "steps": settings.steps, "minibatch": settings.minibatch,
         "width": settings.width, "epochs": settings.epochs, "target_kl": settings.target_kl,
         "epochs_a_rollout": round((model._n_updates - epochs_before) / rounds, 2), "decisions": decisions,
-        "measured_s": round(spent, 2), "seed": seed, "cores_used": settings.threads,
+        "measured_s": round(spent, 2), "seed": seed, "cores_used": settings.torch_threads,
     }  # fmt: skip
     return Figure(decisions / spent, "decisions/s", facts)

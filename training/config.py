@@ -37,7 +37,7 @@ class TrainConfig(BaseModel):
     threads: Count = 2
     """For branches of the simulator."""
     torch_threads: Count = 1
-    """More pay on cores that do nothing else, and cost dearly on others: they wait for each other many times an update."""
+    """More of them wait for each other many times an update, wherever anything else runs."""
     checkpoint_every_s: NonNegative = 60.0
     """Between snapshots, which `--resume` goes on from."""
 

@@ -68,13 +68,14 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_is_one_clear_line(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_mistake_is_one_clear_line(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)
     command, named = MISTAKES[case]
     result = run(*command.split())
     assert result.exit_code == 2, result.output
-    (line,) = result.stderr.splitlines()
-    assert [part for part in named if part not in line] == []
+    for line in result.stderr.splitlines():
+        assert line.startswith("synergai bench: ")
+        assert [part for part in named if part not in line] == []
 
 
 @pytest.mark.parametrize(
