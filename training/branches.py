@@ -8,7 +8,7 @@ import numpy as np
 
 from synergai.envs.batch import rows_of
 from synergai.envs.lookahead import costs_all, empty_costs, spare
-from synergai.envs.rules import RULE_NUMBER, RULES
+from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import Setting
 from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
 from synergai.training.evaluation.tapes import SELECTION
@@ -17,21 +17,24 @@ from synergai.training.vec_env import BatchVecEnv
 BEST = "best"
 """Instead of a rule's name: the best one for each setting."""
 
-CHOICE_TAPES = SELECTION[50_000:50_004]
-CHOICE_ARRIVALS = 600
+CHOICES = ("sjf_feasible", "affinity", "synergai")
+"""Rules that it may be: one of them has the fewest violations wherever some rule is clearly the best."""
+CHOICE_TAPES = SELECTION[50_000:50_002]
+CHOICE_ARRIVALS = 2000
+"""As many as are judged later: in overload, queues grow for long, and the best rule is another one then."""
 
 
 def best_rule(setting: Setting) -> str:
-    """The stateless rule with the fewest violations on a few selection tapes."""
+    """Of `CHOICES` the rule with the fewest violations on a few selection tapes."""
 
     def rate(rule: str) -> float:
         rows = evaluate(setting, [RuleRunner(rule)], CHOICE_TAPES, CHOICE_ARRIVALS)
         return float(column(rows, rule, "violation_rate").mean())
 
-    return min(RULES, key=rate)
+    return min(CHOICES, key=rate)
 
 
-def continuations(env: BatchVecEnv, rule: str) -> list[str]:
+def rules_of(env: BatchVecEnv, rule: str) -> list[str]:
     """The rule that each cluster's branches go on under: this one, or with `best` the best one for its setting."""
     if rule != BEST:
         return [rule] * env.num_envs
@@ -49,7 +52,8 @@ class Branches:
     def __init__(self, env: BatchVecEnv, rules: Sequence[str], horizon_taus: float, threads: int = 1) -> None:
         self.env = env
         self.horizon_taus = horizon_taus
-        self._rules = np.array([RULE_NUMBER[rule] for rule in rules])
+        self.rules = np.array([RULE_NUMBER[rule] for rule in rules])
+        """By cluster, as numbers."""
         self._turn = 0
         cuts = np.linspace(0, env.num_envs, threads + 1).astype(int)
         self._parts = [slice(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
@@ -77,7 +81,7 @@ class Branches:
             batch.alive[part],
             sim,
             scratch,
-            self._rules[part],
+            self.rules[part],
             self.horizon_taus,
             first,
             costs,

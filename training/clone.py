@@ -1,6 +1,6 @@
-"""Stage one: the actor learns to do what the teacher, a rule, does on the states the rule meets."""
+"""The actor learns to do what a rule does, on the states that the rule meets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -23,17 +23,18 @@ picks, any other START, any other HOLD or DONE. Without it PPO has nothing to ex
 def clone(
     policy: ScorerPolicy,
     env: BatchVecEnv,
-    teacher: str,
+    teachers: Sequence[str],
     decisions: int,
     minibatch: int,
     rng: np.random.Generator,
     optimizer: torch.optim.Optimizer,
     done: int = 0,
 ) -> Iterator[Update]:
-    """Behaviour cloning on fresh states, each used once; from `done` on."""
+    """Behaviour cloning on fresh states, each used once; from `done` on. `teachers` names each cluster's rule."""
+    numbers = np.array([RULE_NUMBER[teacher] for teacher in teachers])
     steps = max(minibatch // env.num_envs, 1)
     while done < decisions:
-        lists, masks, labels = _gather(env, RULE_NUMBER[teacher], steps, rng)
+        lists, masks, labels = _gather(env, numbers, steps, rng)
         log_probs = masked_log_softmax(policy.actor(Packed(lists)), masks)
         loss = -(soft_targets(lists["rows"], masks, labels) * log_probs).sum(dim=1).mean()
         optimizer.zero_grad()
@@ -47,11 +48,16 @@ def clone(
 
 @torch.no_grad()
 def agreement(
-    policy: ScorerPolicy, env: BatchVecEnv, teacher: str, decisions: int, rng: np.random.Generator
+    policy: ScorerPolicy,
+    env: BatchVecEnv,
+    teachers: Sequence[str],
+    decisions: int,
+    rng: np.random.Generator,
 ) -> float:
     """Share of fresh states on which the actor's likeliest action is the teacher's pick."""
+    numbers = np.array([RULE_NUMBER[teacher] for teacher in teachers])
     steps = -(-decisions // env.num_envs)
-    lists, masks, labels = _gather(env, RULE_NUMBER[teacher], steps, rng)
+    lists, masks, labels = _gather(env, numbers, steps, rng)
     actions = masked_log_softmax(policy.actor(Packed(lists)), masks).argmax(dim=1)
     return float((actions == labels).float().mean())
 
@@ -67,18 +73,20 @@ def soft_targets(rows: torch.Tensor, masks: torch.Tensor, labels: torch.Tensor) 
 
 
 def _gather(
-    env: BatchVecEnv, teacher: int, steps: int, rng: np.random.Generator
+    env: BatchVecEnv, teachers: np.ndarray, steps: int, rng: np.random.Generator
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """States under (mostly) the teacher, their masks, and what it would do."""
     lists: list[dict[str, np.ndarray]] = []
     masks, labels = [], []
+    every = np.arange(env.num_envs)
     for _ in range(steps):
         picks = env.batch.shown.picks
+        own = picks[every, teachers]
         lists.append({name: value.copy() for name, value in env.observe().items()})
         masks.append(env.masks().copy())
-        labels.append(picks[:, teacher].copy())
+        labels.append(own)
         strays = rng.random(env.num_envs) < STRAY
-        other = picks[np.arange(env.num_envs), rng.integers(len(RULES), size=env.num_envs)]
-        env.step(np.where(strays, other, picks[:, teacher]))
+        other = picks[every, rng.integers(len(RULES), size=env.num_envs)]
+        env.step(np.where(strays, other, own))
     joined = {name: torch.as_tensor(np.concatenate([part[name] for part in lists])) for name in lists[0]}
     return joined, torch.as_tensor(np.concatenate(masks)), torch.as_tensor(np.concatenate(labels)).long()

@@ -48,18 +48,21 @@ class TrainConfig(BaseModel):
 
     improve_decisions: Annotated[int, Field(ge=0)] = 80_000
     """States on which moves are compared by branching the simulator; some milliseconds each."""
-    improve_rule: str = "best"
-    """The rule that branches go on under, or `best`: for each setting the one that does best there."""
-    improve_taus: Positive = 2.0
+    rule: str = "best"
+    """What the actor learns to do after the clone and branches go on under: a rule, or `best` for the best one of each
+    setting."""
+    match_decisions: Annotated[int, Field(ge=0)] = 150_000
+    """On which it learns to do what that rule does."""
+    improve_taus: Positive = 3.0
     """How far they go, in mean run times."""
     improve_minibatch: Count = 512
-    improve_learning_rate: Positive = 1e-3
-    improve_epochs: Count = 4
-    """Passes over the states of a part, once they are gathered."""
-    improve_temperature: NonNegative = 0.03
-    """What a nat of distance from the teacher costs in the first part, in violations; in the n-th a n-th of it."""
-    improve_passes: Count = 1
-    """Parts of the stage; the policy is evaluated after each."""
+    improve_learning_rate: Positive = 2e-3
+    improve_epochs: Count = 6
+    """Passes over all states that were gathered, at the end of a part."""
+    improve_prices: Annotated[list[NonNegative], Field(min_length=1)] = [0.01]
+    """What a nat of distance from the rule costs: one for each of `loads`, or one for all."""
+    improve_passes: Count = 2
+    """Parts of the stage; the policy is evaluated after each, and gathers the next one's states."""
 
     critic_decisions: Annotated[int, Field(ge=0)] = 80_000
     """Decisions with the cloned policy during which only the critic learns."""

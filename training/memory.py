@@ -16,20 +16,21 @@ class Labelled(NamedTuple):
     """Legal actions, (states, 129) bool."""
     costs: torch.Tensor
     """(states, 129), inf where a move was not tried."""
-    teacher: torch.Tensor
-    """Its pick, (states,)."""
+    rule: torch.Tensor
+    """What the rule does that branches went on under, (states,)."""
+    price: torch.Tensor
+    """Of leaving that rule, (states,)."""
 
     def at(self, index: torch.Tensor) -> "Labelled":
         lists = {name: value[index] for name, value in self.lists.items()}
-        return Labelled(lists, self.masks[index], self.costs[index], self.teacher[index])
+        return Labelled(lists, *(value[index] for value in self[1:]))
 
 
 class Memory:
-    """Labelled states of one stage, 14 KiB each, kept in files too, so that a run that is killed has them again."""
+    """Labelled states, 15 KiB each, kept in files too, so that a run that is killed has them again."""
 
-    def __init__(self, folder: Path, stage: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.stage = stage.replace(" ", "-")
         self.count = 0
         self._parts: list[Labelled] = []
 
@@ -46,12 +47,12 @@ class Memory:
         while self.count < count:
             file = self._file(self.count)
             if not file.exists():
-                raise ValueError(f"{file} is missing: the run cannot go on in the middle of this stage")
+                raise ValueError(f"{file} is missing: the run cannot go on without its states")
             self._keep(Labelled(*torch.load(file, weights_only=True)))
 
     def forget(self) -> None:
-        """The stage is through."""
-        for file in self.folder.glob(f"{self.stage}.*.pt"):
+        """They are not needed any more."""
+        for file in self.folder.glob("states.*.pt"):
             file.unlink()
         self.count = 0
         self._parts = []
@@ -76,4 +77,4 @@ class Memory:
         self.count += len(part.masks)
 
     def _file(self, first: int) -> Path:
-        return self.folder / f"{self.stage}.{first:08d}.pt"
+        return self.folder / f"states.{first:08d}.pt"

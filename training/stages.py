@@ -1,4 +1,4 @@
-"""The stages of training, in order: clone, improve in passes, critic, ppo."""
+"""The stages of training, in order: clone, match, improve in passes, critic, ppo."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from synergai.envs.rules import RULES
-from synergai.training.branches import BEST, Branches, continuations
+from synergai.training.branches import BEST, Branches, rules_of
 from synergai.training.clone import agreement, clone
 from synergai.training.config import TrainConfig
 from synergai.training.improve import Terms, improve
@@ -30,17 +30,23 @@ def stages_of(
     folder: Path,
 ) -> list[Stage]:
     """What the settings ask for; labelled states are kept in `folder`. ValueError names a rule that does not exist."""
-    for key, known in (("teacher", RULES), ("improve_rule", (BEST, *RULES))):
+    for key, known in (("teacher", RULES), ("rule", (BEST, *RULES))):
         if getattr(config, key) not in known:
             raise ValueError(f"{key} is {getattr(config, key)!r}; it must be one of {', '.join(known)}")
     policy = model.policy
     assert isinstance(policy, ScorerPolicy)
-    part = config.improve_decisions // config.improve_passes
-    branches = cache(lambda: branches_of(config, env))
+    if len(config.improve_prices) not in (1, len(config.loads)):
+        raise ValueError(
+            f"improve_prices has {len(config.improve_prices)} values for {len(config.loads)} loads"
+        )
+    rules = cache(lambda: rules_of(env, config.rule))  # finding them takes a while
+    branches = cache(lambda: branches_of(config, env, rules()))
+    memory = Memory(folder)
     stages = [
         clone_stage(config, policy, env, rng),
+        match_stage(config, policy, env, rules, rng),
         *(
-            improve_stage(config, policy, branches, folder, rng, turn, part)
+            improve_stage(config, policy, branches, memory, rng, turn)
             for turn in range(config.improve_passes)
         ),
         critic_stage(config, policy, model),
@@ -54,48 +60,85 @@ def clone_stage(
 ) -> Stage:
     """The actor learns to do what the teacher does."""
     total, size = config.clone_decisions, config.clone_minibatch
+    teachers = [config.teacher] * env.num_envs
     optimizer = torch.optim.Adam(policy.actor.parameters(), lr=config.clone_learning_rate)
     return Stage(
         "clone",
         total,
         optimizer,
-        lambda done: clone(policy, env, config.teacher, total, size, rng, optimizer, done),
-        facts=lambda: {"agreement": agreement(policy, env, config.teacher, AGREEMENT_DECISIONS, rng)},
+        lambda done: clone(policy, env, teachers, total, size, rng, optimizer, done),
+        facts=lambda: {"agreement": agreement(policy, env, teachers, AGREEMENT_DECISIONS, rng)},
     )
 
 
-def branches_of(config: TrainConfig, env: BatchVecEnv) -> Branches:
-    """The teacher of all passes; choosing its rules takes a while."""
-    rules = continuations(env, config.improve_rule)
+def match_stage(
+    config: TrainConfig,
+    policy: ScorerPolicy,
+    env: BatchVecEnv,
+    rules: Callable[[], list[str]],
+    rng: np.random.Generator,
+) -> Stage:
+    """The actor learns to do what the best rule of each setting does, and so to tell where that is."""
+    total, size = config.match_decisions, config.clone_minibatch
+    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=config.clone_learning_rate)
+
+    def updates(done: int) -> Iterator[Update]:
+        lead_up(env, rules())
+        yield from clone(policy, env, rules(), total, size, rng, optimizer, done)
+
+    return Stage(
+        "match",
+        total,
+        optimizer,
+        updates,
+        facts=lambda: {"agreement": agreement(policy, env, rules(), AGREEMENT_DECISIONS, rng)},
+    )
+
+
+def lead_up(env: BatchVecEnv, rules: list[str]) -> None:
+    """From now on episodes begin where these rules have led."""
+    if env.rules != rules:
+        env.rules = rules
+        env.reset()
+
+
+def branches_of(config: TrainConfig, env: BatchVecEnv, rules: list[str]) -> Branches:
+    """What all passes learn from."""
+    lead_up(env, rules)
     return Branches(env, rules, config.improve_taus, config.threads)
+
+
+def prices_of(config: TrainConfig, env: BatchVecEnv) -> np.ndarray:
+    """By cluster, what leaving the rule costs at its load."""
+    prices = config.improve_prices * (len(config.loads) if len(config.improve_prices) == 1 else 1)
+    by_load = dict(zip(config.loads, prices))
+    return np.array([by_load[setting.scenario.load] for setting in env.settings])
 
 
 def improve_stage(
     config: TrainConfig,
     policy: ScorerPolicy,
     branches: Callable[[], Branches],
-    folder: Path,
+    memory: Memory,
     rng: np.random.Generator,
     turn: int,
-    total: int,
 ) -> Stage:
-    """One of the parts, each in smaller steps and freer of the teacher than the one before."""
-    terms = Terms(
-        config.teacher,
-        config.improve_minibatch,
-        config.improve_epochs,
-        config.improve_temperature / (1 + turn),
-        config.improve_learning_rate / (1 + turn),
-    )
-    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=terms.learning_rate)
-    name = f"improve {turn + 1}"
-    memory = Memory(folder, name)
-    return Stage(
-        name,
-        total,
-        optimizer,
-        lambda done: improve(policy, branches(), memory, terms, total, rng, optimizer, done),
-    )
+    """One of the parts; each learns from the states of all so far."""
+    total = config.improve_decisions // config.improve_passes
+    optimizer = torch.optim.Adam(policy.actor.parameters(), lr=config.improve_learning_rate)
+
+    def updates(done: int) -> Iterator[Update]:
+        terms = Terms(
+            config.improve_minibatch,
+            config.improve_epochs,
+            config.improve_learning_rate,
+            prices_of(config, branches().env),
+            turn,
+            last=turn + 1 == config.improve_passes,
+        )
+        yield from improve(policy, branches(), memory, terms, total, rng, optimizer, done)
+
+    return Stage(f"improve {turn + 1}", total, optimizer, updates)
 
 
 def critic_stage(config: TrainConfig, policy: ScorerPolicy, model: TimedMaskablePPO) -> Stage:

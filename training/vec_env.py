@@ -58,6 +58,8 @@ class BatchVecEnv(VecEnv):
         self.arrivals = arrivals
         self.warm_start = warm_start
         self.scale = scale
+        self.rules = [FALLBACK] * size
+        """What leads up to each cluster's episodes."""
         self.taus_us = np.array([setting.capacity.tau_s * 1e6 for setting in self.settings])
         self.batch = batches.new_batch(settings, size, arrivals)
         self.violations = 0
@@ -81,7 +83,7 @@ class BatchVecEnv(VecEnv):
             tape = make_tape(self.settings[b], number, self.arrivals, tail=0.0)
             empty = rng.random() < EMPTY_START or self.warm_start == 0
             until = 0 if empty else int(rng.integers(1, self.warm_start + 1))
-            batches.load(self.batch, b, self.settings[b], tape, RULE_NUMBER[FALLBACK], until)
+            batches.load(self.batch, b, self.settings[b], tape, RULE_NUMBER[self.rules[b]], until)
             if self.batch.alive[b]:
                 return
 
