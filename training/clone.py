@@ -29,8 +29,10 @@ def clone(
     rng: np.random.Generator,
     optimizer: torch.optim.Optimizer,
     done: int = 0,
+    name: str = "clone",
 ) -> Iterator[Update]:
-    """Behaviour cloning on fresh states, each used once; from `done` on. `teachers` names each cluster's rule."""
+    """Behaviour cloning on fresh states, each used once; from `done` on. `teachers` names each cluster's rule, and
+    `name` the curves."""
     numbers = np.array([RULE_NUMBER[teacher] for teacher in teachers])
     steps = max(minibatch // env.num_envs, 1)
     while done < decisions:
@@ -43,7 +45,7 @@ def clone(
         optimizer.step()
         done += len(labels)
         agreed = (log_probs.argmax(dim=1) == labels).float().mean()
-        yield Update(len(labels), {"clone/loss": float(loss.detach()), "clone/agreement": float(agreed)})
+        yield Update(len(labels), {f"{name}/loss": float(loss.detach()), f"{name}/agreement": float(agreed)})
 
 
 @torch.no_grad()

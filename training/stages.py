@@ -84,7 +84,7 @@ def match_stage(
 
     def updates(done: int) -> Iterator[Update]:
         lead_up(env, rules())
-        yield from clone(policy, env, rules(), total, size, rng, optimizer, done)
+        yield from clone(policy, env, rules(), total, size, rng, optimizer, done, "match")
 
     return Stage(
         "match",

@@ -18,7 +18,7 @@ from synergai.training.train import Training, train
 
 CONFIG = small(
     improve_decisions=128, improve_passes=2, improve_minibatch=32, critic_decisions=128, decisions=192,
-    evaluate_every=64, clone_minibatch=64, checkpoint_every_s=0.0,
+    evaluate_every=64, clone_minibatch=64, match_decisions=64, rule="synergai", checkpoint_every_s=0.0,
 )  # fmt: skip
 
 

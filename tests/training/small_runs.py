@@ -13,8 +13,8 @@ from synergai.training.vec_env import BatchVecEnv
 
 SMALL: dict[str, Any] = {
     "name": "small", "loads": [0.8], "environments": 4, "siblings": 1, "arrivals": 60, "warm_start": 10,
-    "width": 8, "threads": 1, "clone_decisions": 256, "critic_decisions": 0, "decisions": 0, "steps": 16,
-    "minibatch": 64, "epochs": 1, "evaluate_every": 0, "evaluation_tapes": 1, "evaluation_arrivals": 40,
+    "width": 8, "threads": 1, "clone_decisions": 256, "match_decisions": 0, "critic_decisions": 0, "decisions": 0,
+    "steps": 16, "minibatch": 64, "epochs": 1, "evaluate_every": 0, "evaluation_tapes": 1, "evaluation_arrivals": 40,
 }  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from synergai.agents.heuristics import ROOM
 from synergai.envs import scenario
 from synergai.envs.candidates import DONE, MAX_CANDIDATES
 from synergai.envs.features import FIRST_PICK, N_ROW
+from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import Setting, setting_of
-from synergai.training.clone import OTHER, OTHER_START, RULE_PICK, agreement, clone, soft_targets
+from synergai.training.clone import OTHER, OTHER_START, RULE_PICK, _gather, agreement, clone, soft_targets
 from synergai.training.policy import ScorerPolicy
 from synergai.training.vec_env import BatchVecEnv
 
@@ -86,7 +87,9 @@ def cloned(policy: ScorerPolicy, env: BatchVecEnv, teacher: str, decisions: int,
     """Clone; returns how many decisions each update took."""
     env.reset()
     optimizer = torch.optim.Adam(policy.actor.parameters(), lr=rate)
-    updates = clone(policy, env, teacher, decisions, 512, np.random.default_rng(3), optimizer)
+    updates = clone(
+        policy, env, [teacher] * env.num_envs, decisions, 512, np.random.default_rng(3), optimizer
+    )
     return [update.decisions for update in updates]
 
 
@@ -94,7 +97,7 @@ def test_a_clone_agrees_with_its_teacher(setting: Setting) -> None:
     env = BatchVecEnv([setting], 16, 80, 20, seed=3, scale=1.0)
     policy = policy_for(env, width=16)
     cloned(policy, env, "synergai", 16_000, rate=1e-2)
-    assert agreement(policy, env, "synergai", 2000, np.random.default_rng(4)) > 0.9
+    assert agreement(policy, env, ["synergai"] * 16, 2000, np.random.default_rng(4)) > 0.9
 
 
 def test_cloning_ends_with_the_update_that_reaches_the_number_of_decisions(setting: Setting) -> None:
@@ -107,8 +110,19 @@ def test_cloning_from_its_middle_takes_what_is_left(setting: Setting) -> None:
     policy = policy_for(env)
     env.reset()
     optimizer = torch.optim.Adam(policy.actor.parameters())
-    updates = clone(policy, env, "edf", 1024, 512, np.random.default_rng(0), optimizer, done=512)
+    updates = clone(policy, env, ["edf"] * 4, 1024, 512, np.random.default_rng(0), optimizer, done=512)
     assert [update.decisions for update in updates] == [512]
+
+
+def test_each_cluster_is_cloned_from_its_own_rule(setting: Setting) -> None:
+    env = BatchVecEnv([setting], 4, 60, 0, seed=0, scale=1.0)
+    teachers = ["edf", "affinity", "fcfs", "llf"]
+    env.reset()
+    wanted = [env.batch.shown.picks[b, RULE_NUMBER[rule]] for b, rule in enumerate(teachers)]
+    _, _, labels = _gather(
+        env, np.array([RULE_NUMBER[rule] for rule in teachers]), 1, np.random.default_rng(0)
+    )
+    assert labels.tolist() == wanted
 
 
 def test_the_critic_does_not_change(setting: Setting) -> None:

@@ -9,7 +9,7 @@ from synergai.envs.candidates import DONE
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import setting_of
 from synergai.training.branches import Branches
-from synergai.training.improve import UNTRIED_COST, distance, expected_cost
+from synergai.training.improve import LOGIT_COST, UNTRIED_GAP, cost_error, distances, untried_excess
 from synergai.training.vec_env import BatchVecEnv
 
 
@@ -76,27 +76,52 @@ def test_a_longer_look_ahead_meets_what_the_rule_itself_would(env: BatchVecEnv) 
     assert (own >= 0.0).all()
 
 
-def test_expected_cost_falls_with_probability_on_the_cheaper_move() -> None:
-    costs = torch.tensor([[1.0, 3.0, float("inf")]])
-    cheap, dear = (torch.log(torch.tensor([[p, 1 - p, 1e-9]])) for p in (0.9, 0.1))
-    assert expected_cost(cheap, costs) == pytest.approx(-0.8, abs=1e-6)
-    assert expected_cost(dear, costs) == pytest.approx(0.8, abs=1e-6)
+UNTRIED = float("inf")
 
 
-def test_probability_on_an_untried_move_has_its_price() -> None:
-    costs = torch.tensor([[1.0, 1.0, float("inf")]])
-    untried = torch.log(torch.tensor([[1e-9, 1e-9, 1.0]]))
-    assert expected_cost(untried, costs) == pytest.approx(UNTRIED_COST, abs=1e-6)
+def logits_for(costs: list[float]) -> torch.Tensor:
+    """Logits that say exactly this; what was not tried is far behind."""
+    return torch.tensor([[-c / LOGIT_COST if c != UNTRIED else -1e3 for c in costs]])
 
 
-def test_the_teacher_is_at_no_distance_from_itself() -> None:
+def test_logits_that_tell_the_costs_are_without_error() -> None:
+    costs = [1.0, 3.0, 2.5, UNTRIED]
+    assert cost_error(logits_for(costs) + 7.0, torch.tensor([costs])) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_error_falls_with_a_logit_that_comes_nearer_to_its_cost() -> None:
+    costs = torch.tensor([[1.0, 3.0, UNTRIED]])
+    far, near = (cost_error(logits_for([1.0, x, UNTRIED]), costs) for x in (1.0, 2.0))
+    assert near < far
+
+
+def test_a_state_where_nothing_was_tried_teaches_nothing() -> None:
+    costs = torch.tensor([[UNTRIED, UNTRIED]])
+    logits = torch.tensor([[3.0, -3.0]])
+    assert cost_error(logits, costs) == 0.0
+    assert untried_excess(logits, costs, torch.ones(1, 2, dtype=torch.bool)) == 0.0
+
+
+def test_a_move_that_was_not_tried_must_stay_behind_those_that_were() -> None:
+    costs, masks = torch.tensor([[1.0, UNTRIED]]), torch.ones(1, 2, dtype=torch.bool)
+    behind = torch.tensor([[0.0, -UNTRIED_GAP]])
+    assert untried_excess(behind, costs, masks) == 0.0
+    assert untried_excess(behind + torch.tensor([[0.0, 0.5]]), costs, masks) == pytest.approx(0.25)
+
+
+def test_a_move_that_is_not_legal_may_score_as_it_likes() -> None:
+    costs, masks = torch.tensor([[1.0, UNTRIED]]), torch.tensor([[True, False]])
+    assert untried_excess(torch.tensor([[0.0, 9.0]]), costs, masks) == 0.0
+
+
+def test_the_rule_is_at_no_distance_from_itself() -> None:
     targets = torch.tensor([[0.7, 0.3, 0.0]])
     log_probs = torch.log_softmax(torch.tensor([[np.log(0.7), np.log(0.3), -1e9]]).float(), dim=1)
-    assert distance(log_probs, targets) == pytest.approx(0.0, abs=1e-6)
+    assert distances(log_probs, targets) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_distance_is_the_divergence_from_the_teacher_in_nats() -> None:
+def test_distance_is_the_divergence_from_the_rule_in_nats() -> None:
     targets = torch.tensor([[0.5, 0.5, 0.0]])
     log_probs = torch.log(torch.tensor([[0.9, 0.1, 1e-30]]))
     wanted = 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)
-    assert distance(log_probs, targets) == pytest.approx(wanted, abs=1e-6)
+    assert distances(log_probs, targets) == pytest.approx(wanted, abs=1e-6)

@@ -16,8 +16,16 @@ from synergai.training.folder import RunError, RunFolder
 from synergai.training.train import resume, tape_seed, train
 
 HERE = Path(__file__).parent
-TAKEN = {"clone": 256, "improve 1": 64, "improve 2": 64, "critic": 128, "ppo": 192}
-DEATHS = ("clone:after", "improve 1:during", "critic:end", "ppo:after", "ppo:drawn")
+TAKEN = {"clone": 256, "match": 64, "improve 1": 64, "improve 2": 64, "critic": 128, "ppo": 192}
+DEATHS = (
+    "clone:after",
+    "match:end",
+    "improve 1:during",
+    "improve 2:after",
+    "critic:end",
+    "ppo:after",
+    "ppo:drawn",
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +73,17 @@ def test_a_resumed_run_leaves_a_checkpoint_that_says_so(killed: Path) -> None:
 @pytest.mark.slow
 def test_a_resumed_run_draws_no_step_twice_and_leaves_none_out(killed: Path) -> None:
     drawn = curves(killed)
-    cloned, improved, learned = [64, 128, 192, 256], [288, 320, 352, 384], [448, 512, 576, 640, 704]
-    assert drawn["time/decisions_per_s"] == cloned + improved + learned
+    cloned, matched, improved = [64, 128, 192, 256], [320], [352, 384, 416, 448]
+    learned = [512, 576, 640, 704, 768]
+    assert drawn["time/decisions_per_s"] == cloned + matched + improved + learned
     assert drawn["clone/loss"] == cloned
-    assert drawn["improve/cost"] == [
+    assert drawn["match/loss"] == matched
+    assert drawn["improve/error"] == [
         improved[1],
         improved[3],
     ]  # learned from what was gathered, at the end of each
     assert drawn["train/loss"] == learned
-    assert drawn["violation_rate/mean"] == [256, 320, 384, 576, 640, 704]
+    assert drawn["violation_rate/mean"] == [256, 320, 384, 448, 640, 704, 768]
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_the_full_settings_are_written_beside_the_run(out: Path) -> None:
 
 def test_every_stage_tells_its_result(out: Path) -> None:
     stages = json.loads((out / "stages.json").read_text())
-    assert list(stages) == ["clone", "improve 1", "critic", "ppo", "selected"]
+    assert list(stages) == ["clone", "match", "improve 1", "critic", "ppo", "selected"]
     assert 0.5 < stages["clone"]["agreement"] <= 1.0
     evaluated = [stages[name]["violation_rate"] for name in stages if name != "critic"]
     assert all(0.0 <= rate <= 1.0 for rate in evaluated)
@@ -65,13 +65,13 @@ def test_every_stage_tells_its_result(out: Path) -> None:
 
 def test_every_stage_takes_the_decisions_that_were_asked_for(out: Path) -> None:
     stages = json.loads((out / "stages.json").read_text())
-    taken = [stages[name]["decisions"] for name in ("clone", "improve 1", "critic", "ppo")]
-    assert taken == [4096, 512, 512, 1024]
+    taken = [stages[name]["decisions"] for name in ("clone", "match", "improve 1", "critic", "ppo")]
+    assert taken == [4096, 1024, 512, 512, 1024]
 
 
 def test_the_best_of_the_evaluated_policies_is_selected(out: Path) -> None:
     stages = json.loads((out / "stages.json").read_text())
-    evaluated = [stages[name]["violation_rate"] for name in ("clone", "improve 1", "ppo")]
+    evaluated = [stages[name]["violation_rate"] for name in ("clone", "match", "improve 1", "ppo")]
     assert stages["selected"]["violation_rate"] == min(evaluated)
 
 
