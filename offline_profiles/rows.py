@@ -133,8 +133,9 @@ def _shown(text: str) -> str:
 
 
 def _header_problems(wanted: Sequence[str], found: Sequence[str]) -> list[Problem]:
-    if not set(wanted) & set(found):
-        return [Problem("?", f"not a header; it must hold the columns {','.join(wanted)}")]
+    known = set(wanted) & set(found)
+    if 2 * len(known) < len(wanted):
+        return [Problem("?", f"not its header, with {len(known)} of the columns {','.join(wanted)}")]
     missing = [Problem(name, "is missing") for name in wanted if name not in found]
     unknown = [
         Problem(name if name.isprintable() else _shown(name), f"is unknown; known are {', '.join(wanted)}")

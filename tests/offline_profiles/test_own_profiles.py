@@ -72,9 +72,10 @@ def test_nonsense_in_a_cell_is_one_short_line(tmp_path: Path, column: str, cell:
 @pytest.mark.parametrize(
     ("data", "place"),
     [
-        (b"", "line 1, column ?: not a header"),
-        (b"\n\n", "column ?: not a header"),
-        (b"model;hardware;batch\nresnet50;nvidia-t4;1\n", "line 1, column ?: not a header"),
+        (b"", "line 1, column ?: not its header"),
+        (b"\n\n", "column ?: not its header"),
+        (b"model;hardware;batch\nresnet50;nvidia-t4;1\n", "line 1, column ?: not its header"),
+        (write_rows(Hardware, [BOARD]).encode(), "line 1, column ?: not its header, with 3 of the columns"),
         (b"\xff\xfem\x00o\x00", "line 1, column ?: not UTF-8 (byte 0xff)"),
         (text_of().encode() + b"caf\xe9", "line 4, column ?: not UTF-8 (byte 0xe9)"),
         (text_of().encode() + b'"never closed', "line 4, column ?: not CSV"),
