@@ -1,8 +1,11 @@
 """`synergai scenario`: what ships, whether a file can be run, and how much a cluster can sustain."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from synergai.offline_profiles.options import HardwareOption, ProfilesOption, table_of
 
 if TYPE_CHECKING:
     from synergai.envs.tape import Setting
@@ -34,9 +37,11 @@ def check(
     scenario: Annotated[
         str, typer.Argument(help="A YAML file, or name of a shipped scenario.", metavar="FILE")
     ],
+    profiles: ProfilesOption = None,
+    hardware: HardwareOption = None,
 ) -> None:
     """Read a scenario and see that it can be run: ok with lambda*, or every problem and exit code 2."""
-    setting = _setting("scenario check", scenario)
+    setting = _setting("scenario check", scenario, profiles, hardware)
     typer.echo(f"{scenario}: ok, {_summary(setting)}")
 
 
@@ -44,6 +49,8 @@ def check(
 def capacity(
     scenario: Annotated[str, typer.Argument(help="Name of a shipped scenario, or a YAML file.")] = "demo",
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+    profiles: ProfilesOption = None,
+    hardware: HardwareOption = None,
 ) -> None:
     """lambda*, the most jobs per second that the cluster can sustain of this mix, and what limits it."""
     from json import dumps
@@ -52,7 +59,7 @@ def capacity(
 
     from synergai.envs.limits import limits_of
 
-    setting = _setting("scenario capacity", scenario)
+    setting = _setting("scenario capacity", scenario, profiles, hardware)
     limits = limits_of(setting)
     if json:
         typer.echo(dumps(limits.as_json()))
@@ -62,13 +69,14 @@ def capacity(
         Console().print(table)
 
 
-def _setting(verb: str, scenario: str) -> "Setting":
+def _setting(verb: str, scenario: str, profiles: list[Path] | None, hardware: Path | None) -> "Setting":
     from synergai.envs.scenario import ScenarioError, load
     from synergai.envs.tape import setting_of
+    from synergai.offline_profiles.table import ProfileError
 
     try:
-        return setting_of(load(scenario))
-    except ScenarioError as error:
+        return setting_of(load(scenario), table_of(profiles, hardware))
+    except (ScenarioError, ProfileError) as error:
         fail(verb, error)
 
 

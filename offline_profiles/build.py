@@ -15,11 +15,11 @@ from pathlib import Path
 from synergai.offline_profiles.choose import (
     Figure,
     Source,
+    engine_figures,
     fastest,
     grouped,
     is_admitted,
     mlperf_figures,
-    ncnn_figures,
 )
 from synergai.offline_profiles.power import PowerTable, of_share
 from synergai.offline_profiles.profile import Hardware, Profile
@@ -47,6 +47,7 @@ class Sources:
     models: dict[str, Source]
     mlperf: list[Source]
     sweeps: list[Source]
+    boards: list[Source]
 
 
 def read_sources(folder: Traversable | Path | None = None) -> Sources:
@@ -57,6 +58,7 @@ def read_sources(folder: Traversable | Path | None = None) -> Sources:
         models={row["model"]: row for row in _read(folder / "models.csv")},
         mlperf=_read(folder / "mlperf.csv.gz"),
         sweeps=_read(folder / "sweeps.csv"),
+        boards=_read(folder / "boards.csv"),
     )
 
 
@@ -126,9 +128,9 @@ def _class_rows(row: Source, sources: Sources) -> list[Source]:
 
 def _class_figures(row: Source, sources: Sources) -> list[Figure]:
     figures = mlperf_figures(_class_rows(row, sources), row["name"])
-    if row["power_mode"] in ("", "MAXN"):  # ncnn ran with all cores at full clock
-        own = [one for one in sources.sweeps if one["device"] == row["device"]]
-        figures += ncnn_figures(own, row["name"])
+    if row["power_mode"] in ("", "MAXN"):  # the engines' own benchmarks ran with all cores at full clock
+        own = [one for one in [*sources.sweeps, *sources.boards] if one["device"] == row["device"]]
+        figures += engine_figures(own, row["name"])
     on_cpu = [figure for figure in figures if figure.unit == "cpu"]
     found = [figure for figure in figures if figure.unit != "cpu"]
     for model, group in grouped(on_cpu, lambda figure: figure.model).items():

@@ -20,7 +20,7 @@ REMARKS = (
 PREVIEWS = {("jetson-agx-orin", "v2.0")}
 """Filed as preview systems: (device, round)."""
 ASSUMED_BATCH = 32
-LICENCES = {"Tencent/ncnn": "BSD-3-Clause"}
+LICENCES = {"Tencent/ncnn": "BSD-3-Clause", "ultralytics/ultralytics": "AGPL-3.0"}
 
 Source = dict[str, str]
 Item = TypeVar("Item")
@@ -91,9 +91,9 @@ def mlperf_figures(rows: Sequence[Source], hardware: str) -> list[Figure]:
     return [_in_flight(one, single.get((one.model, _before_plus(one.unit)))) for one in figures]
 
 
-def ncnn_figures(rows: Sequence[Source], hardware: str) -> list[Figure]:
-    """The engine's own benchmark, batch 1; on a CPU with the number of threads it states."""
-    return [_ncnn_figure(row, hardware) for row in rows]
+def engine_figures(rows: Sequence[Source], hardware: str) -> list[Figure]:
+    """What engines publish of themselves, batch 1; on a CPU with the number of threads it states."""
+    return [_engine_figure(row, hardware) for row in rows]
 
 
 def fastest(figures: Iterable[Figure]) -> list[Figure]:
@@ -260,20 +260,26 @@ def _precision(row: Source, siblings: Sequence[Source]) -> str:
     return row["precision"] or (alike[0] if alike else "unstated")
 
 
-def _ncnn_figure(row: Source, hardware: str) -> Figure:
-    mean, high = float(row["latency_mean_ms"]), float(row["latency_max_ms"])
+def _engine_figure(row: Source, hardware: str) -> Figure:
+    mean = float(row["latency_mean_ms"])
+    high = float(row["latency_max_ms"] or mean)
+    spread = (
+        "p50 = mean, higher quantiles = slowest of few runs"
+        if row["latency_max_ms"]
+        else "no quantiles published"
+    )
     return Figure(
         model={"mobilenet": "mobilenet-v1"}.get(row["model"], row["model"]),
         hardware=hardware,
         engine=row["engine"],
-        precision="fp16",
+        precision={"fp16/fp32 (engine default)": "fp16"}.get(row["precision"], row["precision"]),
         unit=row["compute_unit"],
         batch=1,
-        threads=int(row["threads"]) if row["compute_unit"] == "cpu" else 0,
+        threads=int(row["threads"] or 0) if row["compute_unit"] == "cpu" else 0,
         throughput_sps=1000.0 / mean,
         throughput_basis="derived: 1000 / mean latency",
         latency=Latency(mean, mean, high, high, high, high),
-        latency_basis="derived: mean measured; p50 = mean, higher quantiles = slowest of few runs",
+        latency_basis=f"derived: mean measured; {spread}",
         scenario="SingleStream",
         source=f"{row['source']}/{row['source_path']}",
         licence=LICENCES[row["source"]],

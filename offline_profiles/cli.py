@@ -5,6 +5,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from synergai.offline_profiles.options import HardwareOption, ProfilesOption, table_of
+
 app = typer.Typer(
     help="The measured profiles: build the shipped table, show who is fastest.", no_args_is_help=True
 )
@@ -41,22 +43,31 @@ def show(
     samples: Annotated[
         int | None, typer.Option(min=1, help="One job size instead of 1, 32 and 2000.")
     ] = None,
-    profiles: Annotated[Path | None, typer.Option(help="CSV of profiles to add or override.")] = None,
-    hardware: Annotated[Path | None, typer.Option(help="CSV of hardware classes that they need.")] = None,
+    profiles: ProfilesOption = None,
+    hardware: HardwareOption = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it too, to a .png, .svg or .pdf file.")] = None,
 ) -> None:
     """Who is fastest and most frugal for a model, and where the order flips with the size of the job."""
     from rich.console import Console
 
     from synergai.offline_profiles.show import show as render
-    from synergai.offline_profiles.table import ProfileError, ProfileTable
 
     try:
-        table = ProfileTable.load(*([profiles] if profiles else []), hardware=hardware)
-        Console().print(render(table, model, samples))
-    except ProfileError as error:
+        table = table_of(profiles, hardware)
+        shown = render(table, model, samples)
+        if plot is not None:
+            from synergai.offline_profiles.picture import draw
+
+            draw(table, model, plot)
+    except OSError as error:
+        _fail("show", f"{plot}: cannot be written: {error.strerror or error}")
+    except ValueError as error:
         _fail("show", str(error))
     except KeyError as error:
         _fail("show", str(error.args[0]))
+    Console().print(shown)
+    if plot is not None:
+        typer.echo(f"written: {plot}")
 
 
 def _fail(verb: str, message: str) -> NoReturn:

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from math import isfinite
@@ -16,13 +16,17 @@ from synergai.offline_profiles.profile import Hardware, Profile
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 RESOURCE = re.compile(r"([a-z0-9.-]+/[A-Za-z0-9._-]+)?")
 BASIS = re.compile(r"measured|(derived|assumed): \S.*")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf)")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf)", re.ASCII)
 KINDS = ("arm", "cpu", "gpu", "jetson")
 QUANTILES = ("latency_p50_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "latency_p999_ms")
 STARTUPS = ("startup_cached_s", "startup_image_present_s", "startup_image_absent_s")
 NAMES = frozenset({"model", "model_version", "hardware", "configuration", "name"})
 POSITIVE = frozenset({"throughput_sps", "latency_ms", "batch"})
 MAY_BE_EMPTY = frozenset({"resource"})
+LEAST, MOST = 1e-6, 1e9
+"""Of a number, where it must be above 0 and in any case: the world counts microseconds in 64 bits."""
+SHOWN = 60
+"""Characters of a bad cell in an error."""
 
 
 class ProfileError(ValueError):
@@ -73,28 +77,35 @@ def read_rows(kind: type[Row], text: str, file: str, problems: list[str]) -> lis
     """The good rows of a CSV text; what is wrong with the others is appended to `problems`."""
     reader = csv.DictReader(io.StringIO(text), strict=True)
     found: list[Placed[Row]] = []
+    read = 0
     try:
         header_problems = _header_problems(columns(kind), reader.fieldnames or ())
-        problems.extend(f"{file}, line 1, column {column}: {reason}" for column, reason in header_problems)
+        read = reader.line_num
+        place = f"{file}, line {max(read, 1)}"
+        problems.extend(f"{place}, column {column}: {reason}" for column, reason in header_problems)
         if header_problems:
             return []
         for raw in reader:
-            place = f"{file}, line {reader.line_num}"
+            place, read = f"{file}, line {reader.line_num - _line_breaks(raw)}", reader.line_num
             row = _row(kind, raw, place, problems)
             if row is not None:
                 found.append(Placed(row, place))
     except csv.Error as error:
-        problems.append(f"{file}, line {reader.line_num}, column ?: not CSV: {error}")
+        problems.append(f"{file}, line {read + 1}, column ?: not CSV: {error}")
     return found
 
 
 def read_text(path: Path, problems: list[str]) -> str | None:
     """The text of a file, or None and a problem."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: cannot be read: {error}")
-        return None
+        data = path.read_bytes()
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        problems.append(f"{path}: cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        at, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
+        problems.append(f"{path}, line {at}, column ?: not UTF-8 (byte 0x{byte:02x})")
+    return None
 
 
 def write_rows(kind: type[Row], rows: Iterable[Row]) -> str:
@@ -111,10 +122,25 @@ def _written(value: str | int | float) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def _line_breaks(raw: Mapping[str, str | list[str] | None]) -> int:
+    """In quoted cells: the reader counts to the last line of a row, people look for the first."""
+    cells = [cell for value in raw.values() for cell in (value if isinstance(value, list) else [value])]
+    return sum(cell.count("\n") for cell in cells if cell)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+
+
 def _header_problems(wanted: Sequence[str], found: Sequence[str]) -> list[Problem]:
+    known = set(wanted) & set(found)
+    if 2 * len(known) < len(wanted):
+        return [Problem("?", f"not its header, with {len(known)} of the columns {','.join(wanted)}")]
     missing = [Problem(name, "is missing") for name in wanted if name not in found]
     unknown = [
-        Problem(name, f"is unknown; known are {', '.join(wanted)}") for name in found if name not in wanted
+        Problem(name if name.isprintable() else _shown(name), f"is unknown; known are {', '.join(wanted)}")
+        for name in found
+        if name not in wanted
     ]
     twice = [Problem(name, "is there twice") for name in sorted(set(found)) if list(found).count(name) > 1]
     return missing + unknown + twice
@@ -142,32 +168,36 @@ def _value(name: str, kind: object, text: str) -> str | int | float:
     if kind is str:
         return _word(name, text)
     if not NUMBER.fullmatch(text):
-        raise ValueError(f"{text!r} is not a number")
+        raise ValueError(f"{_shown(text)} is not a number")
     try:
         number = int(text) if kind is int else float(text)
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{text!r} is not {wanted}") from None
-    if not isfinite(number):
-        raise ValueError(f"{text} is not finite")
+        raise ValueError(f"{_shown(text)} is not {wanted}") from None
+    if kind is float and not isfinite(number):
+        raise ValueError(f"{_shown(text)} is not finite")
     if number < 0:
-        raise ValueError(f"{text} is negative")
+        raise ValueError(f"{_shown(text)} is negative")
     if number == 0 and name in POSITIVE:
         raise ValueError("0 must be above 0")
+    if number > MOST or (0 < number < LEAST and name in POSITIVE):
+        raise ValueError(f"{_shown(text)} is not from {LEAST:g} to {MOST:g}")
     return number
 
 
 def _word(name: str, text: str) -> str:
     if not text and name not in MAY_BE_EMPTY:
         raise ValueError("is empty")
+    if not text.isprintable():
+        raise ValueError(f"{_shown(text)} holds a line break or another character that cannot be printed")
     if name in NAMES and not LABEL.fullmatch(text.split(":")[0] if name == "model" else text):
-        raise ValueError(f"{text!r} is not a label value (letters, digits, '-', '_', '.'; at most 63)")
+        raise ValueError(f"{_shown(text)} is not a label value (letters, digits, '-', '_', '.'; at most 63)")
     if name.endswith("basis") and not BASIS.fullmatch(text):
-        raise ValueError(f"{text!r} is not 'measured', 'derived: how' or 'assumed: why'")
+        raise ValueError(f"{_shown(text)} is not 'measured', 'derived: how' or 'assumed: why'")
     if name == "kind" and text not in KINDS:
-        raise ValueError(f"{text!r} is none of {', '.join(KINDS)}")
+        raise ValueError(f"{_shown(text)} is none of {', '.join(KINDS)}")
     if name == "resource" and not RESOURCE.fullmatch(text):
-        raise ValueError(f"{text!r} is not an extended resource such as nvidia.com/gpu")
+        raise ValueError(f"{_shown(text)} is not an extended resource such as nvidia.com/gpu")
     return text
 
 
@@ -185,6 +215,8 @@ def _profile_problems(row: Profile) -> list[Problem]:
         bad.append(Problem("idle_w", f"{row.idle_w:g} is above active_w {row.active_w:g}"))
     if ":" in row.model:
         bad.append(Problem("model", f"{row.model!r} holds a colon; the version has its own column"))
+    if not (row.cpu_milli or row.device_units):
+        bad.append(Problem("cpu_milli", "0, and device_units is 0 too: it would take nothing"))
     return bad
 
 

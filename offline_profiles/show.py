@@ -64,7 +64,8 @@ def show(table: ProfileTable, model: str, samples: int | None = None) -> Rendera
     sizes = SAMPLES if samples is None else (samples,)
     parts: list[RenderableType] = [_ranking(table, model, size) for size in sizes]
     if len(sizes) > 1:
-        parts.append(_flip_table(flips(table, model, sizes), model))
+        found = flips(table, model, sizes)
+        parts.append(_flip_table(found, model) if found else f"{model}: who is faster never flips")
     return Group(*parts)
 
 
@@ -92,7 +93,9 @@ def _ranking(table: ProfileTable, model: str, samples: int) -> Table:
     unit = "sample" if samples == 1 else "samples"
     view = Table(title=f"{model}, {samples} {unit} (reference {table.reference_s(model, samples):.4g} s)")
     for name in ("hardware", "fastest configuration", "run time s", "most frugal configuration", "J/sample"):
-        view.add_column(name, justify="right" if name in ("run time s", "J/sample") else "left")
+        view.add_column(
+            name, justify="right" if name in ("run time s", "J/sample") else "left", overflow="fold"
+        )
     for entry in found:
         mark = " *" if entry.joules_per_sample == least_j else ""
         view.add_row(
@@ -107,9 +110,11 @@ def _ranking(table: ProfileTable, model: str, samples: int) -> Table:
 
 
 def _flip_table(found: Sequence[Flip], model: str) -> Table:
-    view = Table(title=f"{model}: who is faster flips ({len(found)} pairs, the clearest {FLIPS_SHOWN} shown)")
+    view = Table(
+        title=f"{model}: who is faster flips ({len(found)} times, the clearest {min(len(found), FLIPS_SHOWN)} shown)"
+    )
     for name in ("samples", "faster", "samples", "faster", "by at least"):
-        view.add_column(name)
+        view.add_column(name, overflow="fold")
     for flip in found[:FLIPS_SHOWN]:
         view.add_row(
             str(flip.few), flip.winner_at_few, str(flip.many), flip.winner_at_many, f"{flip.factor:.3g}x"

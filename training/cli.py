@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from synergai.envs.cli import fail
+from synergai.offline_profiles.options import HardwareOption, ProfilesOption, table_of
 
 ScenarioOption = Annotated[str, typer.Option(help="Name of a shipped scenario, or a YAML file.")]
 
@@ -91,6 +92,8 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for results and pictures. The same command goes on with what it holds."),
     ] = None,
+    profiles: ProfilesOption = None,
+    hardware: HardwareOption = None,
 ) -> None:
     """Schedulers on common tapes: violations, excess and energy. A checkpoint is compared with every rule, tape by
     tape, and gets more tapes until it is known to be no worse, or worse (docs/evaluation.md)."""
@@ -103,7 +106,15 @@ def evaluate(
 
     try:
         plan = plan_of(
-            scenario or [], load or [], schedulers, checkpoint or [], tapes, max_tapes, arrivals, seed
+            scenario or [],
+            load or [],
+            schedulers,
+            checkpoint or [],
+            tapes,
+            max_tapes,
+            arrivals,
+            seed,
+            table_of(profiles, hardware),
         )
         run(plan, jobs, out)
     except (ScenarioError, CheckpointError, BookError, OSError, ValueError) as error:
@@ -122,6 +133,8 @@ def simulate(
         float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")
     ] = None,
     events: Annotated[Path | None, typer.Option(help="Write what happened to every job, as CSV.")] = None,
+    profiles: ProfilesOption = None,
+    hardware: HardwareOption = None,
 ) -> None:
     """One tape under one scheduler: the measures, and on request every job's story."""
     from rich.console import Console
@@ -139,7 +152,8 @@ def simulate(
 
     try:
         loaded = scenarios.load(scenario)
-        setting = setting_of(loaded if load is None else loaded.model_copy(update={"load": load}))
+        asked = loaded if load is None else loaded.model_copy(update={"load": load})
+        setting = setting_of(asked, table_of(profiles, hardware))
         runner = runners([] if checkpoint else [scheduler], [checkpoint] if checkpoint else [])[0]
         if events is not None:
             events.touch()  # cannot be written: known before the work is done

@@ -25,6 +25,10 @@ class TrainConfig(BaseModel):
     scenarios: Annotated[list[str], Field(min_length=1)] = ["demo"]
     loads: Annotated[list[Positive], Field(min_length=1)] = [0.6, 0.7, 0.8, 0.9, 1.0]
     """Each scenario at each of these; clusters of the batch take them in turn."""
+    profiles: list[str] = []
+    """CSV files that add to the shipped profiles (docs/profiles.md)."""
+    hardware: str | None = None
+    """CSV file of hardware classes that they need."""
     seed: Annotated[int, Field(ge=0)] = 0
     width: Annotated[int, Field(ge=4, le=512)] = 32
     environments: Count = 128

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from synergai.agents.learned import read
 from synergai.envs import scenario as scenarios
 from synergai.envs.tape import Setting, setting_of
+from synergai.offline_profiles.options import table_of
 from synergai.training import snapshot as snapshots
 from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
@@ -50,9 +51,12 @@ def resume(out: Path, asked: Mapping[str, Any], quiet: bool = False) -> Path:
 
 
 def settings_of(config: TrainConfig) -> list[Setting]:
-    """Every scenario at every load."""
+    """Every scenario at every load, on the profiles that the run is given."""
+    table = table_of(
+        [Path(name) for name in config.profiles], Path(config.hardware) if config.hardware else None
+    )
     loaded = [scenarios.load(name) for name in config.scenarios]
-    return [setting_of(s.model_copy(update={"load": rho})) for s in loaded for rho in config.loads]
+    return [setting_of(s.model_copy(update={"load": rho}), table) for s in loaded for rho in config.loads]
 
 
 def build(

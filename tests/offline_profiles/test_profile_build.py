@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+from collections import Counter
 from importlib.resources import files
 
 import pytest
@@ -108,9 +109,27 @@ def test_every_number_says_where_it_comes_from() -> None:
     assert all(BASIS.fullmatch(hardware.basis) for hardware in TABLE.hardware.values())
 
 
-def test_every_model_runs_on_four_hardware_classes_and_every_class_runs_something() -> None:
+def test_model_of_the_reference_runs_on_four_hardware_classes_and_every_model_gives_a_choice() -> None:
+    frozen = {row.model for row in TABLE.reference}
     for model in TABLE.models:
-        assert sum(bool(TABLE.of(model, hardware)) for hardware in TABLE.hardware) >= 4
+        classes = sum(bool(TABLE.of(model, hardware)) for hardware in TABLE.hardware)
+        assert classes >= (4 if model in frozen else 2)
+
+
+def test_class_outside_the_reference_has_no_row_in_it() -> None:
+    later = {row["name"] for row in SOURCES.classes if row["in_reference"] == "no"}
+    assert later == {"jetson-orin-nano-super", "raspberry-pi-5"}
+    assert not later & {row.hardware for row in TABLE.reference}
+
+
+def test_table_spans_boards_to_servers() -> None:
+    kinds = Counter(hardware.kind for hardware in TABLE.hardware.values())
+    boards = {row["device"] for row in SOURCES.classes if row["kind"] == "jetson"}
+    slices = [name for name in TABLE.hardware if "-mig-" in name]
+    assert (len(boards), kinds["arm"], kinds["cpu"], kinds["gpu"], len(slices)) == (4, 2, 6, 9, 2)
+
+
+def test_every_class_runs_something() -> None:
     assert {profile.hardware for profile in TABLE.profiles} == set(TABLE.hardware)
 
 

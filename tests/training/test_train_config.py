@@ -1,10 +1,15 @@
 """Settings of a run: what ships loads, what is wrong is named with its file and key."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from synergai.offline_profiles.profile import Hardware, Profile
+from synergai.offline_profiles.rows import write_rows
+from synergai.offline_profiles.table import ProfileTable
 from synergai.training.config import ConfigError, TrainConfig, read
+from synergai.training.train import settings_of
 
 CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.yaml"))
 
@@ -100,3 +105,22 @@ def test_what_a_file_does_not_say_is_the_default(tmp_path: Path) -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         TrainConfig().seed = 1  # type: ignore[misc] - that is the point
+
+
+def test_a_run_takes_hardware_from_its_own_files(tmp_path: Path) -> None:
+    table = ProfileTable.default()
+    shipped = table.find("resnet50", "nvidia-t4", "tensorrt-int8-gpu-b1")
+    (tmp_path / "mine.csv").write_text(write_rows(Profile, [replace(shipped, hardware="my-board")]))
+    board = replace(table.hardware["nvidia-t4"], name="my-board")
+    (tmp_path / "boards.csv").write_text(write_rows(Hardware, [board]))
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nmachines: [{name: board, hardware: {my-board: 1}}]\njobs: {resnet50: {share: 1, samples: 20}}\n"
+    )
+    config = TrainConfig(
+        scenarios=[str(tmp_path / "mine.yaml")],
+        loads=[0.9],
+        profiles=[str(tmp_path / "mine.csv")],
+        hardware=str(tmp_path / "boards.csv"),
+    )
+    (setting,) = settings_of(config)
+    assert [profile.hardware for profile in setting.catalog.profiles] == ["my-board"]

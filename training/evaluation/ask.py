@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from synergai.envs import scenario as scenarios
 from synergai.envs.tape import setting_of
+from synergai.offline_profiles.table import ProfileTable
 from synergai.training.evaluation.evaluate import RuleRunner, runners
 from synergai.training.evaluation.plan import Plan
 
@@ -21,6 +22,7 @@ def plan_of(
     max_tapes: int | None = None,
     arrivals: int | None = None,
     seed: int = 0,
+    table: ProfileTable | None = None,
 ) -> Plan:
     """Every scenario fits the profiles, every checkpoint can be read; ValueError and its kin say what does not."""
     players = runners([name.strip() for name in schedulers.split(",") if name.strip()], checkpoints)
@@ -33,9 +35,10 @@ def plan_of(
         max_tapes=max(tapes, MAX_TAPES) if max_tapes is None else max_tapes,
         arrivals=arrivals,
         seed=seed,
+        table=table or ProfileTable.default(),
     )
     for scenario in plan.scenarios:
-        setting_of(scenario)
+        setting_of(scenario, plan.table)
     return plan
 
 

@@ -18,7 +18,7 @@ def unwatched(look: int, runs: int) -> Callable[[], None]:
 
 
 def stage_of(plan: Plan) -> Stage:
-    return Stage(plan.worlds, plan.rules, plan.checkpoints, plan.arrivals)
+    return Stage(plan.worlds, plan.rules, plan.checkpoints, plan.arrivals, plan.table)
 
 
 def carry_out(plan: Plan, book: Book, team: Team, watch: Watch = unwatched) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +30,7 @@ class Plan:
     arrivals: int | None = None
     seed: int = 0
     """Of the bootstrap."""
+    table: ProfileTable = field(default_factory=ProfileTable.default)
 
     def __post_init__(self) -> None:
         if not self.schedulers:
@@ -60,12 +61,11 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """Everything that results depend on, as JSON values; files by their hashes."""
-        table = ProfileTable.default()
         return {
             "synergai": __version__,
             "code_sha256": code_sha256(),
-            "profiles_sha256": table.sha256,
-            "reference_sha256": table.reference_sha256,
+            "profiles_sha256": self.table.sha256,
+            "reference_sha256": self.table.reference_sha256,
             "scenarios": {scenario.name: scenario_facts(scenario) for scenario in self.scenarios},
             "loads": list(self.loads),
             "rules": list(self.rules),

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from synergai.envs.scenario import Scenario
 from synergai.envs.tape import Setting, setting_of
+from synergai.offline_profiles.table import ProfileTable
 from synergai.training.evaluation.evaluate import Cell, PlayError, Row, evaluate, play, runners
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -39,6 +40,7 @@ class Stage:
     rules: tuple[str, ...]
     checkpoints: tuple[str, ...]
     arrivals: int | None = None
+    table: ProfileTable = field(default_factory=ProfileTable.default)
 
 
 class Team(Protocol):
@@ -67,7 +69,7 @@ class Alone:
 
     def _setting(self, cell: Cell) -> Setting:
         if cell not in self._settings:
-            self._settings[cell] = setting_of(self._stage.worlds[cell])
+            self._settings[cell] = setting_of(self._stage.worlds[cell], self._stage.table)
         return self._settings[cell]
 
 
