@@ -8,8 +8,8 @@ latest-start timer, a wake-up asked for with DONE, and a tick one second after t
 import numpy as np
 
 from synergai.envs.compile import kernel
-from synergai.envs.place import find_room
 from synergai.envs.state import NEVER_US, NONE, run_us
+from synergai.envs.survey import has_room
 
 TICK_US = 1_000_000
 
@@ -34,7 +34,7 @@ def next_timer_us(state):
 
 
 @kernel
-def hold_is_over(state, queued, placed):
+def hold_is_over(state, survey, queued):
     """A hold ends when it expires, when its option has room, or when a better option frees."""
     clock = state.clock[0]
     if queued.hold_until_us <= clock.now_us:
@@ -46,7 +46,7 @@ def hold_is_over(state, queued, placed):
             continue
         if o != queued.hold_option and clock.now_us + run_us(option, queued.samples) >= queued.hold_finish_us:
             continue
-        if find_room(state, queued, option, placed):
+        if has_room(state, survey, queued, o):
             return True
     return False
 
@@ -58,9 +58,10 @@ def begin_round(state, survey):
     clock.round += 1
     clock.last_round_us = clock.now_us
     clock.wake_us = NONE
+    survey.counts[0].stamp += 1
     for j in range(clock.n_queued):
         queued = state.queue[j]
-        if queued.hold_option != NONE and hold_is_over(state, queued, survey.own[0]):
+        if queued.hold_option != NONE and hold_is_over(state, survey, queued):
             queued.hold_option = NONE
 
 

@@ -38,7 +38,9 @@ CANDIDATE = (
     Feature("left", "dominant share of the node left over", 0, 1, 1),
     Feature("energy", "clip(log(E / E_min), 0, 6) / 6", 0, 1, 0),
     Feature("slowdown", "clip(slow-down suffered there - 1, 0, 1)", 0, 1, 0),
-    Feature("inflicted", "soft(sum over the tenants there of the rise of 1 - p_ontime that it causes)", 0, 1, 0),
+    Feature(
+        "inflicted", "soft(sum over the tenants there of the rise of 1 - p_ontime that it causes)", 0, 1, 0
+    ),
     Feature("advantage", "soft(log(e / e*) - mean of the mix on that class)", -1, 1, 0),
     Feature("pressure", "soft(queued work whose best class this is / (capacity tau))", 0, 1, 0),
     Feature("price", "clip(log opportunity cost by the capacity LP's duals, 0, 5) / 5", 0, 1, 0),

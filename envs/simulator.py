@@ -27,7 +27,7 @@ from synergai.envs.state import (
     set_best,
     start,
 )
-from synergai.envs.survey import outlives, set_aside, take_survey
+from synergai.envs.survey import outlives, set_aside, take_rules_survey, take_survey
 from synergai.envs.tape import Setting, Tape, add_pod_start
 
 PATIENCE_TAUS = 50.0
@@ -322,7 +322,10 @@ def apply_rule(sim, scratch, rule):
     """The action of a rule."""
     state, survey = sim.state, scratch.survey
     if sim.progress[0].surveyed == 0:
-        take_survey(state, survey)
+        if state.clock[0].n_running > 0:
+            take_rules_survey(state, survey)
+        else:
+            take_survey(state, survey)
     done = epochs.done_is_legal(state, survey)
     apply_and_keep(sim, scratch, rules.legal_pick(state, survey, rule, done))
 
@@ -332,7 +335,7 @@ def show(sim, scratch, out, extra):
     """Fill in the candidate list; returns the number of legal actions."""
     surveyed = sim.progress[0].surveyed
     sim.progress[0].surveyed = 0
-    if surveyed == 1:
+    if surveyed == 1 and scratch.survey.counts[0].whole == 1:
         return list_surveyed(sim.state, scratch, out, extra)
     return list_candidates(sim.state, scratch, out, extra)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from synergai.envs import ageing
 from synergai.envs.compile import kernel
-from synergai.envs.place import PLACED, expect_ends, place
+from synergai.envs.place import PLACED, expect_ends, find_room, place
 from synergai.envs.state import NEVER_US, NONE, ClusterState, run_us
 
 PAIR = np.dtype(
@@ -42,7 +42,12 @@ SUMMARY = np.dtype(
     align=True,
 )
 COUNTS = np.dtype(
-    [("stamp", "i8"), ("n_pairs", "i4"), ("n_open", "i4")],  # open: not of a job that went on hold since
+    [
+        ("stamp", "i8"),
+        ("n_pairs", "i4"),
+        ("n_open", "i4"),  # not of a job that went on hold since
+        ("whole", "i4"),  # 0: of the dictionary's options only, which is all that rules ask for
+    ],
     align=True,
 )
 DUE = np.dtype(
@@ -109,6 +114,20 @@ def look_up(state, survey, queued, o):
 
 
 @kernel
+def has_room(state, survey, queued, o):
+    """Whether option o has room for this job; looked up once for jobs of one signature. It is for the start of a round,
+    before anything is surveyed."""
+    option = state.options[o]
+    if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
+        return find_room(state, queued, option, survey.own[0])
+    placed = survey.placed[queued.signature, o]
+    if placed.stamp != survey.counts[0].stamp:
+        find_room(state, queued, option, placed)
+        placed.stamp = survey.counts[0].stamp
+    return placed.room == 1
+
+
+@kernel
 def add_pairs(state, survey, j):
     """All pairs of job j, whatever the ageing share will forbid."""
     clock = state.clock[0]
@@ -122,7 +141,8 @@ def add_pairs(state, survey, j):
     if queued.hold_option != NONE:
         return
     for o in range(model.first_option, model.first_option + model.n_options):
-        if (queued.classes >> state.options[o].klass) & 1 == 0:
+        option = state.options[o]
+        if (queued.classes >> option.klass) & 1 == 0 or (counts.whole == 0 and option.dictionary == 0):
             continue
         placed = look_up(state, survey, queued, o)
         if placed.device == NONE or placed.release_us >= NEVER_US:
@@ -131,12 +151,12 @@ def add_pairs(state, survey, j):
         pair.j = j
         pair.option = o
         pair.device = placed.device
-        pair.e_us = run_us(state.options[o], queued.samples)
+        pair.e_us = run_us(option, queued.samples)
         pair.wait_us = max(placed.release_us - clock.now_us, 0)
         pair.free = placed.free
         pair.left = placed.left
         pair.start = placed.room
-        may_hold = placed.room == 0 and queued.hold_round != clock.round and state.options[o].dictionary == 1
+        may_hold = placed.room == 0 and queued.hold_round != clock.round and option.dictionary == 1
         pair.hold = 1 if may_hold else 0
         counts.n_pairs += 1
         job.n_pairs += 1
@@ -189,6 +209,19 @@ def bits(mask):
 @kernel
 def take_survey(state, survey):
     """Look at the whole queue."""
+    survey.counts[0].whole = 1
+    look_around(state, survey)
+
+
+@kernel
+def take_rules_survey(state, survey):
+    """The same for a rule: of the dictionary's options only. Right wherever DONE is legal without looking."""
+    survey.counts[0].whole = 0
+    look_around(state, survey)
+
+
+@kernel
+def look_around(state, survey):
     survey.counts[0].stamp += 1
     survey.counts[0].n_pairs = 0
     expect_ends(state, survey.ends)
