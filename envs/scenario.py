@@ -44,6 +44,8 @@ UNITS = {
     "decision_s": "seconds as a number",
     "tightness": "a multiple of the reference time as a number",
     "samples": "samples as a number",
+    "burst_s": "seconds as a number",
+    "period_s": "seconds as a number",
 }
 """What a number counts, for errors."""
 
@@ -77,15 +79,34 @@ class MixEntry(_Strict):
 
 
 class Arrivals(_Strict):
-    kind: Literal["poisson", "trace"] = "poisson"
+    kind: Literal["poisson", "bursty", "diurnal", "trace"] = "poisson"
+    burst: Annotated[float, Field(ge=1, le=1000)] = 4.0
+    """Rate in bursts over the rate between them."""
+    burst_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Of the time."""
+    burst_s: POSITIVE = 60.0
+    """Mean length; lengths are exponential."""
+    period_s: POSITIVE = 3600.0
+    swing: Annotated[float, Field(ge=0, lt=1)] = 0.6
+    """The rate goes between 1 - swing and 1 + swing times its mean."""
     trace: str = ""
-    """Name of a shipped trace or path of a CSV, for `kind: trace`."""
+    """Name of a shipped trace or path of a CSV."""
 
     @model_validator(mode="after")
-    def _trace_is_named(self) -> "Arrivals":
-        if (self.kind == "trace") != bool(self.trace):
+    def _keys_go_with_their_kind(self) -> "Arrivals":
+        for key in sorted(self.model_fields_set - {"kind"}):
+            if ARRIVAL_KEYS[key] != self.kind:
+                raise ValueError(f"`{key}` goes with `kind: {ARRIVAL_KEYS[key]}`, and only with it")
+        if self.kind == "trace" and not self.trace:
             raise ValueError("`trace` goes with `kind: trace`, and only with it")
         return self
+
+
+ARRIVAL_KEYS = {
+    "burst": "bursty", "burst_share": "bursty", "burst_s": "bursty",
+    "period_s": "diurnal", "swing": "diurnal", "trace": "trace",
+}  # fmt: skip
+"""Which kind of arrivals a key belongs to."""
 
 
 class Deadlines(_Strict):

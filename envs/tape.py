@@ -1,17 +1,13 @@
 """A tape: one recorded input of a simulation. Arrivals, deadlines and noise are fixed when it is made, so every
 scheduler compared on it meets the same jobs and the same luck."""
 
-import csv
-import gzip
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from synergai.envs import capacity, noise
+from synergai.envs.arrivals import arrival_times_s, read_trace, replay
 from synergai.envs.capacity import Capacity
 from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.mix import ModelLoad
@@ -98,7 +94,7 @@ def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting
 def mix_of(scenario: Scenario) -> dict[str, ModelLoad]:
     """The job mix, with the sizes of the replayed trace where there is one."""
     mix = scenario.mix()
-    if scenario.arrivals.kind == "poisson":
+    if scenario.arrivals.kind != "trace":
         return mix
     sizes = read_trace(scenario.arrivals.trace)[1]
     return {name: load.replayed(sizes) for name, load in mix.items()}
@@ -120,9 +116,9 @@ def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float
     shares = np.array([mix[name].share for name in names])
     model = rng.choice(len(names), size=total, p=shares / shares.sum())
     if scenario.arrivals.kind == "trace":
-        arrival_s, sizes = _replay(scenario.arrivals.trace, rng, total, setting.rate_sps)
+        arrival_s, sizes = replay(scenario.arrivals.trace, rng, total, setting.rate_sps)
     else:
-        arrival_s = np.cumsum(rng.exponential(1.0 / setting.rate_sps, total))
+        arrival_s = arrival_times_s(scenario.arrivals, rng, total, setting.rate_sps)
         log_sd = np.array([mix[name].log_sd for name in names])[model]
         sizes = np.exp(log_sd * rng.standard_normal(total))
     samples = np.maximum(np.round(np.array([mix[name].samples for name in names])[model] * sizes), 1).astype(
@@ -178,40 +174,3 @@ def _drift(setting: Setting, seed: int, end_s: float) -> np.ndarray:
         noise.drift_series(seed, level, key, series[n])
         series[n] *= noise.node_factor(seed, level, key)
     return series
-
-
-@cache
-def read_trace(name_or_path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Arrival seconds from the first one, and sizes as multiples of the median. Shapes (requests,), (requests,)."""
-    path = Path(name_or_path)
-    try:
-        if path.suffix == ".csv":
-            rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-        else:
-            packed = (files("synergai.envs") / "traces" / f"{name_or_path}.csv.gz").read_bytes()
-            rows = list(csv.reader(gzip.decompress(packed).decode().splitlines()))
-        if rows[0] != ["arrival_ms", "tokens"]:
-            raise ValueError(f"columns are {rows[0]}, expected arrival_ms,tokens")
-        values = np.array(rows[1:], dtype=float)
-        if (
-            len(values) < 2
-            or not np.isfinite(values).all()
-            or (np.diff(values[:, 0]) < 0).any()
-            or (values[:, 1] <= 0).any()
-        ):
-            raise ValueError("needs two or more rows, arrivals in order and tokens above 0")
-    except (OSError, ValueError, IndexError) as error:
-        raise ScenarioError(f"trace {name_or_path!r}: {error}") from None
-    return values[:, 0] / 1e3, values[:, 1] / np.median(values[:, 1])
-
-
-def _replay(
-    trace: str, rng: np.random.Generator, count: int, rate_sps: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """A stretch of the trace from a random start (wrapping round), time-scaled to the rate."""
-    at_s, size = read_trace(trace)
-    gaps = np.diff(at_s, append=at_s[-1] + (at_s[-1] - at_s[0]) / len(at_s))
-    index = (rng.integers(len(at_s)) + np.arange(count)) % len(at_s)
-    taken = gaps[index] + 1e-6
-    arrival_s = np.cumsum(taken)
-    return arrival_s * (count / rate_sps / arrival_s[-1]), size[index]

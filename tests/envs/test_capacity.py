@@ -10,7 +10,8 @@ from synergai.envs.limits import limits_of
 from synergai.envs.mix import ModelLoad
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import ScenarioError
-from synergai.envs.tape import make_tape, mix_of, read_trace, setting_of
+from synergai.envs.arrivals import read_trace
+from synergai.envs.tape import make_tape, mix_of, setting_of
 from synergai.offline_profiles.profile import Profile
 
 FAST = {"name": "f", "hardware": {"fast": 1}}

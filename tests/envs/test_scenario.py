@@ -9,8 +9,9 @@ import yaml
 from worlds import TABLE
 
 from synergai.envs import scenario
+from synergai.envs.arrivals import read_trace
 from synergai.envs.scenario import Scenario, ScenarioError
-from synergai.envs.tape import make_tape, read_trace, setting_of
+from synergai.envs.tape import make_tape, setting_of
 
 GOOD = """\
 name: two

@@ -9,6 +9,8 @@ from synergai.offline_profiles.table import ProfileTable
 from synergai.training.evaluation.evaluate import RuleRunner, runners
 from synergai.training.evaluation.plan import Plan
 
+SCENARIOS = ("demo", "edge", "datacenter")
+"""What is played where nothing is named: what the released policy was trained on."""
 LOADS = (0.7, 0.9, 1.1)
 MAX_TAPES = 512
 
@@ -27,7 +29,7 @@ def plan_of(
     """Every scenario fits the profiles, every checkpoint can be read; ValueError and its kin say what does not."""
     players = runners([name.strip() for name in schedulers.split(",") if name.strip()], checkpoints)
     plan = Plan(
-        scenarios=tuple(scenarios.load(name) for name in named or scenarios.shipped()),
+        scenarios=tuple(scenarios.load(name) for name in named or SCENARIOS),
         loads=loads_of(loads) or LOADS,
         rules=tuple(player.name for player in players if isinstance(player, RuleRunner)),
         checkpoints=tuple(checkpoints),
