@@ -5,12 +5,12 @@ import pytest
 from worlds import fresh, hand_tape, simulate, toy_profile, toy_setting, toy_table
 
 from synergai.envs import scenario as scenarios
+from synergai.envs.arrivals import read_trace
 from synergai.envs.capacity import Capacity
 from synergai.envs.limits import limits_of
 from synergai.envs.mix import ModelLoad
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import ScenarioError
-from synergai.envs.arrivals import read_trace
 from synergai.envs.tape import make_tape, mix_of, setting_of
 from synergai.offline_profiles.profile import Profile
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from synergai import __version__
 from synergai.agents.learned import CARD_FILE, WEIGHTS_FILE, read
-from synergai.envs.scenario import Scenario, ScenarioError
 from synergai.envs.arrivals import read_trace
+from synergai.envs.scenario import Scenario, ScenarioError
 from synergai.offline_profiles.table import ProfileTable
 from synergai.training.evaluation.evaluate import Cell
 from synergai.training.evaluation.verdicts import looks
