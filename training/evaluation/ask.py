@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from synergai.agents.learned import Learned
 from synergai.envs import scenario as scenarios
 from synergai.envs.tape import setting_of
-from synergai.training.evaluation.evaluate import RuleRunner, runners
+from synergai.training.evaluation.evaluate import runners
 from synergai.training.evaluation.plan import Plan
 
 LOADS = (0.7, 0.9, 1.1)
@@ -27,7 +28,7 @@ def plan_of(
     plan = Plan(
         scenarios=tuple(scenarios.load(name) for name in named or scenarios.shipped()),
         loads=loads_of(loads) or LOADS,
-        rules=tuple(player.name for player in players if isinstance(player, RuleRunner)),
+        rules=tuple(player.name for player in players if not isinstance(player, Learned)),
         checkpoints=tuple(checkpoints),
         tapes=tapes,
         max_tapes=max(tapes, MAX_TAPES) if max_tapes is None else max_tapes,
