@@ -39,7 +39,9 @@ def terms_of(name: str) -> Terms:
     terms = Terms()
     if words:
         if not words[0].isdigit() or not 2 <= int(words[0]) <= 1024:
-            raise ValueError(f"scheduler {name!r}: FUTURES is {words[0]!r}, not a whole number from 2 to 1024")
+            raise ValueError(
+                f"scheduler {name!r}: FUTURES is {words[0]!r}, not a whole number from 2 to 1024"
+            )
         terms = Terms(int(words[0]))
     if len(words) == 2:
         if words[1] not in RULE_NUMBER:
@@ -81,7 +83,15 @@ class Planner:
         plan = plan_for(sim.state, self.terms.futures)
         terms = self.terms
         run_planner(
-            sim, scratch, plan, empty_candidates(), self.rule, self.extra_rule, extra, terms.horizon_taus, terms.z
+            sim,
+            scratch,
+            plan,
+            empty_candidates(),
+            self.rule,
+            self.extra_rule,
+            extra,
+            terms.horizon_taus,
+            terms.z,
         )
 
     def _room(self, state: ClusterState) -> Plan:

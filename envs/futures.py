@@ -36,7 +36,9 @@ class Futures(NamedTuple):
     n: np.ndarray  # (futures,) int64: how many arrivals
     seeds: np.ndarray  # (futures,) int64
     ends_us: np.ndarray  # (futures, jobs) int64: of the running jobs, by slot
-    factor: np.ndarray  # (futures, options): true over predicted run time, without what differs from run to run
+    factor: (
+        np.ndarray
+    )  # (futures, options): true over predicted run time, without what differs from run to run
     mean: np.ndarray  # (options,): log of it as far as it has been observed
     sd: np.ndarray  # (options,): log-sd of a run time around that
     drawn: np.ndarray  # (2,) int64: the moment that the arrivals are of: now_us, seq

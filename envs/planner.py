@@ -16,10 +16,20 @@ from synergai.envs.features import p_ontime
 from synergai.envs.futures import MAX_ARRIVALS, Futures, futures_for
 from synergai.envs.reward import EXCESS_WEIGHT
 from synergai.envs.simulator import EVENT, advance, apply_action, pop, push
-from synergai.envs.state import NEVER_US, NONE, QUEUED, RUNNING, ClusterState, append_queued, hold, release, start
+from synergai.envs.state import (
+    NEVER_US,
+    NONE,
+    QUEUED,
+    RUNNING,
+    ClusterState,
+    append_queued,
+    hold,
+    release,
+    start,
+)
 from synergai.envs.survey import Survey, outlives, set_aside, survey_for, take_survey
 
-MAX_MOVES = 24
+MAX_MOVES = 16
 N_HEAP = np.dtype([("n_heap", "i8")], align=True)
 
 
@@ -270,18 +280,23 @@ def mean_gain(plan, k, count):
 
 
 @kernel
-def drop_worse_half(plan, n, count):
-    """Give up the moves that gain least so far; the base always stays."""
-    left = 0
+def give_up(plan, n, count):
+    """Give up the moves that gain nothing so far, and the worse half of all; returns how many are left beside the
+    base, which always stays."""
+    left, most = 0, 0
     for k in range(1, n):
+        most += plan.alive[k]
+        plan.alive[k] = plan.alive[k] and mean_gain(plan, k, count)[0] > 0.0
         left += plan.alive[k]
-    for _ in range(left // 2):
+    while left > (most + 1) // 2:
         worst, least = NONE, np.inf
         for k in range(1, n):
             gain = mean_gain(plan, k, count)[0]
             if plan.alive[k] and gain < least:
                 worst, least = k, gain
         plan.alive[worst] = False
+        left -= 1
+    return left
 
 
 @kernel
@@ -302,8 +317,8 @@ def choose(state, plan, out, rule, base, extra, horizon_taus, release_us, z):
             for k in range(n):
                 if plan.alive[k]:
                     plan.costs[k, s] = rollout(state, plan, s, plan.pairs[k], rule, horizon_us, release_us)
-        if last < count:
-            drop_worse_half(plan, n, last)
+        if last < count and give_up(plan, n, last) == 0:
+            return base
         first = last
     best, most = base, 0.0
     for k in range(1, n):
@@ -322,5 +337,3 @@ def run_planner(sim, scratch, plan, out, rule, extra_rule, extra, horizon_taus, 
         release_us = sim.progress[0].release_us
         action = choose(sim.state, plan, out, rule, base, extra, horizon_taus, release_us, z)
         apply_action(sim, scratch, out, action)
-
-
