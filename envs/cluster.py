@@ -22,6 +22,7 @@ from synergai.envs.mix import ModelLoad
 from synergai.envs.place import choose_dictionary
 from synergai.envs.program import Program, program_of
 from synergai.envs.state import (
+    MODEL,
     NEVER_US,
     NONE,
     ClusterState,
@@ -479,7 +480,7 @@ class Cluster:
             if key in options:
                 self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
-            for name in ("work_short", "work_long", "seen", "log_samples"):
+            for name in set(MODEL.names or ()) - {"first_option", "n_options"}:
                 self.state.models[m][name] = before.models[old.model_index[model]][name]
         for h, name in enumerate(self.catalog.classes):
             if name in old.class_index:

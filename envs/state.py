@@ -56,6 +56,9 @@ MODEL = np.dtype(
         ("work_long", "f8"),
         ("seen", "f8"),  # arrivals that are remembered, each one fading over 50 tau
         ("log_samples", "f8"),  # the sum over them of log samples
+        ("budgets", "f8"),  # those of them that have a deadline
+        ("log_budget", "f8"),  # the sum over these of log((deadline - arrival) / best run time)
+        ("log_budget_square", "f8"),  # and of its square
     ],
     align=True,
 )
@@ -273,6 +276,9 @@ def fade(state, gap_s, tau_s):
         model.work_long *= long
         model.seen *= long
         model.log_samples *= long
+        model.budgets *= long
+        model.log_budget *= long
+        model.log_budget_square *= long
 
 
 @kernel
@@ -295,6 +301,11 @@ def count_arrival(state, queued):
         model.work_long += work_s / (50.0 * tau_s)
     model.seen += 1.0
     model.log_samples += np.log(max(queued.samples, 1))
+    if queued.counted == 1:
+        log_budget = np.log(max(queued.deadline_us - queued.arrival_us, 1) / max(queued.best_us, 1))
+        model.budgets += 1.0
+        model.log_budget += log_budget
+        model.log_budget_square += log_budget * log_budget
     clock.last_arrival_us = clock.now_us
 
 

@@ -76,7 +76,12 @@ def evaluate(
         list[str] | None, typer.Option(help="Shipped name or YAML file; repeat it. Default: demo, edge and datacenter.")
     ] = None,
     load: Annotated[list[str] | None, typer.Option(help="rho, or a comma list; may be repeated.")] = None,
-    schedulers: Annotated[str, typer.Option(help="Comma list of rules, `all`, or empty for none.")] = "all",
+    schedulers: Annotated[
+        str,
+        typer.Option(
+            help="Comma list of rules and `rollout[:FUTURES[:BASE]]`, `all` rules, or empty for none."
+        ),
+    ] = "all",
     checkpoint: Annotated[
         list[str] | None, typer.Option(help="Folder or released name; may be repeated.")
     ] = None,
@@ -126,7 +131,9 @@ def evaluate(
 
 def simulate(
     scenario: ScenarioOption = "demo",
-    scheduler: Annotated[str, typer.Option(help="A rule by name.")] = "synergai",
+    scheduler: Annotated[
+        str, typer.Option(help="A rule by name, or `rollout[:FUTURES[:BASE]]`.")
+    ] = "synergai",
     checkpoint: Annotated[str | None, typer.Option(help="A trained policy instead of a rule.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the tape.")] = 0,
     load: Annotated[

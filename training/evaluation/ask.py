@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from synergai.agents.learned import Learned
 from synergai.envs import scenario as scenarios
 from synergai.envs.tape import setting_of
 from synergai.offline_profiles.table import ProfileTable
-from synergai.training.evaluation.evaluate import RuleRunner, runners
+from synergai.training.evaluation.evaluate import runners
 from synergai.training.evaluation.plan import Plan
 
 SCENARIOS = ("demo", "edge", "datacenter")
@@ -31,7 +32,7 @@ def plan_of(
     plan = Plan(
         scenarios=tuple(scenarios.load(name) for name in named or SCENARIOS),
         loads=loads_of(loads) or LOADS,
-        rules=tuple(player.name for player in players if isinstance(player, RuleRunner)),
+        rules=tuple(player.name for player in players if not isinstance(player, Learned)),
         checkpoints=tuple(checkpoints),
         tapes=tapes,
         max_tapes=max(tapes, MAX_TAPES) if max_tapes is None else max_tapes,

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from synergai.agents.learned import Learned, choose, read
+from synergai.agents.planner import Planner, is_planner
 from synergai.agents.registry import names
 from synergai.envs.candidates import Scratch, empty_candidates, list_candidates, scratch_for
 from synergai.envs.metrics import Measures, measure
@@ -48,14 +49,15 @@ class RuleRunner:
 
 
 def runners(schedulers: Sequence[str], checkpoints: Sequence[str] = ()) -> list[Runner]:
-    """Rules by name (`all` for every one) and checkpoints by folder."""
+    """Rules and planners by name (`all` for every rule) and checkpoints by folder."""
     wanted = names() if "all" in schedulers else tuple(dict.fromkeys(schedulers))
     clashes = sorted({*names()} & {*checkpoints}) or sorted(
         c for c in checkpoints if checkpoints.count(c) > 1
     )
     if clashes:
         raise ValueError(f"checkpoint {clashes[0]!r} stands twice or is called like a rule")
-    return [*(RuleRunner(name) for name in wanted), *(Learned(read(path)) for path in checkpoints)]
+    ruled = [Planner(name) if is_planner(name) else RuleRunner(name) for name in wanted]
+    return [*ruled, *(Learned(read(path)) for path in checkpoints)]
 
 
 class Cell(NamedTuple):

@@ -1,0 +1,74 @@
+"""The planner leaves its base rule where that is surely wrong, and nowhere else."""
+
+import numpy as np
+import pytest
+from scenes import Pick, Scene
+from worlds import toy_profile, toy_table
+
+from synergai.agents.planner import Planner, Terms, terms_of
+from synergai.agents.registry import make
+
+# seconds:   fast 1, slow 3
+TABLE = toy_table(toy_profile("vision", "gpu-fast", 1.0), toy_profile("vision", "gpu-slow", 3.0))
+MACHINES = [{"name": "fast", "hardware": {"gpu-fast": 1}}, {"name": "slow", "hardware": {"gpu-slow": 1}}]
+
+
+def scene() -> Scene:
+    return Scene(TABLE, MACHINES)
+
+
+def decide(moment: Scene, planner: Planner) -> Pick | None:
+    out = moment.list()
+    chosen = planner.decide(moment.state, out).candidate
+    return None if chosen < 0 else moment.name(out.pair[chosen])
+
+
+def test_it_waits_for_the_fast_device_where_its_base_would_start_too_late_on_the_slow_one() -> None:
+    # fast is free at 1 s: done at 2 s; on slow at 3 s; due at 2.5 s
+    moment = scene().run("vision", "gpu-fast", "fast-0").wait("x", "vision", 2.5)
+    assert moment.pick("fcfs") == Pick("START", "x", "slow-0", "gpu-slow")
+    chosen = decide(moment, Planner("rollout:8:fcfs"))
+    assert chosen is None or chosen == Pick("HOLD", "x", "fast-0", "gpu-fast")
+
+
+def test_it_starts_the_job_in_a_hurry_where_its_base_takes_the_first_to_come() -> None:
+    # fast serves only one of them by 1.5 s, slow the other by 30 s
+    moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
+    assert moment.pick("fcfs") == Pick("START", "patient", "fast-0", "gpu-fast")
+    chosen = decide(moment, Planner("rollout:8:fcfs"))
+    assert chosen == Pick("START", "hurried", "fast-0", "gpu-fast") or chosen == Pick(
+        "START", "patient", "slow-0", "gpu-slow"
+    )
+
+
+def test_no_gain_is_enough_where_a_thousand_standard_errors_are_asked_for() -> None:
+    moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
+    strict = Planner(terms=Terms(8, "edf", z=1000.0))
+    assert decide(moment, strict) == moment.pick("edf")
+
+
+def test_planning_changes_nothing_of_the_state() -> None:
+    moment = scene().run("vision", "gpu-fast", "fast-0").wait("x", "vision", 2.5).wait("y", "vision", 9)
+    out = moment.list()
+    before = moment.state.copy()
+    Planner("rollout:8").decide(moment.state, out)
+    assert all(np.array_equal(a, b) for a, b in zip(before, moment.state))
+
+
+def test_one_moment_has_one_answer() -> None:
+    moment = scene().wait("x", "vision", 2.5).wait("y", "vision", 3.0)
+    assert decide(moment, Planner("rollout:8")) == decide(moment, Planner("rollout:8"))
+
+
+def test_a_name_says_futures_and_base() -> None:
+    assert terms_of("rollout:8:edf") == Terms(8, "edf")
+    assert make("rollout:16").name == "rollout:16"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("rollout:x", "FUTURES is 'x'"), ("rollout:8:best", "BASE is 'best'"), ("rollout:8:edf:2", "is called")],
+)
+def test_a_wrong_name_is_told(name: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        terms_of(name)
