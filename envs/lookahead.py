@@ -26,8 +26,8 @@ from synergai.envs.survey import take_survey
 LATE_COST = 0.1
 """What a late job that still waits at the end of a branch costs, in violations: its lateness goes on, and nothing else
 would make it worth serving."""
-OTHER_STARTS = 4
-"""STARTs that no rule picks, tried beside the rules' picks."""
+OTHER_STARTS = 8
+"""STARTs that no rule picks, tried beside the rules' picks: at light load the better move is often one of them."""
 
 
 def spare(batch: Batch) -> tuple[Sim, Scratch]:

@@ -27,7 +27,7 @@ from synergai.envs.state import (
     release,
     start,
 )
-from synergai.envs.survey import Survey, outlives, set_aside, survey_for, take_survey
+from synergai.envs.survey import Survey, outlives, set_aside, survey_for, take_rules_survey, take_survey
 
 MAX_MOVES = 16
 N_HEAP = np.dtype([("n_heap", "i8")], align=True)
@@ -136,7 +136,9 @@ def play_round(world, drawn, s, survey, rule, from_us, release_us):
     """The rest of a round under a rule; returns what it costs."""
     state, cost, kept = world.state, 0.0, False
     while state.clock[0].n_queued > 0:
-        if not kept:
+        if not kept and state.clock[0].n_running > 0:
+            take_rules_survey(state, survey)
+        elif not kept:
             take_survey(state, survey)
         p = rules.legal_pick(state, survey, rule, epochs.done_is_legal(state, survey))
         if p == NONE:

@@ -94,8 +94,8 @@ class Arrivals(_Strict):
 
     @model_validator(mode="after")
     def _keys_go_with_their_kind(self) -> "Arrivals":
-        for key in sorted(self.model_fields_set - {"kind"}):
-            if ARRIVAL_KEYS[key] != self.kind:
+        for key, field in sorted(type(self).model_fields.items()):
+            if key != "kind" and ARRIVAL_KEYS[key] != self.kind and getattr(self, key) != field.default:
                 raise ValueError(f"`{key}` goes with `kind: {ARRIVAL_KEYS[key]}`, and only with it")
         if self.kind == "trace" and not self.trace:
             raise ValueError("`trace` goes with `kind: trace`, and only with it")

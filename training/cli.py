@@ -73,7 +73,8 @@ def export(
 
 def evaluate(
     scenario: Annotated[
-        list[str] | None, typer.Option(help="Shipped name or YAML file; repeat it. Default: demo, edge and datacenter.")
+        list[str] | None,
+        typer.Option(help="Shipped name or YAML file; repeat it. Default: demo, edge and datacenter."),
     ] = None,
     load: Annotated[list[str] | None, typer.Option(help="rho, or a comma list; may be repeated.")] = None,
     schedulers: Annotated[

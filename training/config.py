@@ -45,8 +45,10 @@ class TrainConfig(BaseModel):
     checkpoint_every_s: NonNegative = 60.0
     """Between snapshots, which `--resume` goes on from."""
 
+    start: str = ""
+    """Checkpoint that the actor begins as, a folder or a released name; empty: random weights."""
     teacher: str = "synergai"
-    clone_decisions: Count = 200_000
+    clone_decisions: Annotated[int, Field(ge=0)] = 200_000
     clone_minibatch: Count = 512
     clone_learning_rate: Positive = 2e-3
 

@@ -66,25 +66,39 @@ class Actor(nn.Module):
         return torch.cat([logits[:, :MAX_CANDIDATES], done[:, None]], dim=1)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The parameters under the names of `agents.scorer.Weights`."""
-        t = {
-            "row": self.trunk.row.weight.T,
-            "shared": self.trunk.shared.weight.T,
+        """The parameters under the names, and in the shapes, of `agents.scorer.Weights`."""
+        wanted = scorer.shapes(self.own.in_features)
+        return {
+            name: (own.T if own.dim() == 2 else own).reshape(wanted[name]).detach().contiguous().float()
+            for name, own in self._parameters_by_name().items()
+        }
+
+    def _parameters_by_name(self) -> dict[str, torch.Tensor]:
+        return {
+            "row": self.trunk.row.weight,
+            "shared": self.trunk.shared.weight,
             "bias": self.trunk.row.bias,
-            "own": self.own.weight.T,
-            "pool_all": self.pool_all.weight.T,
-            "pool_job": self.pool_job.weight.T,
-            "pool_class": self.pool_class.weight.T,
+            "own": self.own.weight,
+            "pool_all": self.pool_all.weight,
+            "pool_job": self.pool_job.weight,
+            "pool_class": self.pool_class.weight,
             "bias2": self.own.bias,
-            "out": self.out.weight[0],
-            "done": self.done.weight.T,
-            "done_shared": self.done_shared.weight.T,
+            "out": self.out.weight,
+            "done": self.done.weight,
+            "done_shared": self.done_shared.weight,
             "done_bias": self.done.bias,
-            "done_out": self.done_out.weight[0],
+            "done_out": self.done_out.weight,
             "offsets": self.offsets,
         }
-        assert set(t) == set(scorer.Weights._fields)
-        return {name: value.detach().contiguous().float() for name, value in t.items()}
+
+    @torch.no_grad()
+    def take(self, weights: scorer.Weights) -> None:
+        """Become the network with these weights. ValueError if it has another width."""
+        if len(weights.bias) != self.own.in_features:
+            raise ValueError(f"its width is {len(weights.bias)}, not {self.own.in_features}")
+        for name, own in self._parameters_by_name().items():
+            given = torch.as_tensor(getattr(weights, name))
+            own.copy_(given.T if own.dim() == 2 and own.shape[0] != 1 else given.reshape(own.shape))
 
 
 class Critic(nn.Module):

@@ -99,6 +99,14 @@ def tape_seed(seed: int, resumes: int) -> int:
     return int(np.random.default_rng([seed, resumes]).integers(2**62)) if resumes else seed
 
 
+def begin_as(policy: ScorerPolicy, start: str) -> None:
+    """Give the actor a checkpoint's weights. ValueError names the checkpoint that does not fit."""
+    try:
+        policy.actor.take(read(start).weights)
+    except ValueError as error:
+        raise ValueError(f"start: {start}: {error}") from None
+
+
 class Training:
     """One process's share of a run: all stages, or those that a snapshot leaves to do."""
 
@@ -114,6 +122,8 @@ class Training:
         policy = self.model.policy
         assert isinstance(policy, ScorerPolicy)
         self.policy = policy
+        if config.start and kept is None:
+            begin_as(policy, config.start)
         rng = np.random.default_rng([tape_seed(config.seed, self.progress.resumes), 0x434C])
         self.stages = stages_of(config, self.model, self.env, rng, folder.states)
         self.logger = curves(folder.curves, self.progress.step)
@@ -133,6 +143,8 @@ class Training:
         torch.set_num_threads(self.config.torch_threads)
         self.env.reset()
         with self.bar:
+            if self.config.start and not self.watcher.best:
+                self.watcher.evaluate("start")
             for stage in self.stages[self.progress.stage :]:
                 self._run_stage(stage)
         self.logger.close()
