@@ -23,7 +23,7 @@ from synergai.envs.simulator import (
 from synergai.envs.state import NEVER_US, NONE, ClusterState
 from synergai.envs.survey import take_survey
 
-LATE_COST = 0.1
+LATE_COST = 0.3
 """What a late job that still waits at the end of a branch costs, in violations: its lateness goes on, and nothing else
 would make it worth serving."""
 OTHER_STARTS = 8
