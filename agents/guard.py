@@ -1,4 +1,5 @@
-"""What stands between a learned policy and the cluster: any answer that is not valid is replaced by the fallback's."""
+"""What stands between a learned policy and the cluster: an answer that is not valid, or that leaves a job waiting on an
+idle cluster, is replaced by the fallback's."""
 
 from collections import Counter
 
@@ -7,9 +8,18 @@ import numpy as np
 from synergai.agents.heuristics import Rule
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.candidates import DONE, Candidates
+from synergai.envs.features import CANDIDATE, GLOBAL, JOB, N_CANDIDATE
 from synergai.envs.rules import FALLBACK
 from synergai.envs.state import ClusterState
 from synergai.envs.types import Action, Decision
+
+P_ONTIME = [feature.name for feature in CANDIDATE].index("p_ontime")
+AGE = N_CANDIDATE + [feature.name for feature in JOB].index("job_age")
+BUSY = [feature.name for feature in GLOBAL].index("busy")
+IDLE_BELOW = 0.5
+"""Share of the capacity in use below which nothing has to wait for room."""
+PATIENCE = 0.5
+"""Of `job_age`: four times the job's shortest run time."""
 
 
 class Guarded:
@@ -30,13 +40,24 @@ class Guarded:
         except Exception as error:  # whatever a model does, the cluster needs an answer
             cause = f"error: {type(error).__name__}"
             decision = None
-        if decision is not None and cause is None:
-            return decision
-        self.causes[cause or "error"] += 1
         safe = self.fallback.decide(state, candidates)
+        if decision is not None and cause is None:
+            cause = "idle" if _idles(decision, safe, candidates) else None
+            if cause is None:
+                return decision
+        self.causes[cause or "error"] += 1
         return Decision(
             safe.action, safe.candidate, "fallback", f"{cause}; {self.fallback.name}", safe.wake_at_us
         )
+
+
+def _idles(decision: Decision, safe: Decision, candidates: Candidates) -> bool:
+    """Whether it starts nothing where the fallback would start a job in time that has waited for long, on a cluster
+    that is mostly idle. A policy learns nothing of deadlines that are far away, and may put such jobs off."""
+    if decision.action == Action.START or safe.action != Action.START:
+        return False
+    row = candidates.rows[safe.candidate]
+    return bool(row[AGE] > PATIENCE and row[P_ONTIME] > 0.5 and candidates.shared[BUSY] < IDLE_BELOW)
 
 
 def _fault(decision: Decision, candidates: Candidates) -> str | None:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from synergai.agents.guard import Guarded
-from synergai.agents.heuristics import Rule
+from synergai.agents.guard import AGE, BUSY, P_ONTIME, Guarded
+from synergai.agents.heuristics import ROOM, Rule
 from synergai.envs.candidates import DONE, Candidates, empty_candidates
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
 from synergai.envs.state import ClusterState, empty_state
@@ -107,3 +107,38 @@ def test_it_goes_by_the_primarys_name() -> None:
 
 def test_it_asks_for_the_extra_pick_that_the_primary_needs() -> None:
     assert Guarded(Rule("round_robin")).extra_rule == RULE_NUMBER["round_robin"]
+
+
+def waiting(age: float = 0.6, chance: float = 0.9, busy: float = 0.2, room: float = 1.0) -> Candidates:
+    """The fallback would start candidate 1, whose job has waited, on a cluster of this use."""
+    out = shown()
+    out.rows[1, [ROOM, AGE, P_ONTIME]] = room, age, chance
+    out.shared[BUSY] = busy
+    return out
+
+
+def test_a_job_that_has_waited_for_long_is_started_on_an_idle_cluster() -> None:
+    guarded = Guarded(Primary(lambda: Decision(Action.DONE)))
+    decision = guarded.decide(STATE, waiting())
+    assert (decision.action, decision.candidate, decision.decided_by) == (Action.START, 1, "fallback")
+    assert guarded.causes == {"idle": 1}
+
+
+NOT_IDLE = {
+    "it has not waited for long": waiting(age=0.4),
+    "it would be late": waiting(chance=0.3),
+    "the cluster is busy": waiting(busy=0.6),
+    "the fallback would hold it too": waiting(room=0.0),
+}
+
+
+@pytest.mark.parametrize("why", NOT_IDLE)
+def test_a_policy_may_let_a_job_wait_where(why: str) -> None:
+    guarded = Guarded(Primary(lambda: Decision(Action.DONE)))
+    assert guarded.decide(STATE, NOT_IDLE[why]).action == Action.DONE
+    assert not guarded.causes
+
+
+def test_a_policy_that_starts_another_job_is_not_idle() -> None:
+    decision = Guarded(Primary(lambda: Decision(Action.START, 0))).decide(STATE, waiting())
+    assert (decision.action, decision.candidate) == (Action.START, 0)
