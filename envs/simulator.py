@@ -37,6 +37,7 @@ WAITING, QUEUED_STATUS, RUNNING_STATUS, ENDED = 0, 1, 2, 3
 
 OUTCOME = np.dtype(
     [
+        ("held_us", "i8"),  # when it first went on hold, NONE if never
         ("start_us", "i8"),  # NONE until started
         ("finish_us", "i8"),  # NONE until finished
         ("predicted_us", "i8"),  # run time, at START
@@ -106,7 +107,8 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     progress[0]["n_drift"] = tape.drift.shape[1]
     progress[0]["stop_arrival"] = len(tape.jobs) + 1
     outcomes = np.zeros(len(tape.jobs), OUTCOME)
-    outcomes["start_us"] = outcomes["finish_us"] = outcomes["option"] = outcomes["node"] = NONE
+    for field in ("held_us", "start_us", "finish_us", "option", "node"):
+        outcomes[field] = NONE
     heap = np.zeros(2 * len(state.running), EVENT)
     return Sim(state, tape, progress, outcomes, heap, setting.program)
 
@@ -297,6 +299,9 @@ def apply_pair(sim, scratch, p):
         start_pair(sim, scratch, p)
     else:
         pair = scratch.survey.pairs[p]
+        outcome = sim.outcomes[sim.state.queue[pair.j].job]
+        if outcome.held_us == NONE:
+            outcome.held_us = sim.state.clock[0].now_us
         hold(sim.state, pair.j, pair.option, pair.wait_us)
 
 

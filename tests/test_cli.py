@@ -63,6 +63,12 @@ def test_without_a_verb_the_help_is_shown(verb: tuple[str, ...]) -> None:
 # mistakes -----------------------------------------------------------------------------------------------
 MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "an unknown scenario to simulate": ("simulate --scenario nowhere", ("simulate", "'nowhere'", "demo")),
+    "a rule that is not there among others": ("simulate --scheduler edf,best", ("simulate", "'best'", "synergai")),
+    "no scheduler": ("simulate --scheduler ,", ("simulate", "--scheduler names none")),
+    "a picture of several schedulers": ("simulate --scheduler all --gantt x.png", ("--gantt", "one scheduler")),
+    "a picture of another kind": ("simulate --gantt x.pdf", ("x.pdf", ".png, .svg, .html")),
+    "a picture of too many nodes": ("simulate --scenario openb --gantt x.png", ("1213 nodes", "300")),
+    "a picture in no folder": ("simulate --gantt {tmp}/no/x.png", ("{tmp}/no/x.png",)),
     "an unknown rule to simulate": ("simulate --scheduler best", ("simulate", "'best'", "synergai")),
     "a missing checkpoint to simulate": ("simulate --checkpoint {tmp}/no", ("simulate", "{tmp}/no", "released")),
     "a scenario file that is not there": ("simulate --scenario {tmp}/no.yaml", ("simulate", "{tmp}/no.yaml")),
@@ -162,6 +168,21 @@ def test_simulate_shows_the_measures() -> None:
     shown = run("simulate", "--scheduler", "edf", "--load", "0.5").stdout
     assert "QoS violations" in shown
     assert "load 0.5, tape 0, edf" in shown
+
+
+def test_simulate_compares_schedulers_the_best_first() -> None:
+    shown = run("simulate", "--scheduler", "fcfs,synergai", "--load", "0.9", "--arrivals", "300").stdout
+    lines = [line for line in shown.splitlines() if "fcfs" in line or "synergai" in line]
+    rates = [float(line.split("│")[2]) for line in lines]
+    assert len(rates) == 2
+    assert rates == sorted(rates)
+
+
+def test_simulate_draws_what_ran(tmp_path: Path) -> None:
+    path = tmp_path / "gantt.html"
+    result = run("simulate", "--arrivals", "60", "--gantt", str(path))
+    assert result.exit_code == 0, result.output
+    assert "<svg" in path.read_text()
 
 
 def test_simulate_says_the_same_twice() -> None:

@@ -133,20 +133,27 @@ def evaluate(
 def simulate(
     scenario: ScenarioOption = "demo",
     scheduler: Annotated[
-        str, typer.Option(help="A rule by name, or `rollout[:FUTURES[:BASE]]`.")
+        str,
+        typer.Option(
+            help="A rule by name or `rollout[:FUTURES[:BASE]]`; a comma list or `all` compares them."
+        ),
     ] = "synergai",
     checkpoint: Annotated[str | None, typer.Option(help="A trained policy instead of a rule.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the tape.")] = 0,
     load: Annotated[
         float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")
     ] = None,
+    arrivals: Annotated[int | None, typer.Option(min=20, help="Instead of the scenario's.")] = None,
     events: Annotated[Path | None, typer.Option(help="Write what happened to every job, as CSV.")] = None,
+    gantt: Annotated[
+        Path | None, typer.Option(help="Draw what ran where and when: a .png, .svg or .html file.")
+    ] = None,
     profiles: ProfilesOption = None,
     hardware: HardwareOption = None,
 ) -> None:
-    """One tape under one scheduler: the measures, and on request every job's story."""
+    """One tape under one scheduler or several: the measures, and on request every job's story and a picture."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.progress import track
 
     from synergai.agents.learned import CheckpointError
     from synergai.envs import scenario as scenarios
@@ -155,6 +162,8 @@ def simulate(
     from synergai.envs.scenario import ScenarioError
     from synergai.envs.simulator import new_sim
     from synergai.envs.tape import make_tape, setting_of
+    from synergai.training.evaluation import gantt as pictures
+    from synergai.training.evaluation import tables
     from synergai.training.evaluation.evaluate import runners
     from synergai.training.evaluation.events import write_events
 
@@ -162,28 +171,38 @@ def simulate(
         loaded = scenarios.load(scenario)
         asked = loaded if load is None else loaded.model_copy(update={"load": load})
         setting = setting_of(asked, table_of(profiles, hardware))
-        runner = runners([] if checkpoint else [scheduler], [checkpoint] if checkpoint else [])[0]
-        if events is not None:
-            events.touch()  # cannot be written: known before the work is done
+        wanted = [] if checkpoint else [name.strip() for name in scheduler.split(",") if name.strip()]
+        players = runners(wanted, [checkpoint] if checkpoint else [])
+        if not players:
+            raise ValueError("--scheduler names none")
+        if len(players) > 1 and (events or gantt):
+            raise ValueError("--events and --gantt are of one scheduler")
+        if gantt is not None:
+            pictures.check(gantt, len(setting.catalog.nodes))
+        for path in (events, gantt):
+            if path is not None:
+                path.touch()  # cannot be written: known before the work is done
     except (ScenarioError, CheckpointError, OSError, ValueError) as error:
         fail("simulate", error)
-    sim = new_sim(setting, make_tape(setting, seed))
-    runner.run(sim, scratch_for(sim.state))
-    measured = measure(setting, sim)
-    shown = Table(
-        "measure",
-        "value",
-        title=f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}, {runner.name}",
-    )
-    shown.add_row("jobs counted", f"{measured.jobs}")
-    shown.add_row("QoS violations", f"{measured.violations} ({100 * measured.violation_rate:.2f} %)")
-    shown.add_row("excess mean, p99", f"{measured.excess_mean_s:.3f} s, {measured.excess_p99_s:.3f} s")
-    shown.add_row("wait mean, p95", f"{measured.wait_mean_s:.3f} s, {measured.wait_p95_s:.3f} s")
-    shown.add_row("arrival to finish mean, p95", f"{measured.flow_mean_s:.3f} s, {measured.flow_p95_s:.3f} s")
-    shown.add_row("energy above idle", f"{measured.energy_j_per_job:.1f} J a job")
-    shown.add_row("time simulated", f"{measured.span_s:.1f} s")
-    shown.add_row("not finished", f"{measured.unfinished}")
-    Console().print(shown)
+    console = Console()
+    tape = make_tape(setting, seed, arrivals)
+    title = f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}"
+    sims = [new_sim(setting, tape) for _ in players]
+    told = Console(stderr=True)
+    for player, sim in track(
+        [*zip(players, sims)], "playing", console=told, disable=len(players) == 1, transient=True
+    ):
+        player.run(sim, scratch_for(sim.state))
+    rows = [(player.name, measure(setting, sim)) for player, sim in zip(players, sims)]
+    if len(players) > 1:
+        console.print(tables.of_many(rows, title))
+        return
+    sim = sims[0]
+    title = f"{title}, {rows[0][0]}"
+    console.print(tables.of_one(setting, sim, rows[0][1], title))
     if events is not None:
         write_events(setting, sim, events)
         typer.echo(f"written: {events}")
+    if gantt is not None:
+        pictures.draw(setting, sim, gantt, title)
+        typer.echo(f"written: {gantt}")
