@@ -244,8 +244,8 @@ def test_train_without_torch_says_what_to_install(tmp_path: Path, monkeypatch: p
 def test_train_ends_with_where_the_checkpoint_is(tmp_path: Path) -> None:
     config = tmp_path / "tiny.yaml"
     config.write_text("loads: [0.8]\nenvironments: 2\nsiblings: 1\narrivals: 40\nwarm_start: 0\nwidth: 8\nthreads: 1\n"
-                      "clone_decisions: 64\nimprove_decisions: 32\nimprove_rule: edf\ncritic_decisions: 0\n"
-                      "minibatch: 32\nsteps: 16\nevaluate_every: 0\n"
+                      "clone_decisions: 64\nmatch_decisions: 64\nimprove_decisions: 32\nrule: edf\n"
+                      "critic_decisions: 0\nminibatch: 32\nsteps: 16\nevaluate_every: 0\n"
                       "evaluation_tapes: 1\nevaluation_arrivals: 20\n")  # fmt: skip
     out = tmp_path / "run"
     result = run(

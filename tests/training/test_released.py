@@ -7,7 +7,7 @@ from synergai.envs import scenario as scenarios
 from synergai.envs.tape import setting_of
 from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
 
-TAPES = {0.7: 10, 0.9: 3, 1.1: 2}
+TAPES = {0.7: 32, 0.9: 3, 1.1: 2}
 """The lighter the load, the smaller the difference and the cheaper a tape."""
 
 
