@@ -15,9 +15,10 @@ from synergai.agents.scorer import Buffers, Weights, best_action, buffers, forwa
 from synergai.envs.candidates import Candidates, Scratch, empty_candidates
 from synergai.envs.compile import kernel
 from synergai.envs.features import schema_hash
-from synergai.envs.simulator import Sim, advance, apply_action
+from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.types import Decision
+from synergai.envs.world import Sim
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"

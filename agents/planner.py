@@ -8,9 +8,9 @@ from synergai.agents.heuristics import as_decision
 from synergai.envs.candidates import N_RULES, Candidates, Scratch, empty_candidates
 from synergai.envs.planner import Plan, choose, plan_for, run_planner
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
-from synergai.envs.simulator import Sim
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.types import Decision
+from synergai.envs.world import Sim
 
 NAME = "rollout"
 FORM = "rollout[:FUTURES[:BASE]]"

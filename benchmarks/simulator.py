@@ -10,8 +10,9 @@ from synergai.envs import batch as batches
 from synergai.envs.candidates import scratch_for
 from synergai.envs.features import N_GLOBAL, N_ROW
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
-from synergai.envs.simulator import new_sim, run_rule
+from synergai.envs.simulator import run_rule
 from synergai.envs.tape import Setting, make_tape
+from synergai.envs.world import new_sim
 
 CLUSTERS = 32
 ARRIVALS = 400

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from synergai.envs.agenda import Agenda
 from synergai.envs.candidates import DONE, N_ACTIONS, Candidates, Scratch, empty_candidates, scratch_of
 from synergai.envs.compile import kernel
 from synergai.envs.program import Program
 from synergai.envs.reward import potential
 from synergai.envs.simplex import Table
-from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule, take_reward
+from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import Survey, survey_scratch
 from synergai.envs.tape import Setting, Tape, make_tape
+from synergai.envs.world import Sim, new_sim, take_reward
 
 NO_LIMIT = np.iinfo(np.int64).max
 
@@ -75,6 +77,7 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
         state.groups.shape[1],
         count,
         options_per_model,
+        state.running.shape[1],
     )
     return Batch(
         size=size,
@@ -136,8 +139,12 @@ def sim_at(sims, b):
         s.running[b],
         s.history[b],
         s.admitted[b],
+        s.links[b],
+        s.warmth[b],
     )
-    tape = Tape(t.jobs[b], t.by_deadline[b], t.truth[b], t.drift[b], t.window[b], t.seed[b])
+    tape = Tape(
+        t.jobs[b], t.by_deadline[b], t.truth[b], t.drift[b], t.window[b], t.seed[b], t.changes[b], t.pods[b]
+    )
     p, table = sims.program, sims.program.table
     program = Program(
         p.models[b],
@@ -147,9 +154,13 @@ def sim_at(sims, b):
         p.amount[b],
         p.n[b],
         p.duals[b],
+        p.ready[b],
+        p.supplies[b],
         Table(table.cells[b], table.rows[b], table.columns[b]),
     )
-    return Sim(state, tape, sims.progress[b], sims.outcomes[b], sims.heap[b], program)
+    a = sims.agenda
+    agenda = Agenda(a.n[b], a.slots[b], a.entries[b])
+    return Sim(state, tape, sims.progress[b], sims.outcomes[b], agenda, sims.machines[b], program)
 
 
 @kernel

@@ -66,6 +66,35 @@ def apply(state: ClusterState, capacity: Capacity) -> None:
 
 # compiled ------------------------------------------------------------------------------------------------------------
 @kernel
+def count_ready(state, program):
+    """Which share of each resource is on nodes that are ready, and which columns are open."""
+    program.ready[:] = 0.0
+    for i in range(len(program.supplies)):
+        supply = program.supplies[i]
+        if state.nodes[supply.node].ready == 1:
+            program.ready[supply.resource] += supply.share
+    for r in range(program.n[0]):
+        if program.ready[r] > 1.0 - 1e-9:
+            program.ready[r] = 1.0  # sums of shares
+    for c in range(len(program.columns)):
+        column = program.columns[c]
+        column.open = 1 if column.n_needs > 0 else 0
+        for i in range(column.n_needs):
+            if program.ready[program.need[c, i]] <= 0.0:
+                column.open = 0
+
+
+@kernel
+def is_served(program, m):
+    """Whether some node that is ready serves the model."""
+    load = program.models[m]
+    for c in range(load.first_column, load.first_column + load.n_columns):
+        if program.columns[c].open == 1:
+            return True
+    return False
+
+
+@kernel
 def mix_of(state, program):
     """The arriving mix as the state remembers it, shrunk towards the declared one: shares of the models that some node
     serves, and their median sizes. False while nothing is declared or known; then all are alike."""
@@ -78,22 +107,24 @@ def mix_of(state, program):
         if jobs > 0.0:
             log_samples += (model.log_samples - model.seen * load.log_samples) / jobs
         load.now_samples = np.exp(log_samples - load.log_shift)
-        load.now_share = jobs if load.n_columns > 0 else 0.0
+        load.now_share = jobs if is_served(program, m) else 0.0
         total += load.now_share
     for m in range(state.clock[0].n_models):
         load = program.models[m]
         if total > 0.0:
             load.now_share /= total
-        elif load.n_columns > 0:
+        elif is_served(program, m):
             load.now_share = 1.0
     return total > 0.0
 
 
 @kernel
-def run_time_s(option, samples):
+def run_time_s(option, column, samples):
     """Predicted run time of a job of so many samples, in seconds."""
     batches = np.ceil(samples / option.batch)
-    return 1e-6 * (option.startup_us + max(samples * option.per_sample_us, batches * option.per_batch_us))
+    at_hand_us, by_batch_us = samples * option.per_sample_us, batches * option.per_batch_us
+    transfer_s = column.transfer_s + column.transfer_per_sample_s * samples
+    return 1e-6 * (option.startup_us + max(at_hand_us, by_batch_us)) + transfer_s
 
 
 @kernel
@@ -111,14 +142,15 @@ def mean_times(state, program, m):
         best, took = np.inf, 0.0
         for c in range(first, last):
             if c == first or columns[c].option != columns[c - 1].option:
-                took = run_time_s(state.options[columns[c].option], samples)
+                took = run_time_s(state.options[columns[c].option], columns[c], samples)
             columns[c].time_s += took / BINS
-            best = min(best, took)
+            if columns[c].open == 1:
+                best = min(best, took)
         work += best
         squares += best * best
     load.best_s, load.reference = np.inf, NONE
     for c in range(first, last):
-        if columns[c].time_s < load.best_s:
+        if columns[c].open == 1 and columns[c].time_s < load.best_s:
             load.best_s, load.reference = columns[c].time_s, c
     return work, squares
 
@@ -134,10 +166,11 @@ def lay_out(program, n_models, work):
         load = program.models[k]
         if load.now_share > 0.0:
             m += 1
-            n += load.n_columns - 1
+            n += count_open(program, k) - 1
     simplex.clear(table, m, n)
     cells = table.cells
-    cells[:n_resources, n] = 1.0
+    for r in range(n_resources):
+        cells[r, n] = program.ready[r]
     cells[m, 0] = -1.0
     row, column = n_resources, 1
     for k in range(n_models):
@@ -149,7 +182,7 @@ def lay_out(program, n_models, work):
         take(program, load.reference, 0, flow)
         program.columns[load.reference].variable = n + row
         for c in range(load.first_column, load.first_column + load.n_columns):
-            if c == load.reference:
+            if c == load.reference or program.columns[c].open == 0:
                 continue
             speed = load.best_s / program.columns[c].time_s
             cells[row, column] = speed
@@ -159,6 +192,14 @@ def lay_out(program, n_models, work):
             column += 1
         row += 1
     return m, n
+
+
+@kernel
+def count_open(program, k):
+    load, count = program.models[k], 0
+    for c in range(load.first_column, load.first_column + load.n_columns):
+        count += program.columns[c].open
+    return count
 
 
 @kernel
@@ -190,8 +231,11 @@ def write_prices(state, program):
         load = program.models[k]
         cheapest = np.inf
         for turn in range(2):
+            before = NONE
             for c in range(load.first_column, load.first_column + load.n_columns):
                 column = program.columns[c]
+                if column.open == 0:
+                    continue
                 cost = floor
                 for i in range(column.n_needs):
                     cost += program.duals[program.need[c, i]] * program.amount[c, i]
@@ -199,8 +243,9 @@ def write_prices(state, program):
                 cheapest = min(cheapest, cost)
                 if turn == 1:
                     option = state.options[column.option]
-                    again = c > load.first_column and program.columns[c - 1].option == column.option
+                    again = column.option == before
                     option.price = min(option.price, cost - cheapest) if again else cost - cheapest
+                    before = column.option
 
 
 @kernel
@@ -210,12 +255,14 @@ def refresh(state, program):
     clock = state.clock[0]
     if clock.solved_us != NONE and clock.now_us // PERIOD_US <= clock.solved_us // PERIOD_US:
         return False
+    if clock.solved_us == NONE:
+        count_ready(state, program)
     if mix_of(state, program):
         clock.solved_us = clock.now_us
     work, total, squares = 0.0, 0.0, 0.0
     for k in range(clock.n_models):
         load = program.models[k]
-        if load.n_columns == 0:
+        if not is_served(program, k):
             continue
         best, best_squares = mean_times(state, program, k)
         if load.now_share < RARE:

@@ -4,6 +4,7 @@ Names live here, numbers in `ClusterState`. Nodes are ordered by name, classes b
 by (model, group, configuration), devices by (group, node).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ class Catalog:
     node_index: dict[str, int] = field(default_factory=dict)
     model_index: dict[str, int] = field(default_factory=dict)
     class_index: dict[str, int] = field(default_factory=dict)
+    site_index: dict[str, int] = field(default_factory=dict)
 
     def class_mask(self, hardware: frozenset[str] | None) -> int:
         """Bits of the allowed classes; -1 is all, 0 is none that this cluster has."""
@@ -46,8 +48,14 @@ class Catalog:
         return sum(1 << h for h, name in enumerate(self.classes) if name in hardware)
 
 
-def build_catalog(table: ProfileTable, nodes: Sequence[Node], models: Sequence[str] | None = None) -> Catalog:
+def build_catalog(
+    table: ProfileTable,
+    nodes: Sequence[Node],
+    models: Sequence[str] | None = None,
+    origins: Sequence[str] = (),
+) -> Catalog:
     """Order and number everything. `models` limits the options to those that can arrive; default: all of the table.
+    `origins` are sites that send jobs and may have no nodes.
 
     Raises ValueError for a duplicate node name, a hardware class the table does not know, or too many classes.
     """
@@ -65,7 +73,7 @@ def build_catalog(table: ProfileTable, nodes: Sequence[Node], models: Sequence[s
         raise ValueError(
             f"{len(classes)} hardware classes in one cluster; at most {MAX_CLASSES} are supported"
         )
-    sites = tuple(sorted({node.site for node in ordered})) or ("",)
+    sites = tuple(sorted({node.site for node in ordered} | set(origins))) or ("",)
     placed = sorted(
         (classes.index(device.hardware), sites.index(node.site), n)
         for n, node in enumerate(ordered)
@@ -88,11 +96,14 @@ def build_catalog(table: ProfileTable, nodes: Sequence[Node], models: Sequence[s
         node_index={name: n for n, name in enumerate(names)},
         model_index={name: m for m, name in enumerate(chosen)},
         class_index={name: h for h, name in enumerate(classes)},
+        site_index={name: s for s, name in enumerate(sites)},
     )
 
 
-def new_state(catalog: Catalog, jobs: int, signatures: int = 1, error: float = ERROR) -> ClusterState:
-    """An empty cluster of this catalog with room for so many queued and so many running jobs."""
+def new_state(
+    catalog: Catalog, jobs: int, signatures: int = 1, error: float = ERROR, others: int = 0
+) -> ClusterState:
+    """An empty cluster of this catalog with room for so many queued and so many running jobs, and for others' pods."""
     state = empty_state(
         models=max(len(catalog.models), 1),
         classes=max(len(catalog.classes), 1),
@@ -102,6 +113,9 @@ def new_state(catalog: Catalog, jobs: int, signatures: int = 1, error: float = E
         devices=max(len(catalog.devices), 1),
         jobs=jobs,
         signatures=signatures,
+        sites=len(catalog.sites),
+        spots=max(_spots(catalog), 1),
+        others=others,
     )
     _fill_nodes(catalog, state)
     _fill_devices(catalog, state)
@@ -141,10 +155,22 @@ def _fill_devices(catalog: Catalog, state: ClusterState) -> None:
         first += counts[g]
 
 
+def _spots(catalog: Catalog) -> int:
+    """Pairs of an option and a device of its group."""
+    sites = [catalog.sites.index(node.site) for node in catalog.nodes]
+    sizes = Counter((h, sites[n]) for n, h in catalog.devices)
+    return sum(
+        len(catalog.table.of(model, catalog.classes[h])) * sizes[h, s]
+        for model in catalog.models
+        for h, s in catalog.groups
+    )
+
+
 def _fill_options(catalog: Catalog, state: ClusterState, error: float) -> None:
     sigma = total_log_sd(error)
     rows = {id(profile): i for i, profile in enumerate(catalog.table.profiles)}
-    o = 0
+    images: dict[tuple[str, str], int] = {}
+    o = spot = 0
     for m, model in enumerate(catalog.models):
         state.models[m]["first_option"] = o
         for g, (h, _) in enumerate(catalog.groups):
@@ -153,6 +179,9 @@ def _fill_options(catalog: Catalog, state: ClusterState, error: float) -> None:
                 record["model"], record["group"], record["klass"] = m, g, h
                 record["profile"] = rows[id(profile)]
                 _fill_option(record, profile, catalog.table, model, sigma)
+                record["image"] = images.setdefault((profile.hardware, profile.engine), len(images))
+                record["first_spot"] = spot
+                spot += int(state.groups[g]["n_devices"])
                 o += 1
         state.models[m]["n_options"] = o - state.models[m]["first_option"]
 
@@ -164,6 +193,8 @@ def _fill_option(record: np.void, profile: Profile, table: ProfileTable, model: 
     record["per_batch_us"] = 1e3 * profile.latency_ms
     record["batch"] = profile.batch
     record["startup_us"] = 1e6 * profile.startup_cached_s
+    record["uncached_us"] = 1e6 * max(profile.startup_image_present_s - profile.startup_cached_s, 0.0)
+    record["absent_us"] = 1e6 * max(profile.startup_image_absent_s - profile.startup_cached_s, 0.0)
     record["active_w"] = profile.active_w - profile.idle_w
     record["sigma"] = sigma
     host = max(table.hardware[profile.hardware].cpu_milli, 1)

@@ -28,12 +28,12 @@ from synergai.envs.state import (
     ClusterState,
     append_queued,
     book,
+    compute_us,
     count_arrival,
     hold,
     observe,
     release,
     remove_queued,
-    run_us,
     set_best,
     start,
     take_slot,
@@ -157,7 +157,7 @@ class Cluster:
         record = self.state.options[option]
         cpu = max(int(record["cpu_milli"]), job.cpu_milli)
         memory = max(int(record["memory_mib"]), job.memory_mib)
-        took = int(run_us(record, job.samples))
+        took = int(np.ceil(record["startup_us"] + compute_us(record, job.samples)))
         self._book(job.key, node, cpu, memory, option, device, int(record["units"]), started_us, took, job)
         booked = self._booked[job.key]
         booked.job, booked.hardware, booked.configuration = job, hardware, configuration
@@ -302,7 +302,7 @@ class Cluster:
         queued["model"] = self.catalog.model_index[job.model]
         queued["priority"] = job.priority
         queued["namespace"] = 0
-        queued["site"] = 0
+        queued["site"] = self.catalog.site_index.get(job.site, 0)
         queued["signature"] = self._signature(job.nodes)
         queued["attempt"] = job.attempt
 
@@ -330,7 +330,7 @@ class Cluster:
             finish_us=now_us + int(pair["wait_us"] + pair["e_us"]),
         )
         if told.action == Action.HOLD:
-            hold(self.state, pair["j"], pair["option"], pair["wait_us"])
+            hold(self.state, pair["j"], pair["option"], pair["wait_us"], pair["e_us"])
             return replace(told, until_us=int(self.state.queue[pair["j"]]["hold_until_us"]))
         klass = self.state.classes[option["klass"]]
         credit_us = float(klass["credit_us"])

@@ -15,9 +15,10 @@ from synergai.envs.candidates import MAX_CANDIDATES, N_ACTIONS, empty_candidates
 from synergai.envs.features import N_GLOBAL, N_ROW
 from synergai.envs.reward import TERMS
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
-from synergai.envs.simulator import advance, apply_action, new_sim, take_reward
+from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE
 from synergai.envs.tape import make_tape, setting_of
+from synergai.envs.world import new_sim, take_reward
 
 
 class SynergaiEnv(gym.Env):

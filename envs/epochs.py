@@ -8,8 +8,8 @@ latest-start timer, a wake-up asked for with DONE, and a tick one second after t
 import numpy as np
 
 from synergai.envs.compile import kernel
-from synergai.envs.state import NEVER_US, NONE, run_us
-from synergai.envs.survey import has_room
+from synergai.envs.state import NEVER_US, NONE, alone_us
+from synergai.envs.survey import look_for_room, run_time_us
 
 TICK_US = 1_000_000
 
@@ -44,9 +44,13 @@ def hold_is_over(state, survey, queued):
         option = state.options[o]
         if (queued.classes >> option.klass) & 1 == 0:
             continue
-        if o != queued.hold_option and clock.now_us + run_us(option, queued.samples) >= queued.hold_finish_us:
+        held_for = o == queued.hold_option
+        if not held_for and clock.now_us + alone_us(state, queued, option) >= queued.hold_finish_us:
             continue
-        if has_room(state, survey, queued, o):
+        placed = look_for_room(state, survey, queued, o)
+        if placed.room == 0:
+            continue
+        if held_for or clock.now_us + run_time_us(state, queued, option, placed) < queued.hold_finish_us:
             return True
     return False
 

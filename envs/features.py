@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from synergai.envs.compile import kernel
 from synergai.envs.rules import RULES
-from synergai.envs.state import NONE, run_us
+from synergai.envs.state import NONE, alone_us, share_ppm, slow_down, transfer_us
 
 FEATURES_VERSION = 1
 
@@ -125,6 +125,27 @@ def other_class_finish(state, survey, pair):
 
 
 @kernel
+def inflicted(state, pair):
+    """How much likelier the tenants of the pair's node are to be late beside it: sum of the rises of 1 - p_ontime."""
+    option, device = state.options[pair.option], state.devices[pair.device]
+    node, now_us = state.nodes[device.node], state.clock[0].now_us
+    mine = share_ppm(state, device.node, pair.device, option.cpu_milli, option.units)
+    total = 0.0
+    r = node.first_running
+    while r != NONE:
+        tenant = state.running[r]
+        if tenant.option != NONE:
+            sigma = state.options[tenant.option].sigma
+            slower = slow_down(state, node.busy_ppm - tenant.share_ppm + mine) / tenant.slow
+            spare_us = float(tenant.deadline_us - tenant.finish_us)
+            more_us = max(float(tenant.finish_us - now_us), 0.0) * (slower - 1.0)
+            before = p_ontime(spare_us, sigma, tenant.run_us)
+            total += before - p_ontime(spare_us - more_us, sigma, tenant.run_us + more_us)
+        r = tenant.next
+    return max(total, 0.0)
+
+
+@kernel
 def fill_candidate(state, survey, pressure, p, row):
     """The candidate and job parts of one row; the rule bits are set by `candidates`."""
     pair = survey.pairs[p]
@@ -145,15 +166,16 @@ def fill_candidate(state, survey, pressure, p, row):
     row[3] = p_ontime(spare, option.sigma, e)
     row[4] = soft(spare / e)
     row[5] = float(pair.start)
-    row[6] = clip(option.startup_us / e, 0.0, 1.0)
-    row[7] = 0.0
+    transfer = transfer_us(state, queued, option)
+    row[6] = clip((pair.overhead_us - transfer) / e, 0.0, 1.0)
+    row[7] = clip(transfer / e, 0.0, 1.0)
     units_share = option.units / device.units if device.units > 0 else 0.0
     share = max(option.cpu_milli / max(node.cpu_milli, 1), option.memory_mib / max(node.memory_mib, 1))
     row[8] = clip(max(share, units_share), 0.0, 1.0)
     row[9] = clip(pair.left, 0.0, 1.0)
     row[10] = clip(log(max(energy, 1e-9) / max(queued.best_energy_j, 1e-9)), 0.0, 6.0) / 6.0
-    row[11] = 0.0
-    row[12] = 0.0
+    row[11] = clip(slow_down(state, pair.others_ppm) - 1.0, 0.0, 1.0)
+    row[12] = soft(inflicted(state, pair)) if state.clock[0].slowdown > 0.0 else 0.0
     row[13] = soft(slower - option.advantage)
     row[14] = soft(pressure[option.klass])
     row[15] = clip(option.price, 0.0, 5.0) / 5.0
@@ -205,7 +227,7 @@ def class_pressure(state, survey, pressure):
             option = state.options[o]
             if (queued.classes >> option.klass) & 1 == 0:
                 continue
-            e_us = run_us(option, queued.samples)
+            e_us = alone_us(state, queued, option)
             if best_h == NONE or e_us < best_e:
                 best_h, best_e = option.klass, e_us
         if best_h != NONE:

@@ -179,8 +179,9 @@ def draw(state, futures, horizon_us, release_us):
 
 
 @kernel
-def took_us(futures, s, option, o, e_us, job):
-    """How long a run of this job would take in future s."""
+def took_us(futures, s, option, o, overhead_us, e_us, job):
+    """How long a run of this job would take in future s: what comes before the compute, and the compute as it turns
+    out."""
     luck = exp(min(option.sigma, RUN_SD) * noise.normal(futures.seeds[s], STREAM_RUN, job, o))
-    compute = max(e_us - option.startup_us, 0.0)
-    return max(np.int64(option.startup_us + compute * futures.factor[s, o] * luck), 1)
+    compute = max(e_us - overhead_us, 0.0)
+    return max(np.int64(overhead_us + compute * futures.factor[s, o] * luck), 1)

@@ -7,10 +7,9 @@ import numpy as np
 from rich.table import Table
 
 from synergai.envs import capacity
-from synergai.envs.catalog import new_state
 from synergai.envs.program import Program, Resource, resources
 from synergai.envs.state import ClusterState
-from synergai.envs.tape import Setting, add_pod_start, make_tape
+from synergai.envs.tape import Setting, empty_cluster, make_tape
 
 SAMPLE = 4000
 """Jobs drawn to see how many are born hopeless."""
@@ -81,8 +80,7 @@ class Limits:
 def limits_of(setting: Setting) -> Limits:
     """Solve once more for the declared mix and read everything off."""
     catalog, program = setting.catalog, setting.program
-    state = new_state(catalog, jobs=1)
-    add_pod_start(state, setting.scenario)
+    state = empty_cluster(setting.scenario, catalog, jobs=1)
     capacity.solve(catalog, state, program)
     found = list(zip(resources(catalog), program.duals.tolist(), strict=True))
     servers = _servers(program)

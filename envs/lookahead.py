@@ -10,18 +10,10 @@ from synergai.envs.batch import Batch, copy_of, scratch_at, shown_at, sim_at
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Scratch
 from synergai.envs.compile import kernel
 from synergai.envs.reward import potential
-from synergai.envs.simulator import (
-    Sim,
-    apply_pair,
-    apply_rule,
-    discount,
-    next_event_us,
-    pass_time,
-    step_events,
-    take_reward,
-)
+from synergai.envs.simulator import apply_pair, apply_rule
 from synergai.envs.state import NEVER_US, NONE, ClusterState
 from synergai.envs.survey import take_survey
+from synergai.envs.world import Sim, discount, next_event_us, pass_time, step_events, take_reward
 
 LATE_COST = 0.3
 """What a late job that still waits at the end of a branch costs, in violations: its lateness goes on, and nothing else
@@ -42,6 +34,13 @@ def copy_rows(source, target, count):
 
 
 @kernel
+def copy_agenda(source, target, slots):
+    copy_rows(source.n, target.n, 1)
+    copy_rows(source.slots, target.slots, source.n[0])
+    copy_rows(source.entries, target.entries, slots)
+
+
+@kernel
 def branch(sim, spare):
     """Copy a cluster into the spare one; returns views that share what does not change."""
     s, c = sim.state, spare.state
@@ -56,7 +55,10 @@ def branch(sim, spare):
     copy_rows(s.history, c.history, clock.n_options)
     copy_rows(sim.progress, spare.progress, 1)
     copy_rows(sim.outcomes, spare.outcomes, len(sim.outcomes))
-    copy_rows(sim.heap, spare.heap, sim.progress[0].n_heap)
+    copy_agenda(sim.agenda, spare.agenda, clock.running_top)
+    copy_rows(sim.machines, spare.machines, clock.n_nodes)
+    if sim.progress[0].cold == 1:
+        copy_rows(s.warmth, c.warmth, len(s.warmth))
     state = ClusterState(
         c.clock,
         c.models,
@@ -69,9 +71,11 @@ def branch(sim, spare):
         c.running,
         c.history,
         s.admitted,
+        s.links,
+        c.warmth if sim.progress[0].cold == 1 else s.warmth,
     )
     c.clock[0].solved_us = NEVER_US  # prices are shared with the original: none are worked out in a branch
-    return Sim(state, sim.tape, spare.progress, spare.outcomes, spare.heap, sim.program)
+    return Sim(state, sim.tape, spare.progress, spare.outcomes, spare.agenda, spare.machines, sim.program)
 
 
 @kernel

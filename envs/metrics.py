@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synergai.envs.simulator import Sim
 from synergai.envs.tape import Setting
+from synergai.envs.world import Sim
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What arrives: each model's share of the jobs, and how many samples they bring."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -37,6 +38,18 @@ class ModelLoad:
     """Instead of the log-normal: bin means as multiples of `samples`, of a replayed trace."""
     log_shift: float = 0.0
     """Mean log size less the log of `samples`; 0 for a log-normal."""
+    hardware: frozenset[str] | None = None
+    """Hardware classes that its jobs may run on; None is any."""
+    sites: frozenset[str] | None = None
+    """Sites that its jobs may run at; None is any."""
+    origins: Mapping[str, float] = field(default_factory=dict)
+    """Weights of the sites that they come from; empty is the first site."""
+
+    def admits(self, hardware: str, site: str) -> bool:
+        """Whether its jobs may run there."""
+        return (self.hardware is None or hardware in self.hardware) and (
+            self.sites is None or site in self.sites
+        )
 
     def bins(self) -> np.ndarray:
         """Mean sizes of equally likely bins, as multiples of `samples`. Shape (BINS,)."""
@@ -49,4 +62,5 @@ class ModelLoad:
     def as_lognormal(self) -> "ModelLoad":
         """The log-normal of the same mean and the same mean log."""
         log_sd = np.sqrt(2.0 * max(float(np.log(self.bins().mean())) - self.log_shift, 0.0))
-        return ModelLoad(self.share, self.samples * float(np.exp(self.log_shift)), float(log_sd))
+        samples = self.samples * float(np.exp(self.log_shift))
+        return replace(self, samples=samples, log_sd=float(log_sd), shape=(), log_shift=0.0)

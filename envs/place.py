@@ -1,6 +1,6 @@
 """Which device of a group an option would take, and when there is room.
 
-Best start-up state first (one state for now: engine cache present), then the tightest fit (least dominant share left
+Best start-up state first (engine cache and image, image, neither), then the tightest fit (least dominant share left
 over), then the name; for a busy option the device with the earliest predicted release that makes room.
 """
 
@@ -9,7 +9,7 @@ from math import erf, exp, log, sqrt
 import numpy as np
 
 from synergai.envs.compile import kernel
-from synergai.envs.state import NEVER_US, NONE, admits
+from synergai.envs.state import NEVER_US, NONE, admits, start_cost_us
 
 PLACED = np.dtype(
     [
@@ -19,6 +19,8 @@ PLACED = np.dtype(
         ("room", "i4"),
         ("free", "i4"),  # how many of this option fit into the group now
         ("left", "f8"),  # dominant share of the node left over
+        ("startup_us", "f8"),  # on the device, for a START when there is room
+        ("others_ppm", "i8"),  # tenants of its node then
     ],
     align=True,
 )
@@ -120,8 +122,10 @@ def expect_ends(state, ends):
 
 @kernel
 def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
-    """When enough of what runs on the device's node is expected to have ended; NEVER_US if that never suffices."""
+    """When enough of what runs on the device's node is expected to have ended, NEVER_US if that never suffices; and
+    the share of those that are still there then."""
     node = state.nodes[device.node]
+    others_ppm = node.busy_ppm
     now_us = state.clock[0].now_us
     cpu, memory, free, pods = node.cpu_free, node.memory_free, np.int64(device.units_free), node.pods_free
     last_us = np.int64(NONE)
@@ -139,20 +143,21 @@ def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
                 best_slot = np.int64(r)
             r = state.running[r].next
         if best_slot == NONE:
-            return np.int64(NEVER_US)
+            return np.int64(NEVER_US), others_ppm
         ended = state.running[best_slot]
+        others_ppm -= ended.share_ppm
         cpu += ended.cpu_milli
         memory += ended.memory_mib
         pods += 1
         if ended.device == d:
             free += ended.units
         last_us, last_slot = best_us, best_slot
-    return max(last_us, now_us + 1)
+    return max(last_us, now_us + 1), others_ppm
 
 
 @kernel
 def find_room(state, queued, option, placed):
-    """Fill `placed` with the tightest device of the group that has room now; True if there is one."""
+    """Fill `placed` with the warmest and then tightest device of the group that has room now; True if there is one."""
     cpu = max(option.cpu_milli, queued.cpu_floor)
     memory = max(option.memory_mib, queued.memory_floor)
     group = state.groups[option.group]
@@ -161,17 +166,22 @@ def find_room(state, queued, option, placed):
     placed.free = 0
     placed.left = 1.0
     placed.release_us = NEVER_US
+    warmest = np.int8(NONE)
     for d in range(group.first_device, group.first_device + group.n_devices):
         device = state.devices[d]
         if admits(state, queued, device) and fits(state, device, cpu, memory, option.units):
             placed.free += how_many(state, device, cpu, memory, option.units)
             left = share_left(state, device, cpu, memory, option.units)
-            if placed.room == 0 or left < placed.left:
+            warm = state.warmth[option.first_spot + d - group.first_device]
+            if placed.room == 0 or warm > warmest or (warm == warmest and left < placed.left):
+                warmest = warm
                 placed.device = d
                 placed.room = 1
                 placed.left = left
     if placed.room == 1:
         placed.release_us = state.clock[0].now_us
+        placed.startup_us = start_cost_us(state, option, placed.device, placed.release_us)
+        placed.others_ppm = state.nodes[state.devices[placed.device].node].busy_ppm
     return placed.room == 1
 
 
@@ -186,10 +196,12 @@ def place(state, ends, queued, option, placed):
     for d in range(group.first_device, group.first_device + group.n_devices):
         device = state.devices[d]
         if admits(state, queued, device) and could_fit(state, device, cpu, memory, option.units):
-            at_us = room_at_us(state, ends, device, d, cpu, memory, option.units)
+            at_us, others_ppm = room_at_us(state, ends, device, d, cpu, memory, option.units)
             if at_us < placed.release_us:
                 placed.release_us = at_us
                 placed.device = d
+                placed.startup_us = start_cost_us(state, option, d, at_us)
+                placed.others_ppm = others_ppm
 
 
 @kernel

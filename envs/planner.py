@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synergai.envs import ageing, epochs, futures, rules
+from synergai.envs import ageing, agenda, epochs, futures, rules
+from synergai.envs.agenda import SEEN, Agenda, agenda_for
 from synergai.envs.candidates import DONE, N_RULES
 from synergai.envs.compile import kernel
 from synergai.envs.features import p_ontime
 from synergai.envs.futures import MAX_ARRIVALS, Futures, futures_for
 from synergai.envs.reward import EXCESS_WEIGHT
-from synergai.envs.simulator import EVENT, advance, apply_action, pop, push
+from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import (
     NEVER_US,
     NONE,
@@ -30,15 +31,13 @@ from synergai.envs.state import (
 from synergai.envs.survey import Survey, outlives, set_aside, survey_for, take_rules_survey, take_survey
 
 MAX_MOVES = 16
-N_HEAP = np.dtype([("n_heap", "i8")], align=True)
 
 
 class World(NamedTuple):
     """A copy of a cluster, and when its runs end."""
 
     state: ClusterState
-    heap: np.ndarray  # (slots,) EVENT
-    progress: np.ndarray  # (1,) N_HEAP
+    agenda: Agenda
 
 
 class Plan(NamedTuple):
@@ -56,10 +55,10 @@ class Plan(NamedTuple):
 
 def plan_for(state: ClusterState, count: int) -> Plan:
     """Room to plan with so many futures."""
-    jobs = len(state.queue) + MAX_ARRIVALS
-    copy = state.copy()._replace(queue=np.zeros(jobs, QUEUED), running=np.zeros(jobs, RUNNING))
+    jobs, slots = len(state.queue) + MAX_ARRIVALS, len(state.running) + MAX_ARRIVALS
+    copy = state.copy()._replace(queue=np.zeros(jobs, QUEUED), running=np.zeros(slots, RUNNING))
     return Plan(
-        World(copy, np.zeros(jobs, EVENT), np.zeros(1, N_HEAP)),
+        World(copy, agenda_for(len(copy.running))),
         survey_for(copy),
         survey_for(state),
         futures_for(state, count),
@@ -78,7 +77,7 @@ def copy_rows(source, target, count):
 
 
 @kernel
-def branch(state, world, drawn, s):
+def branch(state, world, drawn, s, release_us):
     """Copy the cluster into `world`, its running jobs to end as in future s."""
     c, clock = world.state, state.clock[0]
     copy_rows(state.clock, c.clock, 1)
@@ -89,14 +88,24 @@ def branch(state, world, drawn, s):
     copy_rows(state.running, c.running, clock.running_top)
     mine = ClusterState(
         c.clock, state.models, c.classes, state.groups, state.options, c.nodes, c.devices, c.queue, c.running,
-        state.history, state.admitted,
+        state.history, state.admitted, state.links, state.warmth,
     )  # fmt: skip
-    copy = World(mine, world.heap, world.progress)
-    copy.progress[0].n_heap = 0
+    copy = World(mine, world.agenda)
+    agenda.clear(copy.agenda)
     for r in range(clock.running_top):
         if state.running[r].used == 1 and drawn.ends_us[s, r] < NEVER_US:
-            push(copy, drawn.ends_us[s, r], r, 1)
+            expect(copy, r, drawn.ends_us[s, r], release_us)
     return copy
+
+
+@kernel
+def expect(world, slot, at_us, release_us):
+    """The room of this slot comes back then, so long after the run's end."""
+    record, entry = world.state.running[slot], world.agenda.entries[slot]
+    entry.lag_us = np.int64(release_us)
+    entry.compute_us = record.start_us + np.int64(record.overhead_us)
+    entry.slow = record.slow
+    agenda.put(world.agenda, slot, at_us, SEEN)
 
 
 @kernel
@@ -118,16 +127,18 @@ def act(world, drawn, s, survey, p, from_us, release_us):
     state, pair = world.state, survey.pairs[p]
     queued, option = state.queue[pair.j], state.options[pair.option]
     if pair.start == 0:
-        hold(state, pair.j, pair.option, pair.wait_us)
+        hold(state, pair.j, pair.option, pair.wait_us, pair.e_us)
         return 0.0
     now_us = state.clock[0].now_us
     e_us = pair.e_us * np.exp(drawn.mean[pair.option])
     late = 1.0 - p_ontime(queued.deadline_us - now_us - e_us, drawn.sd[pair.option], e_us)
     cost = lateness(state, queued, now_us + e_us, from_us, late)
-    took = futures.took_us(drawn, s, option, pair.option, pair.e_us, queued.job)
+    took = futures.took_us(drawn, s, option, pair.option, pair.overhead_us, pair.e_us, queued.job)
     ageing.account(state, survey, pair)
     slot = start(state, pair.j, pair.option, pair.device)
-    push(world, now_us + took + np.int64(release_us), slot, 1)
+    expect(world, slot, now_us + took + np.int64(release_us), release_us)
+    if state.clock[0].slowdown > 0.0:
+        agenda.follow(world.agenda, state, state.running[slot].node)
     return cost
 
 
@@ -167,19 +178,19 @@ def step(world, drawn, s, survey, next_arrival, until_us):
     """Go to the next instant at which something happens and begin its round; the arrivals so far, NONE at the end."""
     state = world.state
     clock = state.clock[0]
-    at_us = next_expiry_us(state)
-    if world.progress[0].n_heap > 0:
-        at_us = min(at_us, world.heap[0].at_us)
+    at_us = min(next_expiry_us(state), agenda.next_us(world.agenda))
     if next_arrival < drawn.n[s]:
         at_us = min(at_us, drawn.arrivals[s, next_arrival].arrival_us)
     if at_us > until_us:
         clock.now_us = until_us
         return NONE
     clock.now_us = max(at_us, clock.now_us)
-    while world.progress[0].n_heap > 0 and world.heap[0].at_us <= clock.now_us:
-        slot = world.heap[0].slot
-        pop(world)
+    while agenda.next_us(world.agenda) <= clock.now_us:
+        slot = world.agenda.slots[0]
+        agenda.drop(world.agenda, slot)
         release(state, slot)
+        if clock.slowdown > 0.0:
+            agenda.follow(world.agenda, state, state.running[slot].node)
     while next_arrival < drawn.n[s] and drawn.arrivals[s, next_arrival].arrival_us <= clock.now_us:
         j = append_queued(state)
         seq = state.queue[j].seq
@@ -214,7 +225,7 @@ def left_over(state, drawn, survey, from_us):
 def rollout(state, plan, s, p, rule, horizon_us, release_us):
     """The cost of pair p (NONE: DONE) in future s, going on under the rule."""
     from_us = state.clock[0].now_us
-    world = branch(state, plan.world, plan.futures, s)
+    world = branch(state, plan.world, plan.futures, s, release_us)
     cost = 0.0
     if p != NONE:
         cost += act(world, plan.futures, s, plan.now, p, from_us, release_us)

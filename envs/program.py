@@ -11,9 +11,12 @@ from synergai.envs.catalog import Catalog
 from synergai.envs.mix import BINS, DEFAULT_LOG_SD, DEFAULT_SAMPLES, ModelLoad
 from synergai.envs.simplex import Table
 from synergai.envs.state import ClusterState
+from synergai.envs.types import Node
 
 MAX_NEEDS = 3
 """Resources that a configuration takes: cpu, memory, units of one device."""
+UNKNOWN = ModelLoad(0.0, DEFAULT_SAMPLES, DEFAULT_LOG_SD)
+"""Of a model of which nothing is declared."""
 MODEL_LOAD = np.dtype(
     [
         ("share", "f8"),  # declared, of one
@@ -33,10 +36,16 @@ COLUMN = np.dtype(
         ("option", "i4"),
         ("n_needs", "i4"),
         ("variable", "i4"),  # its number in the table, NONE for a model that is left out
+        ("open", "i4"),  # 1: of all that it takes there is something on nodes that are ready
+        ("transfer_s", "f8"),  # of the input, mean over where jobs come from: per job
+        ("transfer_per_sample_s", "f8"),
         ("time_s", "f8"),  # mean run time over the bins
     ],
     align=True,
 )
+
+
+SUPPLY = np.dtype([("node", "i4"), ("resource", "i4"), ("share", "f8")], align=True)
 
 
 class Program(NamedTuple):
@@ -49,7 +58,14 @@ class Program(NamedTuple):
     amount: np.ndarray  # (columns, MAX_NEEDS): how much of each, as a share of what the pool has
     n: np.ndarray  # (1,) int64: how many resources there are
     duals: np.ndarray  # (resources,): jobs per second that one more pool's worth of each would bring
+    ready: np.ndarray  # (resources,): share of each that is on nodes that are ready
+    supplies: np.ndarray  # (supplies,) SUPPLY: what each node brings of each
     table: Table
+
+    def copy(self) -> "Program":
+        """One whose working memory is its own."""
+        table = Table(*(array.copy() for array in self.table))
+        return Program(*(array.copy() for array in self[:-1]), table)
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,7 @@ def _pools(catalog: Catalog) -> list[_Pool]:
     alike: dict[tuple[frozenset[int], str], list[tuple[str, np.ndarray]]] = {}
     for node in catalog.nodes:
         if node.ready:
-            amounts = np.zeros(2 + len(catalog.classes))
-            amounts[0], amounts[1] = node.cpu_milli, node.memory_mib
-            for device in node.devices:
-                amounts[2 + catalog.class_index[device.hardware]] += device.units
+            amounts = _amounts(catalog, node)
             classes = frozenset(catalog.class_index[d.hardware] for d in node.devices)
             alike.setdefault((classes, node.site), []).append((node.name, amounts))
     return [
@@ -112,11 +125,14 @@ def program_of(catalog: Catalog, state: ClusterState, mix: dict[str, ModelLoad])
     for k, pool in enumerate(pools):
         for r in np.flatnonzero(pool.amounts > 0):
             number[k, int(r)] = len(number)
-    taken: list[tuple[int, list[tuple[int, float]]]] = []
+    taken: list[tuple[int, int, list[tuple[int, float]]]] = []
     models = np.zeros(max(len(catalog.models), 1), MODEL_LOAD)
     for o in range(len(catalog.profiles)):
         option = state.options[o]
         h, s = catalog.groups[option["group"]]
+        load = mix.get(catalog.models[option["model"]], UNKNOWN)
+        if not load.admits(catalog.classes[h], catalog.sites[s]):
+            continue
         needs = np.zeros(2 + len(catalog.classes))
         needs[0], needs[1], needs[2 + h] = option["cpu_milli"], option["memory_mib"], option["units"]
         for k, pool in enumerate(pools):
@@ -125,27 +141,65 @@ def program_of(catalog: Catalog, state: ClusterState, mix: dict[str, ModelLoad])
                 found["first_column"] = found["first_column"] if found["n_columns"] else len(taken)
                 found["n_columns"] += 1
                 used = np.flatnonzero(needs)
-                taken.append((o, [(number[k, int(r)], needs[r] / pool.amounts[r]) for r in used]))
+                taken.append((o, s, [(number[k, int(r)], needs[r] / pool.amounts[r]) for r in used]))
     bins = _declare(catalog, models, mix)
     columns = np.zeros(max(len(taken), 1), COLUMN)
     need = np.zeros((len(columns), MAX_NEEDS), np.int64)
     amount = np.zeros((len(columns), MAX_NEEDS))
-    for c, (o, used) in enumerate(taken):
-        columns[c]["option"], columns[c]["n_needs"] = o, len(used)
+    for c, (o, s, used) in enumerate(taken):
+        columns[c]["option"], columns[c]["n_needs"], columns[c]["open"] = o, len(used), 1
+        _add_transfer(catalog, state, columns[c], s, mix)
         for i, (r, share) in enumerate(used):
             need[c, i], amount[c, i] = r, share
     room = simplex.table(len(number) + len(models), len(columns) + 1)
     n = np.array([len(number)])
-    return Program(models, bins, columns, need, amount, n, np.zeros(max(len(number), 1)), room)
+    rows = max(len(number), 1)
+    supplies = _supplies(catalog, pools, number)
+    return Program(models, bins, columns, need, amount, n, np.zeros(rows), np.ones(rows), supplies, room)
+
+
+def _add_transfer(
+    catalog: Catalog, state: ClusterState, column: np.ndarray, site: int, mix: dict[str, ModelLoad]
+) -> None:
+    """What bringing the input takes, on average over where the model's jobs come from."""
+    m = state.options[column["option"]]["model"]
+    origins = mix.get(catalog.models[m], UNKNOWN).origins or {catalog.sites[0]: 1.0}
+    total = sum(origins.values())
+    for name, weight in origins.items():
+        link = state.links[catalog.site_index[name], site]
+        column["transfer_s"] += 1e-6 * weight / total * link["fixed_us"]
+        per_sample_us = link["per_kib_us"] * state.models[m]["input_kib"]
+        column["transfer_per_sample_s"] += 1e-6 * weight / total * per_sample_us
+
+
+def _supplies(catalog: Catalog, pools: list[_Pool], number: dict[tuple[int, int], int]) -> np.ndarray:
+    """Each node's share of each resource of its pool. Shape (supplies,)."""
+    found = []
+    for k, pool in enumerate(pools):
+        for name in pool.nodes:
+            n = catalog.node_index[name]
+            amounts = _amounts(catalog, catalog.nodes[n])
+            found += [
+                (n, number[k, int(r)], amounts[r] / pool.amounts[r]) for r in np.flatnonzero(amounts > 0)
+            ]
+    return np.array(found or [(0, 0, 0.0)], SUPPLY)
+
+
+def _amounts(catalog: Catalog, node: Node) -> np.ndarray:
+    """Cpu, memory, then units of each class. Shape (2 + classes,)."""
+    amounts = np.zeros(2 + len(catalog.classes))
+    amounts[0], amounts[1] = node.cpu_milli, node.memory_mib
+    for device in node.devices:
+        amounts[2 + catalog.class_index[device.hardware]] += device.units
+    return amounts
 
 
 def _declare(catalog: Catalog, models: np.ndarray, mix: dict[str, ModelLoad]) -> np.ndarray:
     """Write what is declared of each model; returns its sizes. Shape (models, BINS)."""
-    unknown = ModelLoad(0.0, DEFAULT_SAMPLES, DEFAULT_LOG_SD)
     total = sum(load.share for load in mix.values()) or 1.0
     bins = np.ones((len(models), BINS))
     for m, name in enumerate(catalog.models):
-        load = mix.get(name, unknown)
+        load = mix.get(name, UNKNOWN)
         models[m]["share"] = load.share / total
         models[m]["log_samples"] = np.log(load.samples) + load.log_shift
         models[m]["log_shift"] = load.log_shift

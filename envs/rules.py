@@ -8,7 +8,7 @@ one that is busy is held.
 import numpy as np
 
 from synergai.envs.compile import kernel
-from synergai.envs.state import NEVER_US, NONE, run_us
+from synergai.envs.state import NEVER_US, NONE, alone_us
 
 RULES = (
     "least_allocated",
@@ -190,7 +190,7 @@ def count_held(state, survey):
         queued = state.queue[j]
         if queued.hold_option != NONE:
             option = state.options[queued.hold_option]
-            survey.held_us[option.group] += run_us(option, queued.samples)
+            survey.held_us[option.group] += alone_us(state, queued, option)
     for g in range(clock.n_groups):
         group = state.groups[g]
         servers = 0

@@ -1,7 +1,6 @@
 """A scenario: nodes, job mix, arrivals, deadlines and the world's parameters, read strictly from YAML.
 
-docs/scenarios.md documents every key. What is not built yet is in the schema with its neutral value, and any other
-value is refused by name.
+docs/scenarios.md documents every key.
 """
 
 import typing
@@ -31,9 +30,9 @@ from synergai.offline_profiles.table import ProfileTable
 
 NON_NEGATIVE = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 POSITIVE = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
-
-ZERO = Annotated[float, Field(ge=0, le=0)]
-"""Of a part of the world that is not built yet."""
+SHARE = Annotated[float, Field(ge=0, le=1)]
+SITE = Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?)?$")]
+PRIORITY = Annotated[int, Field(ge=-(10**9), le=10**9)]
 
 UNITS = {
     "cpu_milli": "milli-CPU as a whole number (2 cores are 2000)",
@@ -41,6 +40,14 @@ UNITS = {
     "pod_start_s": "seconds as a number",
     "release_s": "seconds as a number",
     "bind_s": "seconds as a number",
+    "start_gap_s": "seconds as a number",
+    "rtt_s": "seconds as a number",
+    "repair_s": "seconds as a number",
+    "unnoticed_s": "seconds as a number",
+    "at_s": "seconds as a number",
+    "lasts_s": "seconds as a number",
+    "mbit_s": "megabits per second as a number",
+    "input_kib": "KiB a sample as a number",
     "decision_s": "seconds as a number",
     "tightness": "a multiple of the reference time as a number",
     "samples": "samples as a number",
@@ -68,7 +75,12 @@ class NodeGroup(_Strict):
     cpu_milli: Annotated[int, Field(gt=0, le=10**9)] | None = None
     memory_mib: Annotated[int, Field(gt=0, le=10**9)] | None = None
     pods: Annotated[int, Field(ge=1, le=10**6)] = 110
-    site: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?)?$")] = ""
+    site: SITE = ""
+
+
+class Urgency(_Strict):
+    priority: PRIORITY
+    share: POSITIVE
 
 
 class MixEntry(_Strict):
@@ -76,6 +88,21 @@ class MixEntry(_Strict):
     samples: POSITIVE
     """Median of a log-normal."""
     samples_log_sd: Annotated[float, Field(ge=0, le=5)] = 0.7
+    hardware: Annotated[list[str], Field(min_length=1)] | None = None
+    """Classes that its jobs may run on; default any."""
+    sites: Annotated[list[SITE], Field(min_length=1)] | None = None
+    """Sites that they may run at; default any."""
+    origins: dict[SITE, POSITIVE] = {}
+    """Weights of the sites that they come from; default the first site by name."""
+    input_kib: NON_NEGATIVE = 0.0
+    """Of one sample, brought from the job's site to where it runs."""
+    priorities: Annotated[list[Urgency], Field(min_length=1)] = [Urgency(priority=0, share=1)]
+    namespaces: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")], POSITIVE],
+        Field(min_length=1),
+    ] = {"default": 1.0}
+    best_effort: SHARE = 0.0
+    """Share of its jobs without a deadline."""
 
 
 class Arrivals(_Strict):
@@ -137,18 +164,80 @@ class Delays(_Strict):
     """From START until the engine starts; added to the run."""
     release_s: NON_NEGATIVE = 0.0
     """From the end of the run until its room is seen to be free."""
-    bind_s: ZERO = 0.0
-    decision_s: ZERO = 0.0
+    start_gap_s: NON_NEGATIVE = 0.0
+    """Pods of one node start one after the other, so far apart."""
+    bind_s: NON_NEGATIVE = 0.0
+    """From the decision until the node is told; added to the run."""
+    bind_failures: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the attempts to bind that fail and are made again; the scheduler is not told."""
+    decision_s: NON_NEGATIVE = 0.0
+    """How long a round takes: what comes meanwhile waits for the next, and its STARTs begin after it."""
 
 
-class Unbuilt(_Strict):
-    """Parameters of parts of the world that are not built yet: only their neutral values are accepted."""
+class Link(_Strict):
+    """Between two sites, both ways."""
 
-    co_tenant_slowdown: ZERO = 0.0
-    node_failures_per_hour: ZERO = 0.0
-    network: Literal["one-site"] = "one-site"
-    startup_states: Literal["cached"] = "cached"
-    background_pods: Literal[0] = 0
+    between: Annotated[tuple[SITE, SITE], Strict(False)]
+    rtt_s: NON_NEGATIVE = 0.0
+    mbit_s: POSITIVE | None = None
+    """Default: as fast as it likes."""
+
+
+class Failures(_Strict):
+    """Nodes die, with all that runs there, and come back."""
+
+    per_node_hour: NON_NEGATIVE
+    repair_s: POSITIVE = 300.0
+    """Mean; exponential."""
+    unnoticed_s: NON_NEGATIVE = 40.0
+    """Until the scheduler learns of it: what it starts there meanwhile is lost too."""
+
+
+class NodeChange(_Strict):
+    """A node stops taking jobs, or takes them again; what runs goes on."""
+
+    at_s: NON_NEGATIVE
+    node: str
+    becomes: Literal["closed", "open"]
+
+
+class Background(_Strict):
+    """Pods of other schedulers, which take cpu and memory where they fit when they come."""
+
+    per_node: POSITIVE
+    """How many there are on a node, on average, if all fit."""
+    cpu_milli: Annotated[int, Field(gt=0, le=10**9)]
+    memory_mib: Annotated[int, Field(gt=0, le=10**9)] = 256
+    lasts_s: POSITIVE = 300.0
+    """Mean; exponential."""
+
+
+class World(_Strict):
+    """What goes on beside the jobs."""
+
+    co_tenant_slowdown: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Compute takes 1 + so many times the share of the node that others use as long."""
+    startup_states: Literal["cached", "image", "absent"] = "cached"
+    """What nodes have of each configuration at first: image and engine cache, the image, nothing."""
+    network: list[Link] = []
+    failures: Failures | None = None
+    changes: list[NodeChange] = []
+    background: Background | None = None
+
+    @field_validator("network")
+    @classmethod
+    def _links_differ(cls, links: list[Link]) -> list[Link]:
+        pairs = [frozenset(link.between) for link in links]
+        for i, pair in enumerate(pairs):
+            if len(pair) < 2:
+                raise PydanticCustomError(
+                    "twins", "a site is at no distance from itself", {"at": (i, "between")}
+                )
+            if pair in pairs[:i]:
+                raise PydanticCustomError(
+                    "twins", "these two sites have a link already", {"at": (i, "between")}
+                )
+        return links
 
 
 class Scenario(_Strict):
@@ -164,7 +253,7 @@ class Scenario(_Strict):
     deadlines: Deadlines = Deadlines()
     noise: NoiseLevels = NoiseLevels()
     delays: Delays = Delays()
-    world: Unbuilt = Unbuilt()
+    world: World = World()
     energy_weight: Annotated[float, Field(ge=0, le=1)] = 0.0
     arrivals_per_tape: Annotated[int, Field(ge=10, le=1_000_000)] = 2000
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -197,12 +286,44 @@ class Scenario(_Strict):
             for model in self.jobs
             if model not in table.models
         ]
+        problems += self._unknown_names(table)
         if self.reference_sha256 and self.reference_sha256 != table.reference_sha256:
             problems.append(
                 f"{self.place('reference_sha256')}: is {self.reference_sha256[:12]}..., but the profiles' reference is "
                 f"{table.reference_sha256[:12]}...: its deadlines would mean something else"
             )
         return problems
+
+    def _unknown_names(self, table: ProfileTable) -> list[str]:
+        """Hardware, sites and nodes that the rest of the file names and that nothing has."""
+        classes = {name for group in self.machines for name in group.hardware}
+        sites = {group.site for group in self.machines}
+        origins = {site for entry in self.jobs.values() for site in entry.origins}
+        nodes = {f"{group.name}-{i}" for group in self.machines for i in range(group.count)}
+        named = [
+            (("jobs", model, "hardware", i), name, classes, "no node has this hardware")
+            for model, entry in self.jobs.items()
+            for i, name in enumerate(entry.hardware or [])
+        ]
+        named += [
+            (("jobs", model, "sites", i), name, sites, "no node is at this site")
+            for model, entry in self.jobs.items()
+            for i, name in enumerate(entry.sites or [])
+        ]
+        named += [
+            (("world", "network", i, "between"), name, sites | origins, "nothing is at this site")
+            for i, link in enumerate(self.world.network)
+            for name in link.between
+        ]
+        named += [
+            (("world", "changes", i, "node"), change.node, nodes, "no such node")
+            for i, change in enumerate(self.world.changes)
+        ]
+        return [
+            f"{self.place(*path)}: {name!r}: {what}{_nearest(name, sorted(known))}"
+            for path, name, known, what in named
+            if name not in known
+        ]
 
     def _unknown_hardware(self, table: ProfileTable) -> list[str]:
         return [
@@ -222,7 +343,17 @@ class Scenario(_Strict):
         )
 
     def mix(self) -> dict[str, ModelLoad]:
-        return {name: ModelLoad(e.share, e.samples, e.samples_log_sd) for name, e in self.jobs.items()}
+        return {
+            name: ModelLoad(
+                share=entry.share,
+                samples=entry.samples,
+                log_sd=entry.samples_log_sd,
+                hardware=None if entry.hardware is None else frozenset(entry.hardware),
+                sites=None if entry.sites is None else frozenset(entry.sites),
+                origins=entry.origins,
+            )
+            for name, entry in self.jobs.items()
+        }
 
 
 def _node(group: NodeGroup, name: str, table: ProfileTable) -> Node:

@@ -45,6 +45,8 @@ CLOCK = np.dtype(
         ("work_long", "f8"),  # the same over 50 tau
         ("gap_mean_s", "f8"),  # between arrivals, over the last 50 or so
         ("gap_square_s2", "f8"),
+        ("slowdown", "f8"),  # what a run takes longer on a node that others fill: 0 for nothing, 0.3 for 30 %
+        ("start_gap_us", "i8"),  # pods of one node start at least so far apart
     ],
     align=True,
 )
@@ -59,6 +61,7 @@ MODEL = np.dtype(
         ("budgets", "f8"),  # those of them that have a deadline
         ("log_budget", "f8"),  # the sum over these of log((deadline - arrival) / best run time)
         ("log_budget_square", "f8"),  # and of its square
+        ("input_kib", "f8"),  # of one sample, to be brought from the job's site
     ],
     align=True,
 )
@@ -83,7 +86,11 @@ OPTION = np.dtype(
         ("per_sample_us", "f8"),
         ("per_batch_us", "f8"),
         ("batch", "i8"),
-        ("startup_us", "f8"),
+        ("startup_us", "f8"),  # with image and engine cache at hand
+        ("uncached_us", "f8"),  # more with the image alone
+        ("absent_us", "f8"),  # more with neither
+        ("image", "i4"),  # options of one image number share it
+        ("first_spot", "i4"),  # in `warmth`, for the first device of the group
         ("active_w", "f8"),  # above idle
         ("sigma", "f8"),  # log-sd of the run time
         ("load", "f8"),  # share of one device it takes
@@ -103,6 +110,8 @@ NODE = np.dtype(
         ("ready", "i4"),
         ("first_running", "i4"),
         ("site", "i4"),
+        ("busy_ppm", "i8"),  # sum of what runs here, see RUNNING
+        ("next_start_us", "i8"),  # the next pod can begin to start then
     ],
     align=True,
 )
@@ -141,6 +150,9 @@ RUNNING = np.dtype(
         ("start_us", "i8"),
         ("finish_us", "i8"),  # predicted
         ("run_us", "i8"),  # predicted
+        ("overhead_us", "f8"),  # of it before the compute begins
+        ("slow", "f8"),  # how many times longer the compute takes beside these tenants
+        ("share_ppm", "i8"),  # larger share of the node's cpu and of the device's units, in millionths
         ("deadline_us", "i8"),
         ("cpu_milli", "i8"),
         ("memory_mib", "i8"),
@@ -154,6 +166,9 @@ RUNNING = np.dtype(
     ],
     align=True,
 )
+LINK = np.dtype([("fixed_us", "f8"), ("per_kib_us", "f8")], align=True)
+ABSENT, IMAGE, CACHED = 0, 1, 2
+"""Start-up states of an option on a device: neither image nor engine cache, the image alone, both."""
 HISTORY = np.dtype([("log_ratio", "f8"), ("count", "f8")], align=True)
 HISTORY_STEP = 0.2
 """Weight of the newest log(observed / predicted) once five or more have been seen."""
@@ -173,6 +188,8 @@ class ClusterState(NamedTuple):
     running: np.ndarray  # (jobs,) RUNNING, slots
     history: np.ndarray  # (options,) HISTORY
     admitted: np.ndarray  # (signatures, nodes) bool; row 0 admits all
+    links: np.ndarray  # (sites, sites) LINK: what it takes to bring input from one site to another
+    warmth: np.ndarray  # (spots,) int8: start-up state of each option on each device of its group
 
     def copy(self) -> "ClusterState":
         """An independent copy."""
@@ -188,8 +205,11 @@ def empty_state(
     devices: int,
     jobs: int,
     signatures: int = 1,
+    sites: int = 1,
+    spots: int = 1,
+    others: int = 0,
 ) -> ClusterState:
-    """A state with room for so many of each and nothing in it."""
+    """A state with room for so many of each and nothing in it; `others` may run beside as many jobs as can wait."""
     state = ClusterState(
         np.zeros(1, CLOCK),
         np.zeros(models, MODEL),
@@ -199,9 +219,11 @@ def empty_state(
         np.zeros(nodes, NODE),
         np.zeros(devices, DEVICE),
         np.zeros(jobs, QUEUED),
-        np.zeros(jobs, RUNNING),
+        np.zeros(jobs + others, RUNNING),
         np.zeros(options, HISTORY),
         np.ones((signatures, nodes), np.bool_),
+        np.zeros((sites, sites), LINK),
+        np.full(spots, CACHED, np.int8),
     )
     state.clock[0]["wake_us"] = NONE
     state.clock[0]["solved_us"] = NONE
@@ -212,12 +234,41 @@ def empty_state(
 
 
 @kernel
-def run_us(option, samples):
-    """Predicted run time in microseconds, rounded up: start-up + max(all at hand, batch by batch)."""
+def compute_us(option, samples):
+    """Predicted compute alone on its node: the longer of all at hand and batch by batch."""
     batches = (samples + option.batch - 1) // option.batch
-    return np.int64(
-        np.ceil(option.startup_us + max(samples * option.per_sample_us, batches * option.per_batch_us))
-    )
+    return max(samples * option.per_sample_us, batches * option.per_batch_us)
+
+
+@kernel
+def transfer_us(state, queued, option):
+    """Bringing the job's input from its site to the option's."""
+    link = state.links[queued.site, state.groups[option.group].site]
+    return link.fixed_us + link.per_kib_us * queued.samples * state.models[option.model].input_kib
+
+
+@kernel
+def alone_us(state, queued, option):
+    """Predicted run time in microseconds, rounded up, on a node that has the image and nothing else to do: start-up,
+    transfer, compute. No node does it faster."""
+    overhead = option.startup_us + transfer_us(state, queued, option)
+    return np.int64(np.ceil(overhead + compute_us(option, queued.samples)))
+
+
+@kernel
+def start_cost_us(state, option, d, at_us):
+    """Start-up on this device for a START at `at_us`: what is missing there, and the pods that start before it."""
+    warm = state.warmth[option.first_spot + d - state.groups[option.group].first_device]
+    cost = option.startup_us
+    if warm < CACHED:
+        cost += option.uncached_us if warm == IMAGE else option.absent_us
+    return cost + max(state.nodes[state.devices[d].node].next_start_us - at_us, 0)
+
+
+@kernel
+def slow_down(state, others_ppm):
+    """How many times longer compute takes beside tenants of so much."""
+    return 1.0 + state.clock[0].slowdown * min(max(others_ppm, 0), 1_000_000) * 1e-6
 
 
 @kernel
@@ -252,7 +303,7 @@ def set_best(state, queued):
     for o in range(model.first_option, model.first_option + model.n_options):
         option = state.options[o]
         if could_run(state, queued, option):
-            e_us = run_us(option, queued.samples)
+            e_us = alone_us(state, queued, option)
             best = min(best, e_us)
             energy = min(energy, option.active_w * e_us * 1e-6)
     queued.best_us = best
@@ -348,10 +399,19 @@ def take_slot(state):
 
 
 @kernel
+def share_ppm(state, node, device, cpu_milli, units):
+    """What a tenant takes of its node: the larger of its shares of cpu and of the device's units, in millionths."""
+    share = cpu_milli * 1_000_000 // max(state.nodes[node].cpu_milli, 1)
+    if device != NONE and state.devices[device].units > 0:
+        share = max(share, np.int64(units) * 1_000_000 // state.devices[device].units)
+    return share
+
+
+@kernel
 def book(
     state, r, job, option, device, node, cpu_milli, memory_mib, units, start_us, run_time_us, deadline_us
 ):
-    """Write slot r and take the room it needs."""
+    """Write slot r and take the room it needs; its neighbours slow down."""
     record = state.running[r]
     record.used = 1
     record.job = job
@@ -364,8 +424,12 @@ def book(
     record.start_us = start_us
     record.run_us = run_time_us
     record.finish_us = start_us + run_time_us
+    record.overhead_us = 0.0
+    record.slow = 1.0
     record.deadline_us = deadline_us
     machine = state.nodes[node]
+    record.share_ppm = share_ppm(state, node, device, cpu_milli, units)
+    machine.busy_ppm += record.share_ppm
     record.previous = NONE
     record.next = machine.first_running
     if machine.first_running != NONE:
@@ -376,6 +440,28 @@ def book(
     machine.pods_free -= 1
     if device != NONE:
         state.devices[device].units_free -= units
+    if state.clock[0].slowdown > 0.0:
+        record.slow = slow_down(state, machine.busy_ppm - record.share_ppm)
+        retime(state, machine.first_running)
+
+
+@kernel
+def retime(state, first):
+    """The tenants of a node, from this slot on, have other neighbours from now on: stretch or shrink what is left of
+    their predicted compute."""
+    now_us = state.clock[0].now_us
+    r = first
+    while r != NONE:
+        record = state.running[r]
+        slow = slow_down(state, state.nodes[record.node].busy_ppm - record.share_ppm)
+        if record.option != NONE and slow != record.slow:
+            from_us = max(np.int64(now_us), record.start_us + np.int64(np.ceil(record.overhead_us)))
+            if record.finish_us > from_us:
+                left_us = np.int64(np.ceil((record.finish_us - from_us) * slow / record.slow))
+                record.finish_us = from_us + left_us
+                record.run_us = record.finish_us - record.start_us
+        record.slow = slow
+        r = record.next
 
 
 @kernel
@@ -384,25 +470,32 @@ def start(state, j, o, d):
     queued = state.queue[j]
     option = state.options[o]
     r = take_slot(state)
-    e_us = run_us(option, queued.samples)
     cpu = max(option.cpu_milli, queued.cpu_floor)
     memory = max(option.memory_mib, queued.memory_floor)
     node = state.devices[d].node
     now_us = state.clock[0].now_us
+    overhead_us = start_cost_us(state, option, d, now_us) + transfer_us(state, queued, option)
+    slow = slow_down(state, state.nodes[node].busy_ppm)
+    e_us = np.int64(np.ceil(overhead_us + compute_us(option, queued.samples) * slow))
     book(state, r, queued.job, o, d, node, cpu, memory, option.units, now_us, e_us, queued.deadline_us)
+    state.running[r].overhead_us = overhead_us
+    if state.clock[0].start_gap_us > 0:
+        machine = state.nodes[node]
+        machine.next_start_us = max(machine.next_start_us, now_us) + state.clock[0].start_gap_us
     remove_queued(state, j)
     return r
 
 
 @kernel
 def release(state, r):
-    """The job in slot r is gone: give its room back and free the slot."""
+    """The job in slot r is gone: give its room back and free the slot; its neighbours speed up."""
     clock = state.clock[0]
     record = state.running[r]
     node = state.nodes[record.node]
     node.cpu_free += record.cpu_milli
     node.memory_free += record.memory_mib
     node.pods_free += 1
+    node.busy_ppm -= record.share_ppm
     if record.device != NONE:
         state.devices[record.device].units_free += record.units
     if record.previous != NONE:
@@ -415,6 +508,26 @@ def release(state, r):
     record.next = clock.running_free
     clock.running_free = r
     clock.n_running -= 1
+    if clock.slowdown > 0.0:
+        retime(state, node.first_running)
+
+
+@kernel
+def warm_up(state, r):
+    """What ran in slot r leaves its image and its engine cache on the device, the image for its like too."""
+    record = state.running[r]
+    if record.option == NONE:
+        return
+    own = state.options[record.option]
+    place = record.device - state.groups[own.group].first_device
+    if state.warmth[own.first_spot + place] == CACHED:
+        return
+    for o in range(state.clock[0].n_options):
+        option = state.options[o]
+        if option.image == own.image and option.group == own.group:
+            spot = option.first_spot + place
+            state.warmth[spot] = max(state.warmth[spot], np.int8(IMAGE))
+    state.warmth[own.first_spot + place] = CACHED
 
 
 @kernel
@@ -427,12 +540,12 @@ def observe(state, o, predicted_us, observed_us):
 
 
 @kernel
-def hold(state, j, o, wait_us):
-    """HOLD job j for busy option o: it leaves the candidates until `epochs.begin_round` lets it go."""
+def hold(state, j, o, wait_us, e_us):
+    """HOLD job j for option o, which is busy for `wait_us` and then takes `e_us`: it leaves the candidates until
+    `epochs.begin_round` lets it go."""
     clock = state.clock[0]
     queued = state.queue[j]
     option = state.options[o]
-    e_us = run_us(option, queued.samples)
     queued.hold_option = o
     queued.hold_round = clock.round
     queued.hold_finish_us = clock.now_us + wait_us + e_us

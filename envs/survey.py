@@ -11,11 +11,12 @@ import numpy as np
 from synergai.envs import ageing
 from synergai.envs.compile import kernel
 from synergai.envs.place import PLACED, expect_ends, find_room, place
-from synergai.envs.state import NEVER_US, NONE, ClusterState, run_us
+from synergai.envs.state import NEVER_US, NONE, ClusterState, compute_us, slow_down, transfer_us
 
 PAIR = np.dtype(
     [
         ("e_us", "i8"),  # predicted run time
+        ("overhead_us", "f8"),  # of it before the compute begins
         ("wait_us", "i8"),  # until there is room, 0 if there is
         ("j", "i4"),  # index into the queue
         ("option", "i4"),
@@ -24,6 +25,7 @@ PAIR = np.dtype(
         ("hold", "i4"),  # 1: HOLD is legal
         ("free", "i4"),
         ("left", "f8"),
+        ("others_ppm", "i8"),  # tenants of its node when it starts
     ],
     align=True,
 )
@@ -71,21 +73,21 @@ class Survey(NamedTuple):
     jobs: np.ndarray  # (jobs,) SUMMARY, as the queue
     due: np.ndarray  # (classes,) DUE, see `ageing`
     held_us: np.ndarray  # (groups,) float64: scratch of `rules.slo_mael_greedy`
-    ends: np.ndarray  # (jobs,) int64: expected ends of the running jobs, by slot
+    ends: np.ndarray  # (slots,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
 
 
 def survey_for(state: ClusterState) -> Survey:
     """Scratch large enough for a state of these capacities."""
-    jobs, options = len(state.queue), len(state.options)
+    jobs, options, slots = len(state.queue), len(state.options), len(state.running)
     per_model = max(int(state.models["n_options"].max(initial=1)), 1)
     return survey_scratch(
-        len(state.admitted), options, len(state.classes), len(state.groups), jobs, per_model
+        len(state.admitted), options, len(state.classes), len(state.groups), jobs, per_model, slots
     )
 
 
 def survey_scratch(
-    signatures: int, options: int, classes: int, groups: int, jobs: int, options_per_model: int
+    signatures: int, options: int, classes: int, groups: int, jobs: int, options_per_model: int, slots: int
 ) -> Survey:
     return Survey(
         np.zeros(1, COUNTS),
@@ -94,7 +96,7 @@ def survey_scratch(
         np.zeros(jobs, SUMMARY),
         np.zeros(classes, DUE),
         np.zeros(groups),
-        np.zeros(jobs, np.int64),
+        np.zeros(slots, np.int64),
         np.zeros(1, PLACED),
     )
 
@@ -114,17 +116,26 @@ def look_up(state, survey, queued, o):
 
 
 @kernel
-def has_room(state, survey, queued, o):
-    """Whether option o has room for this job; looked up once for jobs of one signature. It is for the start of a round,
+def run_time_us(state, queued, option, placed):
+    """Predicted run time where `place` puts it."""
+    overhead = placed.startup_us + transfer_us(state, queued, option)
+    slow = slow_down(state, placed.others_ppm)
+    return np.int64(np.ceil(overhead + compute_us(option, queued.samples) * slow))
+
+
+@kernel
+def look_for_room(state, survey, queued, o):
+    """Where option o has room for this job, looked up once for jobs of one signature. It is for the start of a round,
     before anything is surveyed."""
     option = state.options[o]
     if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
-        return find_room(state, queued, option, survey.own[0])
+        find_room(state, queued, option, survey.own[0])
+        return survey.own[0]
     placed = survey.placed[queued.signature, o]
     if placed.stamp != survey.counts[0].stamp:
         find_room(state, queued, option, placed)
         placed.stamp = survey.counts[0].stamp
-    return placed.room == 1
+    return placed
 
 
 @kernel
@@ -151,10 +162,12 @@ def add_pairs(state, survey, j):
         pair.j = j
         pair.option = o
         pair.device = placed.device
-        pair.e_us = run_us(option, queued.samples)
+        pair.overhead_us = placed.startup_us + transfer_us(state, queued, option)
+        pair.e_us = run_time_us(state, queued, option, placed)
         pair.wait_us = max(placed.release_us - clock.now_us, 0)
         pair.free = placed.free
         pair.left = placed.left
+        pair.others_ppm = placed.others_ppm
         pair.start = placed.room
         may_hold = placed.room == 0 and queued.hold_round != clock.round and option.dictionary == 1
         pair.hold = 1 if may_hold else 0

@@ -1,23 +1,28 @@
 """A tape: one recorded input of a simulation. Arrivals, deadlines and noise are fixed when it is made, so every
 scheduler compared on it meets the same jobs and the same luck."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from synergai.envs import capacity, noise
+from synergai.envs import capacity, disturbances, noise
 from synergai.envs.arrivals import arrival_times_s, read_trace, replay
 from synergai.envs.capacity import Capacity
 from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.mix import ModelLoad
 from synergai.envs.program import Program, program_of
 from synergai.envs.scenario import Scenario, ScenarioError
-from synergai.envs.state import BEST_EFFORT_FACTOR
+from synergai.envs.state import ABSENT, BEST_EFFORT_FACTOR, CACHED, IMAGE, ClusterState
 from synergai.offline_profiles.table import ProfileTable
 
 TAIL = 0.25
 """Arrivals after the counted window, as a share of it, so that its last jobs are served under load."""
+
+WARMTH = {"absent": ABSENT, "image": IMAGE, "cached": CACHED}
+KIB_BITS = 8192.0
+T = TypeVar("T")
 
 TAPE_JOB = np.dtype(
     [
@@ -28,6 +33,9 @@ TAPE_JOB = np.dtype(
         ("counted", "i4"),
         ("priority", "i4"),
         ("namespace", "i4"),
+        ("classes", "i8"),  # bit h: hardware class h is allowed
+        ("site", "i4"),  # where it comes from
+        ("signature", "i4"),  # row of `ClusterState.admitted`
     ],
     align=True,
 )
@@ -43,6 +51,8 @@ class Tape(NamedTuple):
     drift: np.ndarray  # (nodes, steps) factors, one step a minute, node factor included
     window: np.ndarray  # (2,) int64: first counted job, first not counted after it
     seed: np.ndarray  # (1,) int64
+    changes: np.ndarray  # (changes,) CHANGE, see `disturbances`
+    pods: np.ndarray  # (pods,) POD
 
 
 @dataclass(frozen=True)
@@ -74,11 +84,12 @@ def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting
     if problems:
         raise ScenarioError("\n".join(problems))
     try:
-        catalog = build_catalog(table, scenario.nodes(table), tuple(sorted(scenario.jobs)))
+        origins = {site for entry in scenario.jobs.values() for site in entry.origins}
+        models = tuple(sorted(scenario.jobs))
+        catalog = build_catalog(table, scenario.nodes(table), models, sorted(origins))
     except ValueError as error:
         raise ScenarioError(f"{scenario.place('machines')}: {error}") from None
-    state = new_state(catalog, jobs=1)
-    add_pod_start(state, scenario)
+    state = empty_cluster(scenario, catalog, jobs=1)
     program = program_of(catalog, state, mix_of(scenario))
     unserved = [
         f"{scenario.place('jobs', model)}: no hardware of this cluster has a profile of model {model!r} that fits"
@@ -100,9 +111,38 @@ def mix_of(scenario: Scenario) -> dict[str, ModelLoad]:
     return {name: load.replayed(sizes) for name, load in mix.items()}
 
 
-def add_pod_start(state, scenario: Scenario) -> None:
-    """Starting a pod takes its time on this cluster, and the policy knows."""
-    state.options["startup_us"] += scenario.delays.pod_start_s * 1e6
+def empty_cluster(scenario: Scenario, catalog: Catalog, jobs: int, others: int = 0) -> ClusterState:
+    """A cluster of this scenario at time 0, with room for so many jobs, and for others' pods beside them. What its
+    world is like and the scheduler may know is in it."""
+    admitted = _site_sets(scenario)
+    state = new_state(catalog, jobs, signatures=len(admitted), others=others)
+    delays, world, clock = scenario.delays, scenario.world, state.clock[0]
+    state.options["startup_us"] += delays.pod_start_s * 1e6
+    state.options["startup_us"] += (delays.bind_s + delays.decision_s) * 1e6
+    clock["slowdown"] = world.co_tenant_slowdown
+    clock["start_gap_us"] = delays.start_gap_s * 1e6
+    clock["energy_weight"] = scenario.energy_weight
+    state.warmth[:] = WARMTH[world.startup_states]
+    for model, entry in scenario.jobs.items():
+        state.models[catalog.model_index[model]]["input_kib"] = entry.input_kib
+    for link in world.network:
+        a, b = (catalog.site_index[site] for site in link.between)
+        state.links[a, b] = state.links[b, a] = (
+            1e6 * link.rtt_s,
+            KIB_BITS / link.mbit_s if link.mbit_s else 0.0,
+        )
+    for row, sites in enumerate(admitted):
+        state.admitted[row, : len(catalog.nodes)] = [sites is None or n.site in sites for n in catalog.nodes]
+    return state
+
+
+def _site_sets(scenario: Scenario) -> list[frozenset[str] | None]:
+    """The different sets of sites that jobs may run at; the first is any."""
+    found: list[frozenset[str] | None] = [None]
+    for entry in scenario.mix().values():
+        if entry.sites not in found:
+            found.append(entry.sites)
+    return found
 
 
 def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float = TAIL) -> Tape:
@@ -130,12 +170,49 @@ def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float
     jobs["samples"] = samples
     jobs["counted"] = 1
     jobs["deadline_us"] = jobs["arrival_us"] + np.ceil(_budgets_s(setting, rng, names, model, samples) * 1e6)
+    _add_wishes(setting, np.random.default_rng([seed, 0x7764]), jobs)
     window = np.array([int(scenario.warm_up * counted), counted], np.int64)
     by_deadline = np.argsort(jobs["deadline_us"], kind="stable").astype(np.int64)
     end_s = float(jobs["arrival_us"][-1] * 1e-6 + 60.0 * setting.capacity.tau_s + 600.0)
+    span_s = 1.5 * total / setting.rate_sps + 60.0 * setting.capacity.tau_s + 600.0
     return Tape(
-        jobs, by_deadline, _truth(setting, seed), _drift(setting, seed, end_s), window, np.array([seed])
+        jobs=jobs,
+        by_deadline=by_deadline,
+        truth=_truth(setting, seed),
+        drift=_drift(setting, seed, end_s),
+        window=window,
+        seed=np.array([seed]),
+        changes=disturbances.node_changes(scenario, setting.catalog, seed, span_s),
+        pods=disturbances.background_pods(scenario, setting.catalog, seed, span_s),
     )
+
+
+def _add_wishes(setting: Setting, rng: np.random.Generator, jobs: np.ndarray) -> None:
+    """Where each job comes from and may run, how urgent it is and whose."""
+    scenario, catalog = setting.scenario, setting.catalog
+    site_sets = _site_sets(scenario)
+    namespaces = sorted({name for entry in scenario.jobs.values() for name in entry.namespaces})
+    loads = scenario.mix()
+    for m, name in enumerate(catalog.models):
+        entry, mine = scenario.jobs[name], np.flatnonzero(jobs["model"] == m)
+        n = len(mine)
+        origins = entry.origins or {catalog.sites[0]: 1.0}
+        jobs["site"][mine] = [catalog.site_index[site] for site in _draw(rng, origins, n)]
+        jobs["priority"][mine] = _draw(rng, {u.priority: u.share for u in entry.priorities}, n)
+        jobs["namespace"][mine] = [namespaces.index(owner) for owner in _draw(rng, entry.namespaces, n)]
+        jobs["classes"][mine] = catalog.class_mask(loads[name].hardware)
+        jobs["signature"][mine] = site_sets.index(loads[name].sites)
+        for i in mine[rng.random(n) < entry.best_effort]:
+            jobs[i]["counted"] = 0
+            jobs[i]["deadline_us"] = best_effort_deadline_us(
+                setting.table, name, int(jobs[i]["samples"]), int(jobs[i]["arrival_us"])
+            )
+
+
+def _draw(rng: np.random.Generator, weights: Mapping[T, float], count: int) -> list[T]:
+    """So many of the keys, each as often as its weight says."""
+    keys, shares = list(weights), np.array(list(weights.values()))
+    return [keys[k] for k in rng.choice(len(keys), count, p=shares / shares.sum())]
 
 
 def _budgets_s(

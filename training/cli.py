@@ -160,8 +160,8 @@ def simulate(
     from synergai.envs.candidates import scratch_for
     from synergai.envs.metrics import measure
     from synergai.envs.scenario import ScenarioError
-    from synergai.envs.simulator import new_sim
     from synergai.envs.tape import make_tape, setting_of
+    from synergai.envs.world import new_sim
     from synergai.training.evaluation import gantt as pictures
     from synergai.training.evaluation import tables
     from synergai.training.evaluation.evaluate import runners

@@ -11,8 +11,9 @@ from synergai.agents.registry import make
 from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import scratch_for
 from synergai.envs.rules import RULE_NUMBER
-from synergai.envs.simulator import new_sim, run_rule
+from synergai.envs.simulator import run_rule
 from synergai.envs.tape import Setting, Tape, make_tape, setting_of
+from synergai.envs.world import new_sim
 from synergai.k8s_bridge.demo import report
 from synergai.k8s_bridge.demo.measure import Outcome, outcome
 from synergai.k8s_bridge.demo.run import Plan, play

@@ -12,8 +12,9 @@ from synergai.agents.registry import make
 from synergai.envs import scenario
 from synergai.envs.candidates import scratch_for
 from synergai.envs.rules import RULE_NUMBER
-from synergai.envs.simulator import new_sim, run_rule
+from synergai.envs.simulator import run_rule
 from synergai.envs.tape import Setting, Tape, make_tape, setting_of
+from synergai.envs.world import new_sim
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import read_decision
 from synergai.k8s_bridge.clock import format_time_us

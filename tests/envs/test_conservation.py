@@ -10,16 +10,9 @@ from worlds import at_random, fresh, hand_tape, play, random_world, toy_profile,
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Candidates, Scratch, empty_candidates
 from synergai.envs.features import CANDIDATE, GLOBAL, JOB
 from synergai.envs.rules import RULE_NUMBER, pick
-from synergai.envs.simulator import (
-    ENDED,
-    QUEUED_STATUS,
-    RUNNING_STATUS,
-    Sim,
-    advance,
-    apply_action,
-    take_reward,
-)
+from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NEVER_US, NONE, ClusterState, book, take_slot
+from synergai.envs.world import ENDED, QUEUED_STATUS, RUNNING_STATUS, Sim, take_reward
 
 anywhere = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

@@ -6,8 +6,8 @@ from worlds import at_random, play, random_world, simulate
 
 from synergai.envs import noise
 from synergai.envs.rules import RULE_NUMBER
-from synergai.envs.simulator import true_run_us
 from synergai.envs.tape import Tape, make_tape
+from synergai.envs.world import true_run_us
 
 
 def same(a: Tape, b: Tape) -> bool:

@@ -8,8 +8,8 @@ from plain_simulator import PlainWorld
 from worlds import random_world, simulate
 
 from synergai.envs import noise
-from synergai.envs.simulator import PATIENCE_TAUS, take_reward
 from synergai.envs.tape import Setting, Tape
+from synergai.envs.world import PATIENCE_TAUS, take_reward
 from synergai.offline_profiles.profile import Profile
 
 WORLDS = range(64)

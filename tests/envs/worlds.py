@@ -7,11 +7,13 @@ import numpy as np
 
 from synergai.envs import noise
 from synergai.envs.candidates import Candidates, Scratch, empty_candidates, scratch_for
+from synergai.envs.disturbances import CHANGE, POD
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import Scenario, ScenarioError
-from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule
+from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NONE
 from synergai.envs.tape import TAPE_JOB, TRUTH, Setting, Tape, make_tape, setting_of
+from synergai.envs.world import Sim, new_sim
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable
 
@@ -169,6 +171,7 @@ def hand_tape(
     jobs["samples"] = samples
     jobs["priority"] = priority
     jobs["counted"] = 1
+    jobs["classes"] = -1
     truth = np.zeros(len(setting.catalog.profiles), TRUTH)
     for o, profile in enumerate(setting.catalog.profiles):
         keys = noise.option_keys(profile)
@@ -180,6 +183,8 @@ def hand_tape(
         drift=np.ones((len(setting.catalog.nodes), 1)),
         window=np.array([0, n], np.int64),
         seed=np.array([seed], np.int64),
+        changes=np.zeros(0, CHANGE),
+        pods=np.zeros(0, POD),
     )
 
 

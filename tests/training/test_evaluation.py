@@ -18,8 +18,8 @@ from synergai.agents.registry import names
 from synergai.cli import app
 from synergai.envs import scenario
 from synergai.envs.candidates import scratch_for
-from synergai.envs.simulator import Sim, new_sim
 from synergai.envs.tape import Setting, make_tape, setting_of
+from synergai.envs.world import Sim, new_sim
 from synergai.training.evaluation import evaluate as module
 from synergai.training.evaluation.campaign import stage_of
 from synergai.training.evaluation.evaluate import (

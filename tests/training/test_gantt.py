@@ -10,8 +10,9 @@ import pytest
 from synergai.envs import scenario
 from synergai.envs.candidates import scratch_for
 from synergai.envs.rules import RULE_NUMBER
-from synergai.envs.simulator import Sim, new_sim, run_rule
+from synergai.envs.simulator import run_rule
 from synergai.envs.tape import Setting, make_tape, setting_of
+from synergai.envs.world import Sim, new_sim
 from synergai.training.evaluation import gantt
 
 

@@ -28,7 +28,7 @@ sys.meta_path.insert(0, Refuse())
 from synergai.agents.learned import load
 from synergai.envs import scenario
 from synergai.envs.candidates import scratch_for
-from synergai.envs.simulator import new_sim
+from synergai.envs.world import new_sim
 from synergai.envs.tape import make_tape, setting_of
 
 setting = setting_of(scenario.load("demo"))

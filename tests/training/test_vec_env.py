@@ -9,9 +9,10 @@ from synergai.envs import batch as batches
 from synergai.envs import scenario
 from synergai.envs.candidates import DONE, N_ACTIONS, empty_candidates, scratch_for
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
-from synergai.envs.simulator import advance, apply_action, new_sim, take_reward
+from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE
 from synergai.envs.tape import Setting, make_tape, setting_of
+from synergai.envs.world import new_sim, take_reward
 from synergai.training.vec_env import FIRST_TAPE, OBSERVATION_SPACE, BatchVecEnv
 
 SIZE = 6

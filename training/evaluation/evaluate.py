@@ -13,9 +13,10 @@ from synergai.agents.registry import names
 from synergai.envs.candidates import Scratch, empty_candidates, list_candidates, scratch_for
 from synergai.envs.metrics import Measures, measure
 from synergai.envs.rules import RULE_NUMBER
-from synergai.envs.simulator import Sim, advance, apply_action, new_sim, run_rule
+from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NONE
 from synergai.envs.tape import Setting, make_tape
+from synergai.envs.world import Sim, new_sim
 
 TIMED_EVERY = 8
 """Decisions of a checkpoint are timed on every so manyth tape, as timing them one by one makes a run slower."""

@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from synergai.envs.simulator import Sim
 from synergai.envs.tape import Setting
+from synergai.envs.world import Sim
 
 COLUMNS = (
     "job", "model", "samples", "arrival_s", "deadline_s", "start_s", "finish_s", "node", "hardware", "configuration",

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from synergai.envs.simulator import Sim
 from synergai.envs.tape import Setting
+from synergai.envs.world import Sim
 
 matplotlib.use("Agg")
 

@@ -6,8 +6,8 @@ import numpy as np
 from rich.table import Table
 
 from synergai.envs.metrics import Measures
-from synergai.envs.simulator import Sim
 from synergai.envs.tape import Setting
+from synergai.envs.world import Sim
 
 
 def of_one(setting: Setting, sim: Sim, measured: Measures, title: str) -> Table:
