@@ -116,8 +116,10 @@ def expect_ends(state, ends):
     for r in range(clock.running_top):
         record = state.running[r]
         if record.used == 1:
-            sigma = state.options[record.option].sigma if record.option != NONE else 0.0
-            ends[r] = expected_end_us(record, sigma, clock.now_us)
+            if record.option == NONE:
+                ends[r] = NEVER_US  # of something without a profile nothing is known
+            else:
+                ends[r] = expected_end_us(record, state.options[record.option].sigma, clock.now_us)
 
 
 @kernel
