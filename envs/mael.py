@@ -209,8 +209,8 @@ def choose_groups(state, survey, n, form):
 
 
 @kernel
-def close_window(state, survey, form):
-    """Assign the batch; returns how many jobs it has."""
+def assign_batch(state, survey, form):
+    """Assign the first to come to groups; returns how many."""
     clock = state.clock[0]
     count_servers(state, survey)
     for g in range(clock.n_groups):
@@ -230,17 +230,17 @@ def close_window(state, survey, form):
 
 @kernel
 def gather(state, survey, form, window):
-    """Open the window, or close it when its time has come. It closes at once where DONE is illegal."""
+    """Open the window, or close it when its time has come; at once where DONE is illegal. What is too much for one
+    batch makes the next: its window is over, too."""
     clock = state.clock[0]
     left = count_gathered(state, survey)
+    if left > 0 and clock.window_us == NONE:
+        clock.window_us = clock.now_us + window_length_us(state, window)
+    if left > 0 and (clock.now_us >= clock.window_us or not done_is_legal(state, survey)):
+        while left > 0:
+            left -= assign_batch(state, survey, form)
     if left == 0:
         clock.window_us = NONE
-        return
-    if clock.window_us == NONE:
-        clock.window_us = clock.now_us + window_length_us(state, window)
-    if clock.now_us >= clock.window_us or not done_is_legal(state, survey):
-        left -= close_window(state, survey, form)
-        clock.window_us = clock.now_us + max(window_length_us(state, window), 1) if left > 0 else NONE
 
 
 @kernel

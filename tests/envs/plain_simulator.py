@@ -25,6 +25,15 @@ Rule: TypeAlias = Callable[["PlainWorld", list[Pair]], Pair | None]
 
 
 @dataclass
+class Windows:
+    """What MAEL remembers: when the open window closes, and the backlog of each (hardware, site) as of `planned_us`."""
+
+    closes_us: int | None = None
+    planned_us: int = 0
+    backlog_us: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+@dataclass
 class PlainWorld:
     """One cluster on one list of jobs, under one rule."""
 
@@ -49,6 +58,10 @@ class PlainWorld:
     """All (hardware, site) in order."""
     turn: int = 0
     """round_robin: the place to look at first."""
+    tau_us: float = 0.0
+    windows: Windows = field(default_factory=Windows)
+    wake_us: int = -1
+    """Asked for with DONE."""
 
     def __post_init__(self) -> None:
         self.places = sorted(
@@ -131,6 +144,7 @@ class PlainWorld:
 
     def round(self) -> None:
         self.last_round_us = self.now_us
+        self.wake_us = -1
         for job in self.queue:
             if job.hold is not None and self.hold_is_over(job):
                 job.hold = None
@@ -166,6 +180,9 @@ class PlainWorld:
         self.room.running.append(
             Run(job, option, pair.node, self.now_us, pair.e_us, end_us, end_us + self.release_us)
         )
+        for other in self.queue:
+            if other is not job and job.assigned is not None and other.assigned == job.assigned:
+                other.passed += 1
         # the queue has no order of its own: the last job takes the place of one that leaves
         place = self.queue.index(job)
         self.queue[place] = self.queue[-1]
@@ -184,6 +201,7 @@ class PlainWorld:
         if not self.queue:
             return []
         times = [self.last_round_us + SECOND]
+        times += [self.wake_us] if self.wake_us > self.last_round_us else []
         times += [job.hold.until_us for job in self.queue if job.hold is not None]
         latest = [job.deadline_us - job.best_us for job in self.queue]
         return times + [at_us for at_us in latest if at_us > self.last_round_us]
