@@ -10,7 +10,16 @@ from synergai.envs import capacity
 from synergai.envs.candidates import Candidates, Scratch, candidates, scratch_for
 from synergai.envs.catalog import new_state
 from synergai.envs.rules import pick
-from synergai.envs.state import NEVER_US, NONE, ClusterState, append_queued, book, run_us, set_best, take_slot
+from synergai.envs.state import (
+    NEVER_US,
+    NONE,
+    ClusterState,
+    append_queued,
+    book,
+    compute_us,
+    set_best,
+    take_slot,
+)
 from synergai.envs.survey import take_survey
 from synergai.envs.switches import rule_number
 from synergai.envs.tape import Setting
@@ -72,7 +81,7 @@ class Scene:
         option = self.state.options[o]
         n = self.catalog.node_index[node]
         device = self.catalog.devices.index((n, self.catalog.class_index[hardware]))
-        took = run_us(option, samples)
+        took = int(np.ceil(option["startup_us"] + compute_us(option, samples)))
         amounts = (option["cpu_milli"], option["memory_mib"], option["units"])
         slot = take_slot(self.state)
         book(self.state, slot, NONE, o, device, n, *amounts, round(since_s * 1e6), took, NEVER_US)
