@@ -1,8 +1,8 @@
 """The rules as schedulers. What they choose is in `envs.rules`; the candidate list already carries it."""
 
 from synergai.envs.candidates import DONE, N_RULES, Candidates
-from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.state import ClusterState
+from synergai.envs.switches import rule_number
 from synergai.envs.types import Action, Decision
 
 ROOM = 5
@@ -18,13 +18,11 @@ def as_decision(action: int, candidates: Candidates, decided_by: str, reason: st
 
 
 class Rule:
-    """One of `envs.rules` by name; ValueError names them all if there is none of that name."""
+    """One of `envs.rules` by name, perhaps with switches; ValueError names them all if there is none of that name."""
 
     def __init__(self, name: str) -> None:
-        if name not in RULE_NUMBER:
-            raise ValueError(f"no rule {name!r}; there are {', '.join(sorted(RULE_NUMBER))}")
         self.name = name
-        self.number = RULE_NUMBER[name]
+        self.number = rule_number(name)
         self.extra_rule = self.number if self.number >= N_RULES else -1
         self._column = self.number if self.number < N_RULES else N_RULES
 

@@ -9,6 +9,7 @@ from synergai.envs.candidates import N_RULES, Candidates, Scratch, empty_candida
 from synergai.envs.planner import Plan, choose, plan_for, run_planner
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
 from synergai.envs.state import NONE, ClusterState
+from synergai.envs.switches import is_rule, rule_number
 from synergai.envs.types import Decision
 from synergai.envs.world import Sim
 
@@ -33,8 +34,8 @@ def is_planner(name: str) -> bool:
 
 def terms_of(name: str) -> Terms:
     """Of a name like `rollout:8` or `rollout:8:edf`; ValueError says what is wrong with it."""
-    words = name.split(":")[1:]
-    if not is_planner(name) or len(words) > 2:
+    words = name.split(":", 2)[1:]
+    if not is_planner(name):
         raise ValueError(f"no scheduler {name!r}; a planner is called {FORM}")
     terms = Terms()
     if words:
@@ -44,8 +45,9 @@ def terms_of(name: str) -> Terms:
             )
         terms = Terms(int(words[0]))
     if len(words) == 2:
-        if words[1] not in RULE_NUMBER:
+        if not is_rule(words[1]):
             raise ValueError(f"scheduler {name!r}: BASE is {words[1]!r}; there are {', '.join(RULE_NUMBER)}")
+        rule_number(words[1])
         terms = Terms(terms.futures, words[1])
     return terms
 
@@ -58,7 +60,7 @@ class Planner:
         self.terms = terms or terms_of(name)
         self.release_s = release_s
         """Of the cluster: until the end of a run is seen."""
-        self.rule = RULE_NUMBER[self.terms.base]
+        self.rule = rule_number(self.terms.base)
         self.extra_rule = self.rule if self.rule >= N_RULES else NONE
         self._plan: Plan | None = None
         self._sizes: tuple[int, ...] = ()

@@ -7,7 +7,7 @@ from synergai.envs.rules import RULE_NUMBER
 
 
 def names() -> tuple[str, ...]:
-    """Every rule that `make` takes; planners go by `rollout[:FUTURES[:BASE]]`."""
+    """Every rule that `make` takes; some have switches (`envs.switches`), planners go by `rollout[:FUTURES[:BASE]]`."""
     return tuple(RULE_NUMBER)
 
 

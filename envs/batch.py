@@ -167,7 +167,17 @@ def sim_at(sims, b):
 def scratch_at(scratches, b):
     v = scratches.survey
     survey = Survey(
-        v.counts[b], v.placed[b], v.pairs[b], v.jobs[b], v.due[b], v.held_us[b], v.ends[b], v.own[b]
+        v.counts[b],
+        v.placed[b],
+        v.pairs[b],
+        v.jobs[b],
+        v.due[b],
+        v.held_us[b],
+        v.ends[b],
+        v.own[b],
+        v.servers[b],
+        v.batch[b],
+        v.choices[b],
     )
     return Scratch(
         survey,

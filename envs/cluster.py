@@ -215,7 +215,8 @@ class Cluster:
                     kind, -1 if action == DONE else action, decided_by="forced", reason="only legal action"
                 )
             if decision.action == Action.DONE:
-                self.state.clock[0]["wake_us"] = decision.wake_at_us
+                if decision.wake_at_us >= 0:  # else what a rule without a bit asked for stands
+                    self.state.clock[0]["wake_us"] = decision.wake_at_us
                 return
             yield self._apply(decision)
 
@@ -485,10 +486,25 @@ class Cluster:
         for h, name in enumerate(self.catalog.classes):
             if name in old.class_index:
                 self.state.classes[h]["credit_us"] = before.classes[old.class_index[name]]["credit_us"]
-        self._carry_queue(before)
+        self._carry_queue(before, self._carry_groups(before, old))
         self._carry_running(before)
 
-    def _carry_queue(self, before: ClusterState) -> None:
+    def _carry_groups(self, before: ClusterState, old: Catalog) -> dict[int, int]:
+        """What MAEL knows of each group; returns the groups' new numbers by the old ones."""
+        names = {
+            (self.catalog.classes[h], self.catalog.sites[s]): g
+            for g, (h, s) in enumerate(self.catalog.groups)
+        }
+        numbers = {}
+        for g, (h, s) in enumerate(old.groups):
+            new = names.get((old.classes[h], old.sites[s]))
+            if new is not None:
+                numbers[g] = new
+                for name in ("backlog_us", "picks"):
+                    self.state.groups[new][name] = before.groups[g][name]
+        return numbers
+
+    def _carry_queue(self, before: ClusterState, groups: dict[int, int]) -> None:
         n = int(before.clock[0]["n_queued"])
         self.state.queue[:n] = before.queue[:n]
         self.state.clock[0]["n_queued"] = n
@@ -496,6 +512,7 @@ class Cluster:
             queued = self.state.queue[row]
             self._fill(queued, self._jobs[int(queued["job"])], int(queued["job"]))
             queued["hold_option"] = NONE
+            queued["assigned"] = groups.get(int(queued["assigned"]), NONE)
             if not set_best(self.state, queued):
                 job = self._jobs[int(queued["job"])]
                 queued["best_us"] = int(self.table.reference_s(job.model, job.samples) * 1e6)
@@ -537,6 +554,8 @@ CARRIED = (
     "draws",
     "seed",
     "cursor",
+    "window_us",
+    "planned_us",
     "tau_us",
     "capacity_sps",
     "work_short",

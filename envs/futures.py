@@ -93,6 +93,7 @@ def draw_job(state, queued, seed, i, m, at_us):
     queued.attempt = 0
     queued.counted = 1 if model.budgets > 0.0 else 0
     queued.hold_option = NONE
+    queued.assigned = NONE
     queued.hold_round = NONE
     queued.hold_until_us = 0
     queued.hold_finish_us = 0

@@ -48,6 +48,7 @@ def branch(sim, spare):
     copy_rows(s.clock, c.clock, 1)
     copy_rows(s.models, c.models, clock.n_models)
     copy_rows(s.classes, c.classes, clock.n_classes)
+    copy_rows(s.groups, c.groups, clock.n_groups)
     copy_rows(s.nodes, c.nodes, clock.n_nodes)
     copy_rows(s.devices, c.devices, clock.n_devices)
     copy_rows(s.queue, c.queue, clock.n_queued)
@@ -63,7 +64,7 @@ def branch(sim, spare):
         c.clock,
         c.models,
         c.classes,
-        s.groups,
+        c.groups,
         s.options,
         c.nodes,
         c.devices,

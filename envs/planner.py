@@ -82,12 +82,13 @@ def branch(state, world, drawn, s, release_us):
     c, clock = world.state, state.clock[0]
     copy_rows(state.clock, c.clock, 1)
     copy_rows(state.classes, c.classes, clock.n_classes)
+    copy_rows(state.groups, c.groups, clock.n_groups)
     copy_rows(state.nodes, c.nodes, clock.n_nodes)
     copy_rows(state.devices, c.devices, clock.n_devices)
     copy_rows(state.queue, c.queue, clock.n_queued)
     copy_rows(state.running, c.running, clock.running_top)
     mine = ClusterState(
-        c.clock, state.models, c.classes, state.groups, state.options, c.nodes, c.devices, c.queue, c.running,
+        c.clock, state.models, c.classes, c.groups, state.options, c.nodes, c.devices, c.queue, c.running,
         state.history, state.admitted, state.links, state.warmth,
     )  # fmt: skip
     copy = World(mine, world.agenda)
@@ -147,7 +148,7 @@ def play_round(world, drawn, s, survey, rule, from_us, release_us):
     """The rest of a round under a rule; returns what it costs."""
     state, cost, kept = world.state, 0.0, False
     while state.clock[0].n_queued > 0:
-        if not kept and state.clock[0].n_running > 0:
+        if not kept and state.clock[0].n_running > 0 and not rules.sees_all(rule):
             take_rules_survey(state, survey)
         elif not kept:
             take_survey(state, survey)
@@ -164,9 +165,12 @@ def play_round(world, drawn, s, survey, rule, from_us, release_us):
 
 @kernel
 def next_expiry_us(state):
-    """When the first hold ends by itself. Other timers are left out: a rule that was done finds nothing new then."""
+    """When the first hold ends by itself, or the rule wanted to be asked again. Other timers are left out: a rule that
+    was done finds nothing new then."""
     at_us = np.int64(NEVER_US)
     clock = state.clock[0]
+    if clock.wake_us != NONE and clock.wake_us > clock.last_round_us:
+        at_us = np.int64(clock.wake_us)
     for j in range(clock.n_queued):
         if state.queue[j].hold_option != NONE:
             at_us = min(at_us, max(state.queue[j].hold_until_us, clock.last_round_us + 1))

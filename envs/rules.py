@@ -1,14 +1,16 @@
-"""The stateless rules, each a pure function of the state and its survey: `pick(state, survey) -> pair or NONE (DONE)`.
+"""The rules, each a function of the state and its survey: `pick(state, survey, rule) -> pair or NONE (DONE)`.
 
-docs/baselines.md states every one of them. All take the highest priority first, use the best-throughput configuration
-of a hardware class, skip what they cannot start, and break ties by arrival. A picked pair that may START is started;
-one that is busy is held.
+docs/baselines.md states every one of them; the MAEL family is in `envs.mael`, SynergAI's rule in `envs.synergai`. All
+take the highest priority first, use the best-throughput configuration of a hardware class, skip what they cannot start,
+and break ties by arrival. A picked pair that may START is started; one that is busy is held.
 """
 
 import numpy as np
 
+from synergai.envs import mael, synergai
 from synergai.envs.compile import kernel
-from synergai.envs.state import NEVER_US, NONE, alone_us
+from synergai.envs.order import HOPELESS, before, possible_pick
+from synergai.envs.state import NONE
 
 RULES = (
     "least_allocated",
@@ -21,27 +23,12 @@ RULES = (
     "synergai",
 )
 """In the order of `pick_all`; each one's pick is always in the candidate list."""
-OTHERS = ("random", "round_robin")
-"""Rules that remember something (in the clock) and so have no bit in the features."""
+OTHERS = ("random", "round_robin", "mael", "slo_mael", "slo_mael_published")
+"""Rules that remember something (in the state) and so have no bit in the features."""
 RULE_NUMBER = {name: number for number, name in enumerate(RULES + OTHERS)}
+SYNERGAI_CODES, MAEL_CODES = 64, 192
+"""First numbers of the rules with switches, see `envs.switches`."""
 FALLBACK = "sjf_feasible"
-HOPELESS = 1e15
-"""Microseconds added to a key to order a job behind all others: 31 years, and still exact to 0.125 us."""
-
-
-@kernel
-def before(state, key, j, best_key, best_j):
-    """Whether job j with this key comes before the best so far: priority, key, arrival."""
-    if best_j == NONE:
-        return True
-    a, b = state.queue[j], state.queue[best_j]
-    if a.priority != b.priority:
-        return a.priority > b.priority
-    if key != best_key:
-        return key < best_key
-    if a.arrival_us != b.arrival_us:
-        return a.arrival_us < b.arrival_us
-    return a.seq < b.seq
 
 
 @kernel
@@ -145,17 +132,6 @@ def sjf_feasible(state, survey):
 
 
 @kernel
-def possible_pick(state, survey, j):
-    """The pair that meets job j's deadline: the fastest with room, else the fastest busy one, else NONE."""
-    job = survey.jobs[j]
-    if job.fast != NONE:
-        e_us = survey.pairs[job.fast].e_us
-        if state.clock[0].now_us + e_us <= state.queue[j].deadline_us:
-            return job.fast
-    return job.busy
-
-
-@kernel
 def affinity(state, survey):
     """The job that is closest to its best device: smallest e with room / e*, possible first."""
     best_key, best_j = 0.0, NONE
@@ -170,75 +146,6 @@ def affinity(state, survey):
         if before(state, key, j, best_key, best_j):
             best_key, best_j = key, j
     return survey.jobs[best_j].fast if best_j != NONE else NONE
-
-
-@kernel
-def slo_score(latency_us, budget_us):
-    """SLO-MAEL's score of one request (BASELINES of the authors' code): 1, or the overrun in percent, times 1.5."""
-    if budget_us >= 1.5 * latency_us:
-        return 1.0
-    return -150.0 * latency_us / max(budget_us, 1)
-
-
-@kernel
-def count_held(state, survey):
-    """The virtual queues of the MAEL family: what waits on hold for each group, spread over its devices' units."""
-    clock = state.clock[0]
-    for g in range(clock.n_groups):
-        survey.held_us[g] = 0.0
-    for j in range(clock.n_queued):
-        queued = state.queue[j]
-        if queued.hold_option != NONE:
-            option = state.options[queued.hold_option]
-            survey.held_us[option.group] += alone_us(state, queued, option)
-    for g in range(clock.n_groups):
-        group = state.groups[g]
-        servers = 0
-        for d in range(group.first_device, group.first_device + group.n_devices):
-            servers += max(state.devices[d].units, 1)
-        survey.held_us[g] /= max(servers, 1)
-
-
-@kernel
-def slo_mael_greedy(state, survey):
-    """FIFO; the option with the best SLO score, busy or not, ties by latency."""
-    best_j = NONE
-    for j in range(state.clock[0].n_queued):
-        if survey.jobs[j].able == 1 and before(state, 0.0, j, 0.0, best_j):
-            best_j = j
-    if best_j == NONE:
-        return NONE
-    count_held(state, survey)
-    queued, job = state.queue[best_j], survey.jobs[best_j]
-    budget_us = queued.deadline_us - queued.arrival_us
-    best, best_score, best_behind_us = NONE, -np.inf, np.int64(NEVER_US)
-    for p in range(job.first_pair, job.first_pair + job.n_pairs):
-        pair = survey.pairs[p]
-        option = state.options[pair.option]
-        if option.dictionary == 0 or (pair.start == 0 and pair.hold == 0):
-            continue
-        behind_us = pair.wait_us + pair.e_us + np.int64(survey.held_us[option.group])
-        score = slo_score(behind_us, budget_us)
-        if score > best_score or (score == best_score and behind_us < best_behind_us):
-            best, best_score, best_behind_us = p, score, behind_us
-    return best
-
-
-@kernel
-def synergai(state, survey):
-    """Least slack first; fastest with room that meets the deadline, else hold for a busy one that does; hopeless
-    jobs behind all others on the fastest with room (the default switches)."""
-    best_key, best_j, best = 0.0, NONE, NONE
-    for j in range(state.clock[0].n_queued):
-        job = survey.jobs[j]
-        pick = possible_pick(state, survey, j)
-        key = float(job.slack_us)
-        if pick == NONE and job.possible == 0 and job.fast != NONE:
-            pick = job.fast
-            key += HOPELESS
-        if pick != NONE and before(state, key, j, best_key, best_j):
-            best_key, best_j, best = key, j, pick
-    return best
 
 
 @kernel
@@ -314,7 +221,7 @@ def round_robin(state, survey):
 
 @kernel
 def pick(state, survey, rule):
-    """The pick of the rule with this number (`RULE_NUMBER`): a pair, or NONE for DONE."""
+    """The pick of the rule with this number (`RULE_NUMBER`, `switches.rule_number`): a pair, or NONE for DONE."""
     if rule == 0:
         return least_allocated(state, survey)
     if rule == 1:
@@ -328,12 +235,24 @@ def pick(state, survey, rule):
     if rule == 5:
         return affinity(state, survey)
     if rule == 6:
-        return slo_mael_greedy(state, survey)
+        return mael.slo_mael_greedy(state, survey)
     if rule == 7:
-        return synergai(state, survey)
+        return synergai.synergai(state, survey)
     if rule == 8:
         return random(state, survey)
-    return round_robin(state, survey)
+    if rule == 9:
+        return round_robin(state, survey)
+    if rule < SYNERGAI_CODES:
+        return mael.window_pick(state, survey, rule - 10, 0)
+    if rule < MAEL_CODES:
+        return synergai.switched(state, survey, rule - SYNERGAI_CODES)
+    return mael.window_pick(state, survey, (rule - MAEL_CODES) // 3, (rule - MAEL_CODES) % 3)
+
+
+@kernel
+def sees_all(rule):
+    """Whether the rule looks at configurations outside the dictionary."""
+    return SYNERGAI_CODES <= rule < MAEL_CODES and synergai.sees_all(rule - SYNERGAI_CODES)
 
 
 @kernel

@@ -69,7 +69,7 @@ def apply_rule(sim, scratch, rule):
     """The action of a rule."""
     state, survey = sim.state, scratch.survey
     if sim.progress[0].surveyed == 0:
-        if state.clock[0].n_running > 0:
+        if state.clock[0].n_running > 0 and not rules.sees_all(rule):
             take_rules_survey(state, survey)
         else:
             take_survey(state, survey)

@@ -47,6 +47,8 @@ CLOCK = np.dtype(
         ("gap_square_s2", "f8"),
         ("slowdown", "f8"),  # what a run takes longer on a node that others fill: 0 for nothing, 0.3 for 30 %
         ("start_gap_us", "i8"),  # pods of one node start at least so far apart
+        ("window_us", "i8"),  # MAEL: when the window closes in which arrivals gather, NONE if none is open
+        ("planned_us", "i8"),  # MAEL: when the backlogs of the groups were brought up to date
     ],
     align=True,
 )
@@ -72,7 +74,17 @@ CLASS = np.dtype(
     ],
     align=True,
 )
-GROUP = np.dtype([("klass", "i4"), ("site", "i4"), ("first_device", "i4"), ("n_devices", "i4")], align=True)
+GROUP = np.dtype(
+    [
+        ("klass", "i4"),
+        ("site", "i4"),
+        ("first_device", "i4"),
+        ("n_devices", "i4"),
+        ("backlog_us", "f8"),  # MAEL: predicted work assigned to it, less the time that has passed
+        ("picks", "i8"),  # MAEL: how many of the jobs assigned to it were started so far
+    ],
+    align=True,
+)
 OPTION = np.dtype(
     [
         ("model", "i4"),
@@ -141,6 +153,8 @@ QUEUED = np.dtype(
         ("attempt", "i4"),
         ("counted", "i4"),  # 0: best effort
         ("hold_option", "i4"),  # NONE: it is free to be started
+        ("assigned", "i4"),  # MAEL: the group that it is to run on, NONE until a window decides
+        ("picks", "i8"),  # MAEL: those of its group when it was assigned
     ],
     align=True,
 )
@@ -226,6 +240,7 @@ def empty_state(
         np.full(spots, CACHED, np.int8),
     )
     state.clock[0]["wake_us"] = NONE
+    state.clock[0]["window_us"] = NONE
     state.clock[0]["solved_us"] = NONE
     state.clock[0]["running_free"] = NONE
     state.clock[0]["last_arrival_us"] = NONE
@@ -372,6 +387,8 @@ def append_queued(state):
     state.queue[j].hold_round = NONE
     state.queue[j].hold_until_us = 0
     state.queue[j].hold_finish_us = 0
+    state.queue[j].assigned = NONE
+    state.queue[j].picks = 0
     return j
 
 
@@ -482,6 +499,8 @@ def start(state, j, o, d):
     if state.clock[0].start_gap_us > 0:
         machine = state.nodes[node]
         machine.next_start_us = max(machine.next_start_us, now_us) + state.clock[0].start_gap_us
+    if queued.assigned != NONE:
+        state.groups[queued.assigned].picks += 1
     remove_queued(state, j)
     return r
 

@@ -64,6 +64,19 @@ DUE = np.dtype(
 )
 
 
+BATCHED = np.dtype(
+    [
+        ("j", "i4"),  # index into the queue
+        ("n_choices", "i4"),
+        ("digit", "i4"),  # the choice that is tried
+        ("best", "i4"),
+    ],
+    align=True,
+)
+MAX_BATCH = 12
+"""Jobs that MAEL assigns in one window: with two choices each that many make 4,096 combinations."""
+
+
 class Survey(NamedTuple):
     """Scratch of one decision; one is enough for any number of clusters stepped in one thread."""
 
@@ -72,9 +85,12 @@ class Survey(NamedTuple):
     pairs: np.ndarray  # (pairs,) PAIR, by job
     jobs: np.ndarray  # (jobs,) SUMMARY, as the queue
     due: np.ndarray  # (classes,) DUE, see `ageing`
-    held_us: np.ndarray  # (groups,) float64: scratch of `rules.slo_mael_greedy`
+    held_us: np.ndarray  # (groups,) float64: scratch of the MAEL family, what each group has ahead
     ends: np.ndarray  # (slots,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
+    servers: np.ndarray  # (groups,) float64: scratch of the MAEL family
+    batch: np.ndarray  # (MAX_BATCH,) BATCHED: the same
+    choices: np.ndarray  # (MAX_BATCH, groups) int32: pairs that each job of the batch may be assigned
 
 
 def survey_for(state: ClusterState) -> Survey:
@@ -98,6 +114,9 @@ def survey_scratch(
         np.zeros(groups),
         np.zeros(slots, np.int64),
         np.zeros(1, PLACED),
+        np.zeros(groups),
+        np.zeros(MAX_BATCH, BATCHED),
+        np.zeros((MAX_BATCH, groups), np.int32),
     )
 
 

@@ -80,7 +80,8 @@ def evaluate(
     schedulers: Annotated[
         str,
         typer.Option(
-            help="Comma list of rules and `rollout[:FUTURES[:BASE]]`, `all` rules, or empty for none."
+            help="Comma list of rules, with switches as in `synergai:order=edf`, and `rollout[:FUTURES[:BASE]]`;"
+            " `all` rules, or empty for none."
         ),
     ] = "all",
     checkpoint: Annotated[
@@ -135,7 +136,8 @@ def simulate(
     scheduler: Annotated[
         str,
         typer.Option(
-            help="A rule by name or `rollout[:FUTURES[:BASE]]`; a comma list or `all` compares them."
+            help="A rule by name, with switches as in `synergai:order=edf`, or `rollout[:FUTURES[:BASE]]`;"
+            " a comma list or `all` compares them."
         ),
     ] = "synergai",
     checkpoint: Annotated[str | None, typer.Option(help="A trained policy instead of a rule.")] = None,

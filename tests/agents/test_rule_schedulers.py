@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from synergai.agents.heuristics import Rule, as_decision
+from synergai.agents.planner import Planner
 from synergai.agents.registry import make, names
 from synergai.envs.candidates import DONE, N_RULES, empty_candidates
 from synergai.envs.rules import RULE_NUMBER, RULES
@@ -32,7 +33,7 @@ def test_a_rule_decides_for_its_own_pick(name: str) -> None:
     assert (decision.decided_by, decision.reason) == ("rule", name)
 
 
-@pytest.mark.parametrize("name", ["random", "round_robin"])
+@pytest.mark.parametrize("name", ["random", "round_robin", "mael", "slo_mael"])
 def test_a_rule_without_a_bit_asks_for_its_pick_and_takes_it(name: str) -> None:
     out = shown()
     out.picks[N_RULES] = 1
@@ -66,6 +67,24 @@ def test_the_column_that_tells_start_from_hold_is_room() -> None:
 def test_every_rule_is_in_the_registry(name: str) -> None:
     assert name in names()
     assert make(name).name == name
+
+
+def test_a_rule_with_switches_goes_by_its_whole_name() -> None:
+    rule = make("synergai:order=edf:hold=off")
+    assert isinstance(rule, Rule)
+    assert rule.name == "synergai:order=edf:hold=off"
+    assert rule.extra_rule == rule.number >= N_RULES
+
+
+def test_a_planner_may_have_a_base_with_switches() -> None:
+    planner = make("rollout:8:synergai:order=edf")
+    assert isinstance(planner, Planner)
+    assert (planner.terms.futures, planner.terms.base) == (8, "synergai:order=edf")
+
+
+def test_a_wrong_switch_of_a_planners_base_is_named() -> None:
+    with pytest.raises(ValueError, match="order is 'lifo'; there are slack, edf, fifo"):
+        make("rollout:8:synergai:order=lifo")
 
 
 @pytest.mark.parametrize("make_one", [Rule, make])

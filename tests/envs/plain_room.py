@@ -65,6 +65,10 @@ class PlainJob:
     option: Option | None = None
     node: str = ""
     violated: bool = False
+    assigned: tuple[str, str] | None = None
+    """MAEL: the (hardware, site) that a window chose."""
+    passed: int = 0
+    """MAEL: how many others were taken from the queue of its group since."""
 
 
 @dataclass(eq=False)

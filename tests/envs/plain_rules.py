@@ -5,6 +5,7 @@ An order is a tuple: highest priority, then the rule's own keys, then arrival.
 
 from collections.abc import Callable
 
+from plain_mael import over_windows
 from plain_room import Option, Pair, PlainJob
 from plain_simulator import PlainWorld, Rule
 
@@ -96,6 +97,49 @@ def possible_first(key: Callable[[PlainWorld, Pair], float]) -> Rule:
     return rule
 
 
+def switched(
+    order: str = "slack",
+    choice: str = "fastest",
+    hold: str = "on",
+    hopeless: str = "last",
+    configuration: str = "throughput",
+) -> Rule:
+    """SynergAI with its switches."""
+
+    def joules(pair: Pair) -> float:
+        return pair.option.watts() * pair.e_us * 1e-6
+
+    def acceptable(world: PlainWorld, mine: list[Pair]) -> Pair | None:
+        able = [pair for pair in mine if pair.start and in_time(world, pair)]
+        if configuration == "throughput":
+            able = [pair for pair in able if pair.option.dictionary]
+        places = dict.fromkeys((pair.option.hardware, pair.option.site) for pair in able)
+        few = [
+            min((p for p in able if (p.option.hardware, p.option.site) == place), key=joules)
+            for place in places
+        ]
+        keys = {"fastest": lambda p: p.e_us, "tightest": lambda p: -p.e_us, "energy": joules}
+        return min(few, key=keys[choice], default=None)
+
+    def rule(world: PlainWorld, pairs: list[Pair]) -> Pair | None:
+        choices: list[tuple[tuple[float, ...], Pair]] = []
+        for mine in by_job(pairs):
+            pick = acceptable(world, mine)
+            if pick is None and hold == "on":
+                pick = quickest([pair for pair in mine if pair.hold and in_time(world, pair)])
+            doomed = not any(in_time(world, pair) for pair in mine if pair.option.dictionary)
+            behind = pick is None and doomed
+            if behind:
+                pick = quickest(startable(mine))
+            if pick is not None:
+                job = pick.job
+                keys = {"slack": slack_us(world, job), "edf": job.deadline_us, "fifo": 0}
+                choices.append(((float(behind and hopeless == "last"), float(keys[order])), pick))
+        return first(choices)
+
+    return rule
+
+
 def affinity(world: PlainWorld, pairs: list[Pair]) -> Pair | None:
     """The job that is closest to its best device, those in time first."""
     picks = [quickest(startable(mine)) for mine in by_job(pairs)]
@@ -168,4 +212,16 @@ RULES: dict[str, Rule] = {
     "slo_mael_greedy": slo_mael_greedy,
     "synergai": possible_first(lambda world, pair: slack_us(world, pair.job)),
     "round_robin": round_robin,
+    "mael": over_windows("mael", "0.1tau"),
+    "mael:window=tau": over_windows("mael", "tau"),
+    "slo_mael": over_windows("slo_mael", "0.1tau"),
+    "slo_mael:window=10ms": over_windows("slo_mael", "10ms"),
+    "slo_mael_published": over_windows("slo_mael_published", "0.1tau"),
+    "synergai:order=edf:choice=tightest": switched(order="edf", choice="tightest"),
+    "synergai:order=fifo:choice=energy:hold=off": switched(order="fifo", choice="energy", hold="off"),
+    "synergai:hopeless=in_order": switched(hopeless="in_order"),
+    "synergai:choice=energy:configuration=energy": switched(choice="energy", configuration="energy"),
+    "synergai:choice=tightest:hold=off:configuration=energy": switched(
+        choice="tightest", hold="off", configuration="energy"
+    ),
 }

@@ -25,6 +25,15 @@ Rule: TypeAlias = Callable[["PlainWorld", list[Pair]], Pair | None]
 
 
 @dataclass
+class Windows:
+    """What MAEL remembers: when the open window closes, and the backlog of each (hardware, site) as of `planned_us`."""
+
+    closes_us: int | None = None
+    planned_us: int = 0
+    backlog_us: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+@dataclass
 class PlainWorld:
     """One cluster on one list of jobs, under one rule."""
 
@@ -67,6 +76,10 @@ class PlainWorld:
     slots: int = 0
     predicted: list[tuple[int, float, PlainJob]] = field(default_factory=list)
     """Of each START: when, and the joules above idle that it was thought to take."""
+    tau_us: float = 0.0
+    windows: Windows = field(default_factory=Windows)
+    wake_us: int = -1
+    """Asked for with DONE."""
 
     def __post_init__(self) -> None:
         self.places = sorted(
@@ -172,6 +185,7 @@ class PlainWorld:
 
     def round(self) -> None:
         self.last_round_us = self.now_us
+        self.wake_us = -1
         for job in self.queue:
             if job.hold is not None and self.hold_is_over(job):
                 job.hold = None
@@ -217,6 +231,9 @@ class PlainWorld:
             free_us = max(self.room.next_start_us.get(pair.node, 0), self.now_us)
             self.room.next_start_us[pair.node] = free_us + self.start_gap_us
         self.room.settle(pair.node, self.now_us)
+        for other in self.queue:
+            if other is not job and job.assigned is not None and other.assigned == job.assigned:
+                other.passed += 1
         # the queue has no order of its own: the last job takes the place of one that leaves
         place = self.queue.index(job)
         self.queue[place] = self.queue[-1]
@@ -259,6 +276,7 @@ class PlainWorld:
         if not self.queue:
             return []
         times = [self.last_round_us + SECOND]
+        times += [self.wake_us] if self.wake_us > self.last_round_us else []
         times += [job.hold.until_us for job in self.queue if job.hold is not None]
         latest = [job.deadline_us - job.best_us for job in self.queue]
         times += [at_us for at_us in latest if at_us > self.last_round_us]

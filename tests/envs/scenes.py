@@ -9,7 +9,7 @@ from worlds import toy_setting
 from synergai.envs import capacity
 from synergai.envs.candidates import Candidates, Scratch, candidates, scratch_for
 from synergai.envs.catalog import new_state
-from synergai.envs.rules import RULE_NUMBER, pick
+from synergai.envs.rules import pick
 from synergai.envs.state import (
     NEVER_US,
     NONE,
@@ -21,6 +21,7 @@ from synergai.envs.state import (
     take_slot,
 )
 from synergai.envs.survey import take_survey
+from synergai.envs.switches import rule_number
 from synergai.envs.tape import Setting
 from synergai.offline_profiles.table import ProfileTable
 
@@ -101,7 +102,7 @@ class Scene:
     def pick(self, rule: str) -> Pick | None:
         """What the rule says of it; None is DONE."""
         take_survey(self.state, self.scratch.survey)
-        p = int(pick(self.state, self.scratch.survey, RULE_NUMBER[rule]))
+        p = int(pick(self.state, self.scratch.survey, rule_number(rule)))
         return None if p == NONE else self.name(p)
 
     def name(self, p: int) -> Pick:

@@ -148,7 +148,7 @@ class Replay:
 
 
 @pytest.mark.parametrize("number", [2, 8, 11, 20, 33])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*RULES, "mael", "slo_mael"])
 def test_cluster_and_simulator_show_and_decide_the_same(rule: str, number: int) -> None:
     setting, tape = random_world(number)
     seen, outcomes = by_simulator(setting, tape, rule)
@@ -254,6 +254,42 @@ def test_a_hold_says_until_when() -> None:
     sigma = float(made.state.options["sigma"][0])
     assert (held.job, held.node) == ("y", "a")
     assert held.until_us == pytest.approx(1_400_000 - 0.5 * sigma * 1e6, abs=1)
+
+
+def test_a_rule_over_windows_is_asked_again_when_its_window_ends() -> None:
+    made = cluster()
+    made.enqueue(job("x"))
+    started(made)
+    made.enqueue(job("y", arrival_s=0.5))
+    mael = Rule("mael")
+    assert list(made.round(500_000, mael)) == []
+    ends_us = 500_000 + int(0.1 * made.state.clock[0]["tau_us"])
+    assert made.next_epoch_us(500_000) == ends_us
+    (decision,) = made.round(ends_us, mael)
+    assert (decision.action, decision.job) == (Action.HOLD, "y")
+
+
+def test_an_assignment_outlives_a_renumbering_of_the_groups() -> None:
+    made, mael = cluster(node("b", "slow")), Rule("mael")
+    made.enqueue(job("x"))
+    made.enqueue(job("y"))
+    list(made.round(0, mael))
+    assert made.state.queue["assigned"][0] == 0
+    backlog_us = float(made.state.groups["backlog_us"][0])
+    made.set_node(node("a", "fast"))
+    assert [made.catalog.classes[h] for h, _ in made.catalog.groups] == ["fast", "slow"]
+    assert made.state.queue["assigned"][0] == 1
+    assert made.state.groups["backlog_us"].tolist() == [0.0, backlog_us]
+
+
+def test_an_assignment_to_a_group_that_is_gone_is_forgotten() -> None:
+    made, mael = cluster(node("a"), node("b", "slow")), Rule("mael")
+    for key in ("x", "y"):
+        made.enqueue(job(key))
+    list(made.round(0, mael))
+    assert made.state.queue["assigned"][0] == 0
+    made.remove_node("a")
+    assert made.state.queue["assigned"][0] == -1
 
 
 def test_released_room_can_be_taken_again() -> None:

@@ -7,6 +7,7 @@ from worlds import toy_profile, toy_table
 
 from synergai.agents.planner import Planner, Terms, terms_of
 from synergai.agents.registry import make
+from synergai.envs.candidates import empty_candidates, list_candidates
 
 # seconds:   fast 1, slow 3
 TABLE = toy_table(toy_profile("vision", "gpu-fast", 1.0), toy_profile("vision", "gpu-slow", 3.0))
@@ -55,6 +56,18 @@ def test_planning_changes_nothing_of_the_state() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(before, moment.state))
 
 
+def test_planning_over_windows_changes_nothing_of_the_state() -> None:
+    moment = scene().run("vision", "gpu-fast", "fast-0").wait("x", "vision", 2.5).wait("y", "vision", 9)
+    planner, out = Planner("rollout:8:mael"), empty_candidates()
+    moment.pick("mael")
+    moment.state.clock["now_us"] = moment.state.clock[0]["window_us"]
+    list_candidates(moment.state, moment.scratch, out, planner.extra_rule)
+    assert (moment.state.queue["assigned"][:2] >= 0).all()
+    before = moment.state.copy()
+    planner.decide(moment.state, out)
+    assert all(np.array_equal(a, b) for a, b in zip(before, moment.state))
+
+
 def test_one_moment_has_one_answer() -> None:
     moment = scene().wait("x", "vision", 2.5).wait("y", "vision", 3.0)
     assert decide(moment, Planner("rollout:8")) == decide(moment, Planner("rollout:8"))
@@ -67,7 +80,11 @@ def test_a_name_says_futures_and_base() -> None:
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("rollout:x", "FUTURES is 'x'"), ("rollout:8:best", "BASE is 'best'"), ("rollout:8:edf:2", "is called")],
+    [
+        ("rollout:x", "FUTURES is 'x'"),
+        ("rollout:8:best", "BASE is 'best'"),
+        ("rollout:8:edf:2", "edf has no switches"),
+    ],
 )
 def test_a_wrong_name_is_told(name: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):

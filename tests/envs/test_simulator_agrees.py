@@ -5,10 +5,12 @@ import pytest
 from plain_room import Option, PlainJob, Room
 from plain_rules import RULES
 from plain_simulator import PlainWorld
-from worlds import random_world, simulate
+from worlds import EVER, fresh, random_world, simulate
 
 from synergai.envs import noise
+from synergai.envs.simulator import run_rule
 from synergai.envs.state import NEVER_US
+from synergai.envs.switches import rule_number
 from synergai.envs.tape import Setting, Tape
 from synergai.envs.world import PATIENCE_TAUS, take_reward
 from synergai.offline_profiles.profile import Profile
@@ -25,7 +27,13 @@ COMPARED = (
     "slo_mael_greedy",
     "synergai",
     "round_robin",
+    "synergai:order=edf:choice=tightest",
+    "synergai:order=fifo:choice=energy:hold=off",
+    "synergai:hopeless=in_order",
+    "synergai:choice=energy:configuration=energy",
+    "synergai:choice=tightest:hold=off:configuration=energy",
 )
+WINDOWED = ("mael", "mael:window=tau", "slo_mael", "slo_mael:window=10ms", "slo_mael_published")
 
 
 def true_factor(setting: Setting, seed: int):
@@ -125,6 +133,7 @@ def plain_world(setting: Setting, tape: Tape, rule: str) -> PlainWorld:
             for pod in tape.pods
             if pod["at_us"] < NEVER_US
         ],
+        tau_us=setting.capacity.tau_us,
     )
 
 
@@ -171,6 +180,17 @@ def test_they_agree_in_a_world_in_which_everything_goes_on(number: int) -> None:
     assert compiled_story(setting, sim.outcomes) == plain_story(jobs)
     assert sim.outcomes["attempt"].tolist() == [job.attempt for job in jobs]
     assert sim.outcomes["energy_j"] == pytest.approx([job.joules for job in jobs], rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize("number", WORLDS)
+def test_they_agree_on_rules_over_windows_where_tau_stands_still(number: int) -> None:
+    setting, tape = random_world(number)
+    for rule in WINDOWED:
+        sim, scratch = fresh(setting, tape)
+        sim.state.clock["solved_us"] = NEVER_US  # the plain one solves for no other tau
+        run_rule(sim, scratch, rule_number(rule), EVER)
+        world = plain_world(setting, tape, rule)
+        assert compiled_story(setting, sim.outcomes) == plain_story(world.run()), rule
 
 
 @pytest.mark.parametrize("number", [102, 105, 109])

@@ -8,10 +8,10 @@ import numpy as np
 from synergai.envs import noise
 from synergai.envs.candidates import Candidates, Scratch, empty_candidates, scratch_for
 from synergai.envs.disturbances import CHANGE, POD
-from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import Scenario, ScenarioError
 from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NONE
+from synergai.envs.switches import rule_number
 from synergai.envs.tape import TAPE_JOB, TRUTH, Setting, Tape, make_tape, setting_of
 from synergai.envs.world import Sim, new_sim
 from synergai.offline_profiles.profile import Hardware, Profile
@@ -152,7 +152,7 @@ def random_world(
 def simulate(setting: Setting, tape: Tape, rule: str, jobs: int | None = None) -> Sim:
     """The whole tape under one rule."""
     sim, scratch = fresh(setting, tape, jobs)
-    run_rule(sim, scratch, RULE_NUMBER[rule], EVER)
+    run_rule(sim, scratch, rule_number(rule), EVER)
     return sim
 
 

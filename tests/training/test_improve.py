@@ -36,7 +36,9 @@ def test_a_branch_leaves_the_cluster_as_it_was(name: str) -> None:
     scenario = scenarios.load(name)
     if scenario.world.failures is not None:
         often = scenario.world.failures.model_copy(update={"per_node_hour": 60.0})
-        scenario = scenario.model_copy(update={"world": scenario.world.model_copy(update={"failures": often})})
+        scenario = scenario.model_copy(
+            update={"world": scenario.world.model_copy(update={"failures": often})}
+        )
     env = BatchVecEnv([setting_of(scenario)], 4, 120, 60, seed=3, scale=1.0)
     env.reset()
     before = snapshot(env)

@@ -12,9 +12,9 @@ from synergai.agents.planner import Planner, is_planner
 from synergai.agents.registry import names
 from synergai.envs.candidates import Scratch, empty_candidates, list_candidates, scratch_for
 from synergai.envs.metrics import Measures, measure
-from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NONE
+from synergai.envs.switches import is_rule, rule_number
 from synergai.envs.tape import Setting, make_tape
 from synergai.envs.world import Sim, new_sim
 
@@ -39,14 +39,15 @@ class RuleRunner:
     """A rule in compiled code."""
 
     def __init__(self, name: str) -> None:
-        if name not in RULE_NUMBER:
+        if not is_rule(name):
             raise ValueError(
                 f"no scheduler {name!r}; there are {', '.join(names())}, all, or --checkpoint DIR"
             )
         self.name = name
+        self.number = rule_number(name)
 
     def run(self, sim: Sim, scratch: Scratch) -> None:
-        run_rule(sim, scratch, RULE_NUMBER[self.name], ALL_ARRIVALS)
+        run_rule(sim, scratch, self.number, ALL_ARRIVALS)
 
 
 def runners(schedulers: Sequence[str], checkpoints: Sequence[str] = ()) -> list[Runner]:
