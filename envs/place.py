@@ -17,6 +17,8 @@ PLACED = np.dtype(
         ("release_us", "i8"),  # from then on there is room; now if there is room, NEVER_US if there never is
         ("device", "i4"),  # NONE if no device can take it at all
         ("room", "i4"),
+        ("searched", "i4"),  # 1: where there is no room, `find_release` was asked
+        ("whole", "i4"),  # 1: `free` and `left` are filled in
         ("free", "i4"),  # how many of this option fit into the group now
         ("left", "f8"),  # dominant share of the node left over
         ("startup_us", "f8"),  # on the device, for a START when there is room
@@ -110,16 +112,20 @@ def share_left(state, device, cpu_milli, memory_mib, units):
 
 
 @kernel
+def expect_end(state, ends, r):
+    """Fill in when slot r is expected to end; of something without a profile nothing is known."""
+    record = state.running[r]
+    ends[r] = NEVER_US
+    if record.option != NONE:
+        ends[r] = expected_end_us(record, state.options[record.option].sigma, state.clock[0].now_us)
+
+
+@kernel
 def expect_ends(state, ends):
-    """When each running job is expected to end, by slot: once per decision, as many options ask."""
-    clock = state.clock[0]
-    for r in range(clock.running_top):
-        record = state.running[r]
-        if record.used == 1:
-            if record.option == NONE:
-                ends[r] = NEVER_US  # of something without a profile nothing is known
-            else:
-                ends[r] = expected_end_us(record, state.options[record.option].sigma, clock.now_us)
+    """Fill in when each running job is expected to end, by slot; once per survey, however many options ask."""
+    for r in range(state.clock[0].running_top):
+        if state.running[r].used == 1:
+            expect_end(state, ends, r)
 
 
 @kernel
@@ -158,40 +164,49 @@ def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
 
 
 @kernel
-def find_room(state, queued, option, placed):
-    """Fill `placed` with the warmest and then tightest device of the group that has room now; True if there is one."""
+def find_room(state, queued, option, placed, whole):
+    """Fill `placed` with the warmest and then tightest device of the group that has room now; True if there is one.
+    What no rule asks for (`free`, `left`) is filled in for `whole` alone."""
     cpu = max(option.cpu_milli, queued.cpu_floor)
     memory = max(option.memory_mib, queued.memory_floor)
     group = state.groups[option.group]
     placed.device = NONE
     placed.room = 0
+    placed.whole = whole
     placed.free = 0
     placed.left = 1.0
     placed.release_us = NEVER_US
-    warmest = np.int8(NONE)
+    warmest, least, found = np.int8(NONE), -1.0, np.int64(NONE)  # least: not worked out before it is needed
     for d in range(group.first_device, group.first_device + group.n_devices):
         device = state.devices[d]
-        if admits(state, queued, device) and fits(state, device, cpu, memory, option.units):
+        if not admits(state, queued, device) or not fits(state, device, cpu, memory, option.units):
+            continue
+        if whole:
             placed.free += how_many(state, device, cpu, memory, option.units)
+        warm = state.warmth[option.first_spot + d - group.first_device]
+        if found == NONE or warm > warmest:
+            found, warmest, least = d, warm, -1.0
+        elif warm == warmest:
+            if least < 0.0:
+                least = share_left(state, state.devices[found], cpu, memory, option.units)
             left = share_left(state, device, cpu, memory, option.units)
-            warm = state.warmth[option.first_spot + d - group.first_device]
-            if placed.room == 0 or warm > warmest or (warm == warmest and left < placed.left):
-                warmest = warm
-                placed.device = d
-                placed.room = 1
-                placed.left = left
-    if placed.room == 1:
-        placed.release_us = state.clock[0].now_us
-        placed.startup_us = start_cost_us(state, option, placed.device, placed.release_us)
-        placed.others_ppm = state.nodes[state.devices[placed.device].node].busy_ppm
-    return placed.room == 1
+            if left < least:
+                found, least = d, left
+    if found == NONE:
+        return False
+    if whole:
+        placed.left = share_left(state, state.devices[found], cpu, memory, option.units)
+    placed.device = found
+    placed.room = 1
+    placed.release_us = state.clock[0].now_us
+    placed.startup_us = start_cost_us(state, option, found, placed.release_us)
+    placed.others_ppm = state.nodes[state.devices[found].node].busy_ppm
+    return True
 
 
 @kernel
-def place(state, ends, queued, option, placed):
-    """Fill `placed` with the device that the option takes for this job: with room, else the first to have it."""
-    if find_room(state, queued, option, placed):
-        return
+def find_release(state, ends, queued, option, placed):
+    """Fill `placed`, which has no room now, with the device of the group that is expected to have it first."""
     cpu = max(option.cpu_milli, queued.cpu_floor)
     memory = max(option.memory_mib, queued.memory_floor)
     group = state.groups[option.group]
@@ -202,8 +217,9 @@ def place(state, ends, queued, option, placed):
             if at_us < placed.release_us:
                 placed.release_us = at_us
                 placed.device = d
-                placed.startup_us = start_cost_us(state, option, d, at_us)
                 placed.others_ppm = others_ppm
+    if placed.device != NONE:
+        placed.startup_us = start_cost_us(state, option, placed.device, placed.release_us)
 
 
 @kernel

@@ -121,6 +121,7 @@ NODE = np.dtype(
         ("pods_free", "i8"),
         ("ready", "i4"),
         ("first_running", "i4"),
+        ("first_device", "i4"),
         ("site", "i4"),
         ("busy_ppm", "i8"),  # sum of what runs here, see RUNNING
         ("next_start_us", "i8"),  # the next pod can begin to start then
@@ -128,7 +129,15 @@ NODE = np.dtype(
     align=True,
 )
 DEVICE = np.dtype(
-    [("node", "i4"), ("klass", "i4"), ("group", "i4"), ("units", "i4"), ("units_free", "i4")], align=True
+    [
+        ("node", "i4"),
+        ("klass", "i4"),
+        ("group", "i4"),
+        ("units", "i4"),
+        ("units_free", "i4"),
+        ("next", "i4"),  # on the same node
+    ],
+    align=True,
 )
 QUEUED = np.dtype(
     [
@@ -245,6 +254,8 @@ def empty_state(
     state.clock[0]["running_free"] = NONE
     state.clock[0]["last_arrival_us"] = NONE
     state.nodes["first_running"] = NONE
+    state.nodes["first_device"] = NONE
+    state.devices["next"] = NONE
     return state
 
 

@@ -509,6 +509,7 @@ def step_events(sim, scratch):
         if state.clock[0].n_queued > 0:
             epochs.begin_round(state, scratch.survey)
             progress.in_round = 1
+            progress.surveyed = 0
     return True
 
 
