@@ -5,13 +5,13 @@ the cost of the largest late job in the queue). While the credit covers the olde
 has room for, only that job's START is legal on the class, and it pays its cost. Every scheduler works under it.
 """
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.state import NEVER_US, NONE
 
 SHARE = 0.05
 
 
-@kernel
+@small_kernel
 def cost_us(state, pair):
     """Device-microseconds of a pair: run time x share of the device it takes."""
     return pair.e_us * state.options[pair.option].load

@@ -8,7 +8,7 @@ from math import erf, exp, log, sqrt
 
 import numpy as np
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.state import NEVER_US, NONE, admits, start_cost_us
 
 PLACED = np.dtype(
@@ -30,12 +30,12 @@ STRAGGLER_Z = 2.5
 """Beyond this many log-sds a run is a straggler (2-5 times as long), so half of the time elapsed is still to come."""
 
 
-@kernel
+@small_kernel
 def normal_cdf(z):
     return 0.5 * (1.0 + erf(z / sqrt(2.0)))
 
 
-@kernel
+@small_kernel
 def normal_quantile(p):
     """Inverse of `normal_cdf` to 4.5e-4 (Abramowitz and Stegun 26.2.23)."""
     tail = min(p, 1.0 - p)
@@ -46,7 +46,7 @@ def normal_quantile(p):
     return -z if p < 0.5 else z
 
 
-@kernel
+@small_kernel
 def expected_end_us(record, sigma, now_us):
     """When a running job is expected to end, given that it has run so long: the median of what is left of a
     log-normal around the predicted run time."""
@@ -63,7 +63,7 @@ def expected_end_us(record, sigma, now_us):
     return record.start_us + max(np.int64(end_us), elapsed_us + 1)
 
 
-@kernel
+@small_kernel
 def fits(state, device, cpu_milli, memory_mib, units):
     node = state.nodes[device.node]
     return (
@@ -75,7 +75,7 @@ def fits(state, device, cpu_milli, memory_mib, units):
     )
 
 
-@kernel
+@small_kernel
 def could_fit(state, device, cpu_milli, memory_mib, units):
     """Whether it would fit if nothing ran there."""
     node = state.nodes[device.node]
@@ -87,7 +87,7 @@ def could_fit(state, device, cpu_milli, memory_mib, units):
     )
 
 
-@kernel
+@small_kernel
 def how_many(state, device, cpu_milli, memory_mib, units):
     node = state.nodes[device.node]
     count = node.pods_free
@@ -100,7 +100,7 @@ def how_many(state, device, cpu_milli, memory_mib, units):
     return max(count, 0)
 
 
-@kernel
+@small_kernel
 def share_left(state, device, cpu_milli, memory_mib, units):
     """Dominant share of the node that stays free after the option is placed."""
     node = state.nodes[device.node]
@@ -128,7 +128,7 @@ def expect_ends(state, ends):
             expect_end(state, ends, r)
 
 
-@kernel
+@small_kernel
 def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
     """When enough of what runs on the device's node is expected to have ended, NEVER_US if that never suffices; and
     the share of those that are still there then."""
@@ -163,7 +163,7 @@ def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
     return max(last_us, now_us + 1), others_ppm
 
 
-@kernel
+@small_kernel
 def find_room(state, queued, option, placed, whole):
     """Fill `placed` with the warmest and then tightest device of the group that has room now; True if there is one.
     What no rule asks for (`free`, `left`) is filled in for `whole` alone."""
@@ -204,7 +204,7 @@ def find_room(state, queued, option, placed, whole):
     return True
 
 
-@kernel
+@small_kernel
 def find_release(state, ends, queued, option, placed):
     """Fill `placed`, which has no room now, with the device of the group that is expected to have it first."""
     cpu = max(option.cpu_milli, queued.cpu_floor)

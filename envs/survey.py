@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import ageing
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.place import PLACED, expect_end, expect_ends, find_release, find_room
 from synergai.envs.state import NEVER_US, NONE, ClusterState, compute_us, slow_down, transfer_us
 
@@ -143,7 +143,7 @@ def begin(survey):
     survey.counts[0].fresh = 1
 
 
-@kernel
+@small_kernel
 def look_for_room(state, survey, queued, o):
     """Where option o has room for this job, looked up once for jobs of one signature that ask for no more than it
     takes."""
@@ -161,7 +161,7 @@ def look_for_room(state, survey, queued, o):
     return placed
 
 
-@kernel
+@small_kernel
 def look_up(state, survey, queued, o):
     """The placement of option o for this job: with room, or where there is room first."""
     placed = look_for_room(state, survey, queued, o)
@@ -182,7 +182,7 @@ def run_time_us(state, queued, option, placed):
     return np.int64(np.ceil(overhead + compute_us(option, queued.samples) * slow))
 
 
-@kernel
+@small_kernel
 def fill_pair(state, queued, placed, pair):
     """What the placement means for this pair of the job; False if the option has no room and never will."""
     if placed.device == NONE or placed.release_us >= NEVER_US:
@@ -203,7 +203,7 @@ def fill_pair(state, queued, placed, pair):
     return True
 
 
-@kernel
+@small_kernel
 def add_pairs(state, survey, j):
     """All pairs of job j, whatever the ageing share will forbid."""
     clock = state.clock[0]
@@ -228,7 +228,7 @@ def add_pairs(state, survey, j):
             job.n_pairs += 1
 
 
-@kernel
+@small_kernel
 def summarise(state, survey, j):
     """What the rules need to know of job j."""
     clock = state.clock[0]
@@ -263,7 +263,7 @@ def summarise(state, survey, j):
     job.reach = bits(reach)
 
 
-@kernel
+@small_kernel
 def bits(mask):
     count = 0
     while mask != 0:
