@@ -5,7 +5,7 @@ the cost of the largest late job in the queue). While the credit covers the olde
 has room for, only that job's START is legal on the class, and it pays its cost. Every scheduler works under it.
 """
 
-from synergai.envs.compile import kernel, small_kernel
+from synergai.envs.compile import small_kernel
 from synergai.envs.state import NEVER_US, NONE
 
 SHARE = 0.05
@@ -17,7 +17,7 @@ def cost_us(state, pair):
     return pair.e_us * state.options[pair.option].load
 
 
-@kernel
+@small_kernel
 def find_due(state, survey):
     """For each class its oldest late job with room, and the largest late job's cost. True if there is any late job."""
     clock = state.clock[0]
@@ -51,7 +51,7 @@ def find_due(state, survey):
     return late
 
 
-@kernel
+@small_kernel
 def restrict(state, survey):
     """Trim credits, and where a late job is due make every other START on its class illegal."""
     late = find_due(state, survey)
@@ -71,7 +71,7 @@ def restrict(state, survey):
             pair.start = 0
 
 
-@kernel
+@small_kernel
 def has_a_say(state, survey, j):
     """Whether any class would be restricted otherwise if job j were not among the late ones."""
     if state.queue[j].deadline_us > state.clock[0].now_us:
@@ -86,7 +86,7 @@ def has_a_say(state, survey, j):
     return False
 
 
-@kernel
+@small_kernel
 def account(state, survey, pair):
     """Earn or pay for the START of this pair; call it before the queue changes."""
     klass = state.classes[state.options[pair.option].klass]

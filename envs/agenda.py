@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.state import NEVER_US, NONE
 
 END, SEEN, VANISH = 0, 1, 2
@@ -39,7 +39,7 @@ def agenda_for(slots: int) -> Agenda:
     return Agenda(np.zeros(1, np.int64), np.zeros(slots, np.int32), entries)
 
 
-@kernel
+@small_kernel
 def sooner(agenda, a, b):
     one, other = agenda.entries[a], agenda.entries[b]
     if one.at_us != other.at_us:
@@ -49,7 +49,7 @@ def sooner(agenda, a, b):
     return a < b
 
 
-@kernel
+@small_kernel
 def settle(agenda, i):
     """Move what stands at place i of the heap to where it belongs."""
     slots, entries = agenda.slots, agenda.entries
@@ -74,7 +74,7 @@ def settle(agenda, i):
     entries[slot].place = i
 
 
-@kernel
+@small_kernel
 def put(agenda, slot, at_us, kind):
     """The entry of this slot is `kind` at this instant, whatever it was before."""
     entry = agenda.entries[slot]
@@ -87,7 +87,7 @@ def put(agenda, slot, at_us, kind):
     settle(agenda, entry.place)
 
 
-@kernel
+@small_kernel
 def drop(agenda, slot):
     """The slot has no entry any more."""
     place = agenda.entries[slot].place
@@ -109,7 +109,7 @@ def clear(agenda):
     agenda.n[0] = 0
 
 
-@kernel
+@small_kernel
 def next_us(agenda):
     """The instant of the first entry, NEVER_US if there is none."""
     return agenda.entries[agenda.slots[0]].at_us if agenda.n[0] > 0 else np.int64(NEVER_US)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import features, rules
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.epochs import done_is_legal
 from synergai.envs.features import DUE, FIRST_PICK, N_GLOBAL, N_ROW
 from synergai.envs.state import NONE, ClusterState
@@ -81,12 +81,12 @@ def scratch_of(survey: Survey) -> Scratch:
     )
 
 
-@kernel
+@small_kernel
 def is_legal(survey, p):
     return survey.pairs[p].start == 1 or survey.pairs[p].hold == 1
 
 
-@kernel
+@small_kernel
 def put(scratch, out, p):
     """Append pair p unless it is in the list, illegal, or the list is full. Returns its index or NONE."""
     survey = scratch.survey
@@ -105,7 +105,7 @@ def put(scratch, out, p):
     return i
 
 
-@kernel
+@small_kernel
 def prune_key(state, survey, p, key):
     """Smaller is better: slack, run time, relative speed, chance to be on time (negated), age when late."""
     pair = survey.pairs[p]
@@ -120,7 +120,7 @@ def prune_key(state, survey, p, key):
     return -spare / max(pair.e_us, 1)
 
 
-@kernel
+@small_kernel
 def remember(top, top_key, h, key, keep, p, value):
     """Keep the `keep` smallest values of (class, key) in order, the earlier pair first on ties."""
     slot = keep
@@ -155,7 +155,7 @@ def put_best(state, scratch, out, keep):
                 put(scratch, out, scratch.top[h, key, s])
 
 
-@kernel
+@small_kernel
 def put_late(state, scratch, out):
     """Append the fastest START of the oldest and of the newest late job."""
     survey = scratch.survey
@@ -172,7 +172,7 @@ def put_late(state, scratch, out):
         put(scratch, out, survey.jobs[newest].fast)
 
 
-@kernel
+@small_kernel
 def put_due(state, scratch, out):
     """Append what the ageing share asks for, per class."""
     survey = scratch.survey

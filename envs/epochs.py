@@ -7,14 +7,14 @@ latest-start timer, a wake-up asked for with DONE, and a tick one second after t
 
 import numpy as np
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.state import NEVER_US, NONE, alone_us
 from synergai.envs.survey import begin, look_for_room, run_time_us
 
 TICK_US = 1_000_000
 
 
-@kernel
+@small_kernel
 def next_timer_us(state):
     """The next instant at which a round is due by itself; NEVER_US if none is."""
     clock = state.clock[0]
@@ -33,7 +33,7 @@ def next_timer_us(state):
     return max(at_us, clock.now_us)
 
 
-@kernel
+@small_kernel
 def hold_is_over(state, survey, queued):
     """A hold ends when it expires, when its option has room, or when a better option frees."""
     clock = state.clock[0]
@@ -69,7 +69,7 @@ def begin_round(state, survey):
             queued.hold_option = NONE
 
 
-@kernel
+@small_kernel
 def done_is_legal(state, survey):
     """DONE is legal unless nothing runs, no hold is open and a START is legal."""
     clock = state.clock[0]

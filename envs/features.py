@@ -9,7 +9,7 @@ import hashlib
 from math import erf, exp, log, sqrt
 from typing import NamedTuple
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.rules import RULES
 from synergai.envs.state import NONE, alone_us, share_ppm, slow_down, transfer_us
 
@@ -94,22 +94,22 @@ def schema_hash() -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
-@kernel
+@small_kernel
 def soft(x):
     return x / (1.0 + abs(x))
 
 
-@kernel
+@small_kernel
 def clip(x, low, high):
     return min(max(x, low), high)
 
 
-@kernel
+@small_kernel
 def p_ontime(spare_us, sigma, e_us):
     return 0.5 * (1.0 + erf(spare_us / max(sigma * e_us, 1.0) / sqrt(2.0)))
 
 
-@kernel
+@small_kernel
 def other_class_finish(state, survey, pair):
     """Earliest finish of the pair's job on any other class, relative to now; the pair's own if there is none."""
     job = survey.jobs[pair.j]
@@ -145,7 +145,7 @@ def inflicted(state, pair):
     return max(total, 0.0)
 
 
-@kernel
+@small_kernel
 def fill_candidate(state, survey, pressure, p, row):
     """The candidate and job parts of one row; the rule bits are set by `candidates`."""
     pair = survey.pairs[p]
@@ -188,7 +188,7 @@ def fill_candidate(state, survey, pressure, p, row):
     fill_job(state, survey, pair.j, option.sigma, row[N_CANDIDATE:])
 
 
-@kernel
+@small_kernel
 def fill_job(state, survey, j, sigma, row):
     clock = state.clock[0]
     queued = state.queue[j]
@@ -207,7 +207,7 @@ def fill_job(state, survey, j, sigma, row):
     row[9] = soft(queued.priority / 1000.0)
 
 
-@kernel
+@small_kernel
 def servers(clock):
     """How many mean jobs the cluster serves at once when it is full: lambda* x tau."""
     return max(clock.capacity_sps * clock.tau_us * 1e-6, 1e-3)
@@ -236,7 +236,7 @@ def class_pressure(state, survey, pressure):
         pressure[h] /= max(state.classes[h].capacity * clock.tau_us, 1.0)
 
 
-@kernel
+@small_kernel
 def busy_share(state):
     """Mean over devices of the share in use: of units, or of the node's cpu where the device has none."""
     clock = state.clock[0]
@@ -251,7 +251,7 @@ def busy_share(state):
     return clip(total / max(clock.n_devices, 1), 0.0, 1.0)
 
 
-@kernel
+@small_kernel
 def smallest(values, n, k):
     """The k-th smallest (from 0) of the first n values, which are reordered (Hoare's selection)."""
     low, high = 0, n - 1

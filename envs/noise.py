@@ -11,7 +11,7 @@ from math import cos, exp, log, pi, sqrt
 
 import numpy as np
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.offline_profiles.profile import Profile
 from synergai.offline_profiles.table import ProfileTable
 
@@ -40,7 +40,7 @@ def name_key(*names: str) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-@kernel
+@small_kernel
 def mix(x, y):
     """One step of splitmix64 over two words."""
     z = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15) * (np.uint64(y) + np.uint64(1))
@@ -49,14 +49,14 @@ def mix(x, y):
     return z ^ (z >> np.uint64(31))
 
 
-@kernel
+@small_kernel
 def uniform(seed, stream, a, b):
     """In (0, 1), from four integers."""
     x = mix(mix(mix(np.uint64(seed), np.uint64(stream)), np.uint64(a)), np.uint64(b))
     return ((x >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
 
 
-@kernel
+@small_kernel
 def normal(seed, stream, a, b):
     """Standard normal (Box-Muller) from four integers."""
     u = uniform(seed, stream, a, b)
@@ -92,7 +92,7 @@ def drift_series(seed, level, node_key, out):
         out[k] = exp(level * 0.03 * x)
 
 
-@kernel
+@small_kernel
 def run_factor(seed, level, job, attempt, hardware_key, configuration_key, samples):
     """Of one attempt of one job on one (hardware, configuration): run to run, within the run, stragglers."""
     key = mix(

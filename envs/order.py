@@ -1,13 +1,13 @@
 """What several rules share: who comes first, and what meets a job's deadline."""
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import small_kernel
 from synergai.envs.state import NONE
 
 HOPELESS = 1e15
 """Microseconds added to a key to order a job behind all others: 31 years, and still exact to 0.125 us."""
 
 
-@kernel
+@small_kernel
 def before(state, key, j, best_key, best_j):
     """Whether job j with this key comes before the best so far: priority, key, arrival."""
     if best_j == NONE:
@@ -22,7 +22,7 @@ def before(state, key, j, best_key, best_j):
     return a.seq < b.seq
 
 
-@kernel
+@small_kernel
 def possible_pick(state, survey, j):
     """The pair that meets job j's deadline: the fastest with room, else the fastest busy one, else NONE."""
     job = survey.jobs[j]

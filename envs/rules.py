@@ -8,7 +8,7 @@ and break ties by arrival. A picked pair that may START is started; one that is 
 import numpy as np
 
 from synergai.envs import mael, synergai
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.order import HOPELESS, before, possible_pick
 from synergai.envs.state import NONE
 
@@ -31,7 +31,7 @@ SYNERGAI_CODES, MAEL_CODES = 64, 192
 FALLBACK = "sjf_feasible"
 
 
-@kernel
+@small_kernel
 def first_by(state, survey, rule):
     """fcfs, edf, llf: the first job of the order that can start, on its smallest e."""
     best_key, best_j = 0.0, NONE
@@ -131,7 +131,7 @@ def sjf_feasible(state, survey):
     return best
 
 
-@kernel
+@small_kernel
 def affinity(state, survey):
     """The job that is closest to its best device: smallest e with room / e*, possible first."""
     best_key, best_j = 0.0, NONE
@@ -255,7 +255,7 @@ def sees_all(rule):
     return SYNERGAI_CODES <= rule < MAEL_CODES and synergai.sees_all(rule - SYNERGAI_CODES)
 
 
-@kernel
+@small_kernel
 def legal_pick(state, survey, rule, done):
     """The rule's pick where DONE is legal (`done`), else a START: its own, the fallback's, or the first there is."""
     p = pick(state, survey, rule)

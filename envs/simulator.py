@@ -8,7 +8,7 @@ import numpy as np
 
 from synergai.envs import ageing, epochs, rules
 from synergai.envs.candidates import DONE, N_RULES, list_surveyed
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.reward import ENERGY_WEIGHT
 from synergai.envs.state import NONE, hold, start
 from synergai.envs.survey import has_held, has_started, take_rules_survey, take_survey
@@ -18,7 +18,7 @@ CHOICE = -2
 """In place of a pair: more than one action is legal."""
 
 
-@kernel
+@small_kernel
 def start_pair(sim, scratch, p):
     """START: book it, and let the world decide how long it takes."""
     state, progress = sim.state, sim.progress[0]
@@ -35,7 +35,7 @@ def start_pair(sim, scratch, p):
     begin_run(sim, slot, samples, attempt)
 
 
-@kernel
+@small_kernel
 def apply_pair(sim, scratch, p):
     """START or HOLD of a pair of the survey, whichever it is; NONE is DONE. The survey is out of date then."""
     sim.progress[0].actions += 1
@@ -52,7 +52,7 @@ def apply_pair(sim, scratch, p):
         hold(sim.state, pair.j, pair.option, pair.wait_us, pair.e_us)
 
 
-@kernel
+@small_kernel
 def apply_and_keep(sim, scratch, p):
     """The same, but the survey goes on: the little that changes is written into it."""
     if p == NONE:
@@ -84,7 +84,7 @@ def apply_rule(sim, scratch, rule):
     apply_and_keep(sim, scratch, rules.legal_pick(state, survey, rule, done))
 
 
-@kernel
+@small_kernel
 def look(sim, scratch):
     """A survey of everything, unless there is one of this moment."""
     if sim.progress[0].surveyed == 0 or scratch.survey.counts[0].whole == 0:
@@ -92,7 +92,7 @@ def look(sim, scratch):
     sim.progress[0].surveyed = 1
 
 
-@kernel
+@small_kernel
 def forced_move(sim, scratch):
     """The pair that alone is legal, NONE for DONE; CHOICE if more is."""
     state, survey = sim.state, scratch.survey

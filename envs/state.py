@@ -305,7 +305,7 @@ def admits(state, queued, device):
     return state.admitted[queued.signature, device.node]
 
 
-@kernel
+@small_kernel
 def could_run(state, queued, option):
     """Whether some admitted node of the option's group could take it if it were empty."""
     cpu = max(option.cpu_milli, queued.cpu_floor)
@@ -320,7 +320,7 @@ def could_run(state, queued, option):
     return False
 
 
-@kernel
+@small_kernel
 def set_best(state, queued):
     """Fill in the job's shortest run time and least energy over admitted options; False if there is none."""
     best = np.int64(NEVER_US)
@@ -337,7 +337,7 @@ def set_best(state, queued):
     return best < NEVER_US
 
 
-@kernel
+@small_kernel
 def fade(state, gap_s, tau_s):
     """Let what is remembered of arrivals decay over a gap; it starts once tau is known."""
     if tau_s <= 0.0:
@@ -358,7 +358,7 @@ def fade(state, gap_s, tau_s):
         model.log_budget_square *= long
 
 
-@kernel
+@small_kernel
 def count_arrival(state, queued):
     """Feed the history of arrivals: work rates over two time constants, counts and sizes, gaps between arrivals."""
     clock = state.clock[0]
@@ -386,7 +386,7 @@ def count_arrival(state, queued):
     clock.last_arrival_us = clock.now_us
 
 
-@kernel
+@small_kernel
 def append_queued(state):
     """A cleared record at the end of the queue, to be filled in; the caller made sure that there is room."""
     clock = state.clock[0]
@@ -403,7 +403,7 @@ def append_queued(state):
     return j
 
 
-@kernel
+@small_kernel
 def remove_queued(state, j):
     """Take job j out of the queue; the last one takes its place."""
     clock = state.clock[0]
@@ -412,7 +412,7 @@ def remove_queued(state, j):
         state.queue[j] = state.queue[clock.n_queued]
 
 
-@kernel
+@small_kernel
 def take_slot(state):
     """A free slot of the running table; the caller made sure that there is one."""
     clock = state.clock[0]
@@ -435,7 +435,7 @@ def share_ppm(state, node, device, cpu_milli, units):
     return share
 
 
-@kernel
+@small_kernel
 def book(
     state, r, job, option, device, node, cpu_milli, memory_mib, units, start_us, run_time_us, deadline_us
 ):
@@ -492,7 +492,7 @@ def retime(state, first):
         r = record.next
 
 
-@kernel
+@small_kernel
 def start(state, j, o, d):
     """START job j with option o on device d, now: leaves the queue, room is booked. Returns the slot."""
     queued = state.queue[j]
@@ -516,7 +516,7 @@ def start(state, j, o, d):
     return r
 
 
-@kernel
+@small_kernel
 def release(state, r):
     """The job in slot r is gone: give its room back and free the slot; its neighbours speed up."""
     clock = state.clock[0]
@@ -560,7 +560,7 @@ def warm_up(state, r):
     state.warmth[own.first_spot + place] = CACHED
 
 
-@kernel
+@small_kernel
 def observe(state, o, predicted_us, observed_us):
     """Feed the history of an option with one finished run."""
     record = state.history[o]
@@ -569,7 +569,7 @@ def observe(state, o, predicted_us, observed_us):
     record.log_ratio += step * (np.log(max(observed_us, 1) / max(predicted_us, 1)) - record.log_ratio)
 
 
-@kernel
+@small_kernel
 def hold(state, j, o, wait_us, e_us):
     """HOLD job j for option o, which is busy for `wait_us` and then takes `e_us`: it leaves the candidates until
     `epochs.begin_round` lets it go."""

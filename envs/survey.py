@@ -126,7 +126,7 @@ def survey_scratch(
     )
 
 
-@kernel
+@small_kernel
 def forget(survey):
     """Nothing that was looked up before is used again: the scratch goes to another cluster, or something was changed
     that the functions here do not know of."""
@@ -136,7 +136,7 @@ def forget(survey):
     survey.counts[0].expected = 0
 
 
-@kernel
+@small_kernel
 def begin(survey):
     """A round begins: what `look_for_room` finds out from now on holds for the first survey of it."""
     forget(survey)
@@ -174,7 +174,7 @@ def look_up(state, survey, queued, o):
     return placed
 
 
-@kernel
+@small_kernel
 def run_time_us(state, queued, option, placed):
     """Predicted run time where `place` puts it."""
     overhead = placed.startup_us + transfer_us(state, queued, option)
@@ -286,7 +286,7 @@ def take_rules_survey(state, survey):
     look_around(state, survey)
 
 
-@kernel
+@small_kernel
 def look_around(state, survey):
     counts = survey.counts[0]
     if counts.fresh == 0:
@@ -303,7 +303,7 @@ def look_around(state, survey):
 
 
 # a survey that goes on --------------------------------------------------------------------------------------------
-@kernel
+@small_kernel
 def has_held(state, survey, j):
     """Job j went on hold since: what a new survey would say. True: it always goes on."""
     counted = ageing.has_a_say(state, survey, j)
@@ -313,7 +313,7 @@ def has_held(state, survey, j):
     return True
 
 
-@kernel
+@small_kernel
 def has_started(state, survey, j, node):
     """Job j started on this node since and left the queue: what a new survey would say, as long as nothing but the
     node's own options is different. False if a new one is needed."""
@@ -341,7 +341,7 @@ def has_started(state, survey, j, node):
     return True
 
 
-@kernel
+@small_kernel
 def place_again(state, survey, i):
     """Bring job i's pairs on groups that have changed up to date; False if one of them is no more."""
     queued, job = state.queue[i], survey.jobs[i]
@@ -353,7 +353,7 @@ def place_again(state, survey, i):
     return True
 
 
-@kernel
+@small_kernel
 def think_again(state, survey):
     """Apply the ageing share to the pairs that are left, and sum up every job."""
     n = state.clock[0].n_queued
@@ -366,7 +366,7 @@ def think_again(state, survey):
         summarise(state, survey, i)
 
 
-@kernel
+@small_kernel
 def set_aside(survey, j):
     """Job j is no candidate any more."""
     job = survey.jobs[j]

@@ -1,6 +1,6 @@
 """The SynergAI-style rule, as first published and with its switches (docs/baselines.md)."""
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.order import HOPELESS, before, possible_pick
 from synergai.envs.state import NONE
 
@@ -9,7 +9,7 @@ SLACK, EDF, FIFO = 0, 1, 2
 FASTEST, TIGHTEST, LEAST_ENERGY = 0, 1, 2
 
 
-@kernel
+@small_kernel
 def synergai(state, survey):
     """Least slack first; fastest with room that meets the deadline, else hold for a busy one that does; hopeless
     jobs behind all others on the fastest with room (the default switches)."""

@@ -11,7 +11,7 @@ import numpy as np
 from synergai.envs import agenda, epochs, noise
 from synergai.envs import capacity as capacity_module
 from synergai.envs.agenda import END, SEEN, VANISH, Agenda, agenda_for
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.disturbances import BACK, CLOSES, DIES, NOTICED
 from synergai.envs.program import Program
 from synergai.envs.reward import DISCOUNT_TAUS, EXCESS_WEIGHT
@@ -138,7 +138,7 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     return Sim(state, tape, progress, outcomes, agenda_for(len(state.running)), machines, program)
 
 
-@kernel
+@small_kernel
 def discount(sim, at_us):
     """exp(-beta (at - since)) for this scenario's tau."""
     progress = sim.progress[0]
@@ -146,7 +146,7 @@ def discount(sim, at_us):
     return np.exp(-beta * (at_us - progress.from_us))
 
 
-@kernel
+@small_kernel
 def pass_time(sim, at_us):
     """Move the clock, and charge what late jobs cost meanwhile."""
     clock, progress = sim.state.clock[0], sim.progress[0]
@@ -158,7 +158,7 @@ def pass_time(sim, at_us):
 
 
 # jobs ----------------------------------------------------------------------------------------------------------------
-@kernel
+@small_kernel
 def enqueue(sim, i):
     """Job i of the tape joins the queue; returns its record."""
     state, job = sim.state, sim.tape.jobs[i]
@@ -183,7 +183,7 @@ def enqueue(sim, i):
     return queued
 
 
-@kernel
+@small_kernel
 def arrive(sim):
     """The next job of the tape comes."""
     i = sim.progress[0].next_arrival
@@ -191,7 +191,7 @@ def arrive(sim):
     count_arrival(sim.state, enqueue(sim, i))
 
 
-@kernel
+@small_kernel
 def expire(sim):
     """The next deadline of the tape passes; it counts if its job is not finished."""
     progress = sim.progress[0]
@@ -206,7 +206,7 @@ def expire(sim):
 
 
 # runs ----------------------------------------------------------------------------------------------------------------
-@kernel
+@small_kernel
 def bind_again_us(sim, job, attempt):
     """What the binds that fail cost this attempt."""
     progress = sim.progress[0]
@@ -216,7 +216,7 @@ def bind_again_us(sim, job, attempt):
     return failed * (progress.bind_us + BIND_RETRY_US)
 
 
-@kernel
+@small_kernel
 def true_factor(sim, job, attempt, option_index, node, samples):
     """How many times longer than predicted the compute of this attempt really takes."""
     truth = sim.tape.truth[option_index]
@@ -229,7 +229,7 @@ def true_factor(sim, job, attempt, option_index, node, samples):
     return factor
 
 
-@kernel
+@small_kernel
 def begin_run(sim, slot, samples, attempt):
     """What was just booked in this slot begins, and will end when the world says; on a dead node it never does."""
     state, record = sim.state, sim.state.running[slot]
@@ -254,7 +254,7 @@ def begin_run(sim, slot, samples, attempt):
     neighbours_change(sim, record.node)
 
 
-@kernel
+@small_kernel
 def neighbours_change(sim, node):
     """Somebody came or went on this node: where tenants slow each other down their ends move, and what they will have
     used."""
@@ -286,7 +286,7 @@ def charge_run(sim, slot, sign):
     sim.machines[record.node].energy_j += energy_j
 
 
-@kernel
+@small_kernel
 def end_run(sim, slot):
     """The job in this slot ends now."""
     state, progress = sim.state, sim.progress[0]
@@ -300,7 +300,7 @@ def end_run(sim, slot):
         progress.left -= 1
 
 
-@kernel
+@small_kernel
 def see_end(sim, slot):
     """The scheduler learns that the run has ended: room and history."""
     state = sim.state
@@ -312,14 +312,14 @@ def see_end(sim, slot):
     leave(sim, slot)
 
 
-@kernel
+@small_kernel
 def leave(sim, slot):
     node = sim.state.running[slot].node
     release(sim.state, slot)
     neighbours_change(sim, node)
 
 
-@kernel
+@small_kernel
 def happen(sim):
     """The first entry of the agenda is due; True if the scheduler can see it."""
     slot = np.int64(sim.agenda.slots[0])
@@ -438,7 +438,7 @@ def bring_pod(sim):
 
 
 # time ----------------------------------------------------------------------------------------------------------------
-@kernel
+@small_kernel
 def next_timer_us(sim):
     """The next round that is due by itself, or that waits for the last decision to be out."""
     state, progress = sim.state, sim.progress[0]
@@ -448,7 +448,7 @@ def next_timer_us(sim):
     return max(epochs.next_timer_us(state), free_us)
 
 
-@kernel
+@small_kernel
 def next_event_us(sim):
     """When the next thing happens by itself."""
     progress, tape = sim.progress[0], sim.tape
@@ -464,7 +464,7 @@ def next_event_us(sim):
     return at_us
 
 
-@kernel
+@small_kernel
 def let_happen(sim, at_us):
     """Everything that is due: ends, changes of nodes, others' pods, deadlines, arrivals. True if a round is due."""
     progress, tape = sim.progress[0], sim.tape
