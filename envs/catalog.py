@@ -152,7 +152,8 @@ def _fill_devices(catalog: Catalog, state: ClusterState) -> None:
         state.classes[h]["capacity"] += units if units > 0 else node.cpu_milli / host
     first = 0
     for g, (h, s) in enumerate(catalog.groups):
-        state.groups[g] = (h, s, first, counts[g], 0.0, 0)
+        group = state.groups[g]
+        group["klass"], group["site"], group["first_device"], group["n_devices"] = h, s, first, counts[g]
         first += counts[g]
 
 

@@ -37,6 +37,7 @@ from synergai.envs.state import (
     set_best,
     start,
     take_slot,
+    touch,
 )
 from synergai.envs.tape import best_effort_deadline_us
 from synergai.envs.types import Action, Decision, Job, Node
@@ -424,6 +425,7 @@ class Cluster:
         for free, total in (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods")):
             record[free] += getattr(node, total) - record[total]
             record[total] = getattr(node, total)
+        touch(self.state, self.catalog.node_index[node.name])
         choose_dictionary(self.state)
         nodes = tuple(
             self._usable(node) if known.name == node.name else known for known in self.catalog.nodes

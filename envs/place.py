@@ -17,7 +17,8 @@ PLACED = np.dtype(
         ("release_us", "i8"),  # from then on there is room; now if there is room, NEVER_US if there never is
         ("device", "i4"),  # NONE if no device can take it at all
         ("room", "i4"),
-        ("searched", "i4"),  # 1: where there is no room, `find_release` was asked
+        ("version", "i8"),  # of the group when `room` was looked up
+        ("searched", "i8"),  # stamp of the survey for which `find_release` was asked
         ("whole", "i4"),  # 1: `free` and `left` are filled in
         ("free", "i4"),  # how many of this option fit into the group now
         ("left", "f8"),  # dominant share of the node left over
@@ -120,16 +121,8 @@ def expect_end(state, ends, r):
         ends[r] = expected_end_us(record, state.options[record.option].sigma, state.clock[0].now_us)
 
 
-@kernel
-def expect_ends(state, ends):
-    """Fill in when each running job is expected to end, by slot; once per survey, however many options ask."""
-    for r in range(state.clock[0].running_top):
-        if state.running[r].used == 1:
-            expect_end(state, ends, r)
-
-
 @small_kernel
-def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
+def room_at_us(state, ends, ends_of, moment, device, d, cpu_milli, memory_mib, units):
     """When enough of what runs on the device's node is expected to have ended, NEVER_US if that never suffices; and
     the share of those that are still there then."""
     node = state.nodes[device.node]
@@ -144,6 +137,9 @@ def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
         best_slot = np.int64(NONE)
         r = node.first_running
         while r != NONE:
+            if ends_of[r] < moment:
+                expect_end(state, ends, r)
+                ends_of[r] = moment
             end_us = ends[r]
             later = end_us > last_us or (end_us == last_us and r > last_slot)
             if later and (end_us < best_us or (end_us == best_us and r < best_slot)):
@@ -205,7 +201,7 @@ def find_room(state, queued, option, placed, whole):
 
 
 @small_kernel
-def find_release(state, ends, queued, option, placed):
+def find_release(state, ends, ends_of, moment, queued, option, placed):
     """Fill `placed`, which has no room now, with the device of the group that is expected to have it first."""
     cpu = max(option.cpu_milli, queued.cpu_floor)
     memory = max(option.memory_mib, queued.memory_floor)
@@ -213,7 +209,7 @@ def find_release(state, ends, queued, option, placed):
     for d in range(group.first_device, group.first_device + group.n_devices):
         device = state.devices[d]
         if admits(state, queued, device) and could_fit(state, device, cpu, memory, option.units):
-            at_us, others_ppm = room_at_us(state, ends, device, d, cpu, memory, option.units)
+            at_us, others_ppm = room_at_us(state, ends, ends_of, moment, device, d, cpu, memory, option.units)
             if at_us < placed.release_us:
                 placed.release_us = at_us
                 placed.device = d

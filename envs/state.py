@@ -5,6 +5,7 @@ code and Python read the same names. Arrays may be longer than what is in use: t
 simulator and the bridge change a state only through the functions below.
 """
 
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ CLOCK = np.dtype(
         ("gap_square_s2", "f8"),
         ("slowdown", "f8"),  # what a run takes longer on a node that others fill: 0 for nothing, 0.3 for 30 %
         ("start_gap_us", "i8"),  # pods of one node start at least so far apart
+        ("identity", "i8"),  # of the cluster: scratch that served another one forgets what it knows
         ("window_us", "i8"),  # MAEL: when the window closes in which arrivals gather, NONE if none is open
         ("planned_us", "i8"),  # MAEL: when the backlogs of the groups were brought up to date
     ],
@@ -80,6 +82,7 @@ GROUP = np.dtype(
         ("site", "i4"),
         ("first_device", "i4"),
         ("n_devices", "i4"),
+        ("version", "i8"),  # counts the changes of its nodes
         ("backlog_us", "f8"),  # MAEL: predicted work assigned to it, less the time that has passed
         ("picks", "i8"),  # MAEL: how many of the jobs assigned to it were started so far
     ],
@@ -197,6 +200,9 @@ HISTORY_STEP = 0.2
 """Weight of the newest log(observed / predicted) once five or more have been seen."""
 
 
+IDENTITIES = count(1)
+
+
 class ClusterState(NamedTuple):
     """One moment. Shapes are capacities; see `clock` for how much of each is in use."""
 
@@ -248,6 +254,7 @@ def empty_state(
         np.zeros((sites, sites), LINK),
         np.full(spots, CACHED, np.int8),
     )
+    state.clock[0]["identity"] = next(IDENTITIES)
     state.clock[0]["wake_us"] = NONE
     state.clock[0]["window_us"] = NONE
     state.clock[0]["solved_us"] = NONE
@@ -413,6 +420,15 @@ def remove_queued(state, j):
 
 
 @small_kernel
+def touch(state, node):
+    """What is free on this node is not what it was."""
+    d = state.nodes[node].first_device
+    while d != NONE:
+        state.groups[state.devices[d].group].version += 1
+        d = state.devices[d].next
+
+
+@small_kernel
 def take_slot(state):
     """A free slot of the running table; the caller made sure that there is one."""
     clock = state.clock[0]
@@ -458,6 +474,7 @@ def book(
     machine = state.nodes[node]
     record.share_ppm = share_ppm(state, node, device, cpu_milli, units)
     machine.busy_ppm += record.share_ppm
+    touch(state, node)
     record.previous = NONE
     record.next = machine.first_running
     if machine.first_running != NONE:
@@ -526,6 +543,7 @@ def release(state, r):
     node.memory_free += record.memory_mib
     node.pods_free += 1
     node.busy_ppm -= record.share_ppm
+    touch(state, record.node)
     if record.device != NONE:
         state.devices[record.device].units_free += record.units
     if record.previous != NONE:

@@ -10,8 +10,16 @@ import numpy as np
 
 from synergai.envs import ageing
 from synergai.envs.compile import kernel, small_kernel
-from synergai.envs.place import PLACED, expect_end, expect_ends, find_release, find_room
-from synergai.envs.state import NEVER_US, NONE, ClusterState, compute_us, slow_down, transfer_us
+from synergai.envs.place import PLACED, find_release, find_room
+from synergai.envs.state import (
+    NEVER_US,
+    NONE,
+    ClusterState,
+    compute_us,
+    slow_down,
+    start_cost_us,
+    transfer_us,
+)
 
 PAIR = np.dtype(
     [
@@ -47,9 +55,10 @@ SUMMARY = np.dtype(
 COUNTS = np.dtype(
     [
         ("stamp", "i8"),
-        ("begun", "i8"),  # placements that were looked up before this stamp are of another moment
+        ("begun", "i8"),  # placements that were looked up before this stamp are of another cluster
+        ("moment", "i8"),  # ends that were expected before this stamp are of another moment
+        ("identity", "i8"),  # of the cluster
         ("fresh", "i4"),  # 1: a round has begun, and nothing was surveyed since
-        ("expected", "i4"),  # 1: `ends` is filled in
         ("n_pairs", "i4"),
         ("n_open", "i4"),  # not of a job that went on hold since
         ("whole", "i4"),  # 0: of the dictionary's options only, which is all that rules ask for
@@ -92,7 +101,8 @@ class Survey(NamedTuple):
     held_us: np.ndarray  # (groups,) float64: scratch of the MAEL family, what each group has ahead
     ends: np.ndarray  # (slots,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
-    since: np.ndarray  # (groups,) int64: stamp since which placements in a group hold
+    changed: np.ndarray  # (groups,) int64: stamp of the last START there
+    ends_of: np.ndarray  # (slots,) int64: stamp of the moment that `ends` is of
     servers: np.ndarray  # (groups,) float64: scratch of the MAEL family
     batch: np.ndarray  # (MAX_BATCH,) BATCHED: the same
     choices: np.ndarray  # (MAX_BATCH, groups) int32: pairs that each job of the batch may be assigned
@@ -120,6 +130,7 @@ def survey_scratch(
         np.zeros(slots, np.int64),
         np.zeros(1, PLACED),
         np.zeros(groups, np.int64),
+        np.zeros(slots, np.int64),
         np.zeros(groups),
         np.zeros(MAX_BATCH, BATCHED),
         np.zeros((MAX_BATCH, groups), np.int32),
@@ -128,49 +139,63 @@ def survey_scratch(
 
 @small_kernel
 def forget(survey):
-    """Nothing that was looked up before is used again: the scratch goes to another cluster, or something was changed
-    that the functions here do not know of."""
+    """Nothing that was looked up before is used again: the scratch goes to another cluster."""
     survey.counts[0].stamp += 1
     survey.counts[0].begun = survey.counts[0].stamp
+    survey.counts[0].moment = survey.counts[0].stamp
     survey.counts[0].fresh = 0
-    survey.counts[0].expected = 0
 
 
 @small_kernel
-def begin(survey):
-    """A round begins: what `look_for_room` finds out from now on holds for the first survey of it."""
-    forget(survey)
+def begin(state, survey):
+    """Another moment: where there is room is known still, when there will be is not."""
+    counts = survey.counts[0]
+    if counts.identity != state.clock[0].identity:
+        forget(survey)
+        counts.identity = state.clock[0].identity
+    counts.stamp += 1
+    counts.moment = counts.stamp
+
+
+@small_kernel
+def begin_first(state, survey):
+    """A round begins: what is looked up from now on holds for the first survey of it."""
+    begin(state, survey)
     survey.counts[0].fresh = 1
 
 
 @small_kernel
 def look_for_room(state, survey, queued, o):
     """Where option o has room for this job, looked up once for jobs of one signature that ask for no more than it
-    takes."""
+    takes, and again when a node of its group has changed."""
     option, counts = state.options[o], survey.counts[0]
+    group = state.groups[option.group]
     if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
         find_room(state, queued, option, survey.own[0], counts.whole)
         survey.own[0].searched = 0
         return survey.own[0]
     placed = survey.placed[queued.signature, o]
-    known = placed.stamp >= counts.begun and placed.stamp >= survey.since[option.group]
+    known = placed.stamp >= counts.begun and placed.version == group.version
     if not known or placed.whole < counts.whole:
         find_room(state, queued, option, placed, counts.whole)
         placed.stamp = counts.stamp
+        placed.version = group.version
         placed.searched = 0
+    elif placed.room == 1:
+        placed.release_us = state.clock[0].now_us
+        placed.startup_us = start_cost_us(state, option, placed.device, placed.release_us)
     return placed
 
 
 @small_kernel
 def look_up(state, survey, queued, o):
     """The placement of option o for this job: with room, or where there is room first."""
-    placed = look_for_room(state, survey, queued, o)
-    if placed.room == 0 and placed.searched == 0:
-        if survey.counts[0].expected == 0:
-            expect_ends(state, survey.ends)
-            survey.counts[0].expected = 1
-        find_release(state, survey.ends, queued, state.options[o], placed)
-        placed.searched = 1
+    placed, moment = look_for_room(state, survey, queued, o), survey.counts[0].moment
+    if placed.room == 0 and placed.searched < moment:
+        placed.device = NONE
+        placed.release_us = NEVER_US
+        find_release(state, survey.ends, survey.ends_of, moment, queued, state.options[o], placed)
+        placed.searched = moment
     return placed
 
 
@@ -290,7 +315,7 @@ def take_rules_survey(state, survey):
 def look_around(state, survey):
     counts = survey.counts[0]
     if counts.fresh == 0:
-        forget(survey)
+        begin(state, survey)
     counts.fresh = 0
     counts.n_pairs = 0
     n = state.clock[0].n_queued
@@ -317,6 +342,7 @@ def has_held(state, survey, j):
 def has_started(state, survey, j, node):
     """Job j started on this node since and left the queue: what a new survey would say, as long as nothing but the
     node's own options is different. False if a new one is needed."""
+    survey.counts[0].stamp += 1
     set_aside(survey, j)
     n = state.clock[0].n_queued
     if j != n:
@@ -324,16 +350,14 @@ def has_started(state, survey, j, node):
         survey.jobs[j] = survey.jobs[n]
         for p in range(job.first_pair, job.first_pair + job.n_pairs):
             survey.pairs[p].j = j
-    survey.counts[0].stamp += 1
+    r = state.nodes[node].first_running
+    while r != NONE:
+        survey.ends_of[r] = 0
+        r = state.running[r].next
     d = state.nodes[node].first_device
     while d != NONE:
-        survey.since[state.devices[d].group] = survey.counts[0].stamp
+        survey.changed[state.devices[d].group] = survey.counts[0].stamp
         d = state.devices[d].next
-    if survey.counts[0].expected == 1:
-        r = state.nodes[node].first_running
-        while r != NONE:
-            expect_end(state, survey.ends, r)
-            r = state.running[r].next
     for i in range(n):
         if not place_again(state, survey, i):
             return False
@@ -347,7 +371,7 @@ def place_again(state, survey, i):
     queued, job = state.queue[i], survey.jobs[i]
     for p in range(job.first_pair, job.first_pair + job.n_pairs):
         pair = survey.pairs[p]
-        changed = survey.since[state.options[pair.option].group] == survey.counts[0].stamp
+        changed = survey.changed[state.options[pair.option].group] == survey.counts[0].stamp
         if changed and not fill_pair(state, queued, look_up(state, survey, queued, pair.option), pair):
             return False
     return True

@@ -27,6 +27,7 @@ from synergai.envs.state import (
     release,
     set_best,
     take_slot,
+    touch,
     warm_up,
 )
 from synergai.envs.tape import Setting, Tape, empty_cluster
@@ -413,6 +414,7 @@ def change_node(sim):
     if ready == node.ready:
         return change.kind == NOTICED
     node.ready = ready
+    touch(state, change.node)
     if state.clock[0].solved_us != NEVER_US:  # a branch of a look-ahead solves nothing
         state.clock[0].solved_us = NONE
     for j in range(state.clock[0].n_queued):
