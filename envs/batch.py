@@ -186,6 +186,7 @@ def scratch_at(scratches, b):
         scratches.taken[b],
         scratches.pressure[b],
         scratches.slacks[b],
+        scratches.listed[b],
         scratches.stamp[b],
         scratches.top[b],
         scratches.top_key[b],

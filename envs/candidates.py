@@ -12,7 +12,7 @@ import numpy as np
 from synergai.envs import features, rules
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.epochs import done_is_legal
-from synergai.envs.features import DUE, FIRST_PICK, N_GLOBAL, N_ROW
+from synergai.envs.features import DUE, FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW, SIGMA
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import Survey, survey_for, take_survey
 
@@ -45,6 +45,7 @@ class Scratch(NamedTuple):
     taken: np.ndarray  # (pairs,) int64: stamp of the list it was last put into
     pressure: np.ndarray  # (classes,) float64
     slacks: np.ndarray  # (jobs,) float64
+    listed: np.ndarray  # (jobs,) int64: the stamp of the last list that had the job, and its first row there
     stamp: np.ndarray  # (1,) int64
     top: np.ndarray  # (classes, N_KEYS, KEEP) int64: best pairs by key
     top_key: np.ndarray  # (classes, N_KEYS, KEEP) float64
@@ -75,6 +76,7 @@ def scratch_of(survey: Survey) -> Scratch:
         np.zeros(len(survey.pairs), np.int64),
         np.zeros(len(survey.due)),
         np.zeros(len(survey.jobs)),
+        np.zeros(len(survey.jobs), np.int64),
         np.zeros(1, np.int64),
         np.zeros((len(survey.due), N_KEYS, KEEP), np.int64),
         np.zeros((len(survey.due), N_KEYS, KEEP)),
@@ -251,12 +253,28 @@ def set_mask(state, survey, out, done):
     return legal
 
 
+@small_kernel
+def fill_job_row(state, scratch, out, i):
+    """The job part of row i, worked out once for each job."""
+    j, own = out.job[i], out.rows[i]
+    sigma = state.options[out.option[i]].sigma
+    if scratch.listed[j] // MAX_CANDIDATES != scratch.stamp[0]:
+        scratch.listed[j] = scratch.stamp[0] * MAX_CANDIDATES + i
+        features.fill_job(state, scratch.survey, j, sigma, own[N_CANDIDATE:])
+        return
+    first = out.rows[scratch.listed[j] % MAX_CANDIDATES]
+    for k in range(N_CANDIDATE, N_ROW):
+        own[k] = first[k]
+    own[N_CANDIDATE + SIGMA] = features.clip(sigma, 0.0, 1.0)
+
+
 @kernel
 def fill_features(state, scratch, out):
     survey = scratch.survey
     features.class_pressure(state, survey, scratch.pressure)
     for i in range(out.n[0]):
         features.fill_candidate(state, survey, scratch.pressure, out.pair[i], out.rows[i])
+        fill_job_row(state, scratch, out, i)
     features.fill_global(state, survey, scratch.slacks, out.shared)
 
 

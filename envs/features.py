@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.rules import RULES
-from synergai.envs.state import NONE, alone_us, share_ppm, slow_down, transfer_us
+from synergai.envs.state import NONE, share_ppm, slow_down, transfer_us
 
 FEATURES_VERSION = 1
 
@@ -86,6 +86,8 @@ N_ROW = N_CANDIDATE + N_JOB
 N_GLOBAL = len(GLOBAL)
 FIRST_PICK = N_CANDIDATE - len(RULES)
 DUE = FIRST_PICK - 1
+SIGMA = [feature.name for feature in JOB].index("job_sigma")
+"""The one feature of a job that differs from option to option."""
 
 
 def schema_hash() -> str:
@@ -147,7 +149,7 @@ def inflicted(state, pair):
 
 @small_kernel
 def fill_candidate(state, survey, pressure, p, row):
-    """The candidate and job parts of one row; the rule bits are set by `candidates`."""
+    """The candidate part of one row; the rule bits are set by `candidates`."""
     pair = survey.pairs[p]
     option = state.options[pair.option]
     queued = state.queue[pair.j]
@@ -185,11 +187,11 @@ def fill_candidate(state, survey, pressure, p, row):
     row[19] = soft((other_class_finish(state, survey, pair) - pair.wait_us - e) / e)
     row[20] = clip(seen.log_ratio, -2.0, 2.0) / 2.0
     row[21] = seen.count / (seen.count + 5.0)
-    fill_job(state, survey, pair.j, option.sigma, row[N_CANDIDATE:])
 
 
 @small_kernel
 def fill_job(state, survey, j, sigma, row):
+    """The job part of one row."""
     clock = state.clock[0]
     queued = state.queue[j]
     job = survey.jobs[j]
@@ -221,17 +223,8 @@ def class_pressure(state, survey, pressure):
         pressure[h] = 0.0
     for j in range(clock.n_queued):
         queued = state.queue[j]
-        model = state.models[queued.model]
-        best_h, best_e = NONE, 0
-        for o in range(model.first_option, model.first_option + model.n_options):
-            option = state.options[o]
-            if (queued.classes >> option.klass) & 1 == 0:
-                continue
-            e_us = alone_us(state, queued, option)
-            if best_h == NONE or e_us < best_e:
-                best_h, best_e = option.klass, e_us
-        if best_h != NONE:
-            pressure[best_h] += best_e
+        if queued.best_klass != NONE:
+            pressure[queued.best_klass] += queued.best_us
     for h in range(clock.n_classes):
         pressure[h] /= max(state.classes[h].capacity * clock.tau_us, 1.0)
 

@@ -165,6 +165,7 @@ QUEUED = np.dtype(
         ("attempt", "i4"),
         ("counted", "i4"),  # 0: best effort
         ("hold_option", "i4"),  # NONE: it is free to be started
+        ("best_klass", "i4"),  # of the option with the shortest run time, NONE if there is none
         ("assigned", "i4"),  # MAEL: the group that it is to run on, NONE until a window decides
         ("picks", "i8"),  # MAEL: those of its group when it was assigned
     ],
@@ -329,15 +330,19 @@ def could_run(state, queued, option):
 
 @small_kernel
 def set_best(state, queued):
-    """Fill in the job's shortest run time and least energy over admitted options; False if there is none."""
+    """Fill in the job's shortest run time, where that is, and the least energy over admitted options; False if there is
+    none."""
     best = np.int64(NEVER_US)
     energy = np.inf
+    queued.best_klass = NONE
     model = state.models[queued.model]
     for o in range(model.first_option, model.first_option + model.n_options):
         option = state.options[o]
         if could_run(state, queued, option):
             e_us = alone_us(state, queued, option)
-            best = min(best, e_us)
+            if e_us < best:
+                best = e_us
+                queued.best_klass = option.klass
             energy = min(energy, option.active_w * e_us * 1e-6)
     queued.best_us = best
     queued.best_energy_j = energy
