@@ -27,12 +27,13 @@ def branches(env: BatchVecEnv, rule: str, taus: float, threads: int = 1) -> Bran
 
 def snapshot(env: BatchVecEnv) -> list[np.ndarray]:
     sims = env.batch.sims
-    return [array.copy() for array in (*sims.state, sims.progress, sims.outcomes, sims.heap)]
+    return [array.copy() for array in (*sims.state, sims.progress, sims.outcomes, *sims.agenda)]
 
 
-def test_a_branch_leaves_the_cluster_as_it_was(env: BatchVecEnv) -> None:
+@pytest.mark.parametrize("rule", ["synergai", "mael"])
+def test_a_branch_leaves_the_cluster_as_it_was(env: BatchVecEnv, rule: str) -> None:
     before = snapshot(env)
-    branches(env, "synergai", 1.0).costs()
+    branches(env, rule, 1.0).costs()
     for old, new in zip(before, snapshot(env)):
         for name in old.dtype.names or ():
             np.testing.assert_array_equal(old[name], new[name])
