@@ -5,13 +5,13 @@ the cost of the largest late job in the queue). While the credit covers the olde
 has room for, only that job's START is legal on the class, and it pays its cost. Every scheduler works under it.
 """
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.state import NEVER_US, NONE
 
 SHARE = 0.05
 
 
-@kernel
+@small_kernel
 def cost_us(state, pair):
     """Device-microseconds of a pair: run time x share of the device it takes."""
     return pair.e_us * state.options[pair.option].load
@@ -28,23 +28,26 @@ def find_due(state, survey):
         due.cost_us = 0.0
         due.largest_us = 0.0
     late = False
-    for p in range(survey.counts[0].n_pairs):
-        pair = survey.pairs[p]
-        queued = state.queue[pair.j]
-        option = state.options[pair.option]
-        if queued.deadline_us > clock.now_us or option.dictionary == 0:
+    for j in range(clock.n_queued):
+        queued, job = state.queue[j], survey.jobs[j]
+        if queued.deadline_us > clock.now_us:
             continue
-        late = True
-        cost = cost_us(state, pair)
-        due = survey.due[option.klass]
-        due.largest_us = max(due.largest_us, cost)
-        older = queued.arrival_us < due.arrival_us or (
-            queued.arrival_us == due.arrival_us and cost < due.cost_us
-        )
-        if pair.start == 1 and older:
-            due.j = pair.j
-            due.arrival_us = queued.arrival_us
-            due.cost_us = cost
+        for p in range(job.first_pair, job.first_pair + job.n_pairs):
+            pair = survey.pairs[p]
+            option = state.options[pair.option]
+            if option.dictionary == 0:
+                continue
+            late = True
+            cost = cost_us(state, pair)
+            due = survey.due[option.klass]
+            due.largest_us = max(due.largest_us, cost)
+            older = queued.arrival_us < due.arrival_us or (
+                queued.arrival_us == due.arrival_us and cost < due.cost_us
+            )
+            if pair.start == 1 and older:
+                due.j = j
+                due.arrival_us = queued.arrival_us
+                due.cost_us = cost
     return late
 
 

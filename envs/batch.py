@@ -175,6 +175,7 @@ def scratch_at(scratches, b):
         v.held_us[b],
         v.ends[b],
         v.own[b],
+        v.since[b],
         v.servers[b],
         v.batch[b],
         v.choices[b],

@@ -141,8 +141,11 @@ def put_best(state, scratch, out, keep):
     survey = scratch.survey
     n_classes = state.clock[0].n_classes
     scratch.top[:n_classes] = NONE
-    for p in range(survey.counts[0].n_pairs):
-        if is_legal(survey, p):
+    for j in range(state.clock[0].n_queued):
+        job = survey.jobs[j]
+        for p in range(job.first_pair, job.first_pair + job.n_pairs):
+            if not is_legal(survey, p):
+                continue
             h = state.options[survey.pairs[p].option].klass
             for key in range(N_KEYS):
                 remember(scratch.top, scratch.top_key, h, key, keep, p, prune_key(state, survey, p, key))
@@ -191,8 +194,10 @@ def put_the_rest(state, scratch, out):
     survey = scratch.survey
     n_classes = state.clock[0].n_classes
     if survey.counts[0].n_open <= MAX_CANDIDATES:
-        for p in range(survey.counts[0].n_pairs):
-            put(scratch, out, p)
+        for j in range(state.clock[0].n_queued):
+            job = survey.jobs[j]
+            for p in range(job.first_pair, job.first_pair + job.n_pairs):
+                put(scratch, out, p)
         return
     put_late(state, scratch, out)
     put_best(state, scratch, out, min(max((MAX_CANDIDATES - 24) // (N_KEYS * max(n_classes, 1)), 1), KEEP))

@@ -20,7 +20,7 @@ def _sources_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for package in ("envs", "agents"):
         for file in sorted((resources.files("synergai") / package).iterdir(), key=lambda entry: entry.name):
-            if file.name.endswith(".py") and b"@kernel" in (source := file.read_bytes()):
+            if file.name.endswith(".py") and b"kernel\n" in (source := file.read_bytes()):
                 digest.update(source)
     return digest.hexdigest()[:16]
 
@@ -40,3 +40,8 @@ def kernel(function: F) -> F:
     `_nrt=False`: kernels allocate nothing, so arrays need no reference counts (they took most of the time).
     """
     return numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)  # type: ignore[call-overload] - undocumented option
+
+
+def small_kernel(function: F) -> F:
+    """The same, written into whoever calls it: handing over a state costs more than a short function does."""
+    return numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)  # type: ignore[call-overload] - undocumented options

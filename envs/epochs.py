@@ -9,7 +9,7 @@ import numpy as np
 
 from synergai.envs.compile import kernel
 from synergai.envs.state import NEVER_US, NONE, alone_us
-from synergai.envs.survey import look_for_room, run_time_us
+from synergai.envs.survey import begin, look_for_room, run_time_us
 
 TICK_US = 1_000_000
 
@@ -62,7 +62,7 @@ def begin_round(state, survey):
     clock.round += 1
     clock.last_round_us = clock.now_us
     clock.wake_us = NONE
-    survey.counts[0].stamp += 1
+    begin(survey)
     for j in range(clock.n_queued):
         queued = state.queue[j]
         if queued.hold_option != NONE and hold_is_over(state, survey, queued):

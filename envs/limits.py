@@ -8,8 +8,8 @@ from rich.table import Table
 
 from synergai.envs import capacity
 from synergai.envs.program import Program, Resource, resources
-from synergai.envs.state import ClusterState
 from synergai.envs.tape import Setting, empty_cluster, make_tape
+from synergai.envs.world import enqueue, new_sim
 
 SAMPLE = 4000
 """Jobs drawn to see how many are born hopeless."""
@@ -90,7 +90,7 @@ def limits_of(setting: Setting) -> Limits:
         setting=setting,
         use={name: _use(setting, name, [r for r, _ in found], used) for name in catalog.classes},
         duals=sorted(found, key=lambda pair: -pair[1]),
-        born_hopeless=_born_hopeless(setting, state),
+        born_hopeless=_born_hopeless(setting),
     )
 
 
@@ -111,18 +111,16 @@ def _servers(program: Program) -> np.ndarray:
     return value[program.columns["variable"]]
 
 
-def _born_hopeless(setting: Setting, state: ClusterState) -> dict[str, float]:
+def _born_hopeless(setting: Setting) -> dict[str, float]:
     """By sampling, on predicted run times."""
-    jobs = make_tape(setting, 0, SAMPLE, tail=0.0).jobs
-    shares = {}
-    for m, name in enumerate(setting.catalog.models):
-        mine = jobs[jobs["model"] == m]
-        samples = mine["samples"][:, None]
-        columns = setting.program.columns["option"]
-        options = state.options[columns[state.options["model"][columns] == m]]
-        batches = np.ceil(samples / options["batch"])
-        slow = np.maximum(samples * options["per_sample_us"], batches * options["per_batch_us"])
-        best_us = (options["startup_us"] + slow).min(axis=1)
-        late = best_us > mine["deadline_us"] - mine["arrival_us"]
-        shares[name] = float(late.mean()) if len(mine) else 0.0
-    return shares
+    tape = make_tape(setting, 0, SAMPLE, tail=0.0)
+    sim = new_sim(setting, tape)
+    late = np.zeros(SAMPLE, np.bool_)
+    for i, job in enumerate(tape.jobs):
+        best_us = enqueue(sim, i)["best_us"]
+        late[i] = best_us > job["deadline_us"] - job["arrival_us"]
+    models = tape.jobs["model"]
+    return {
+        name: float(late[models == m].mean()) if (models == m).any() else 0.0
+        for m, name in enumerate(setting.catalog.models)
+    }

@@ -12,7 +12,7 @@ from synergai.envs.compile import kernel
 from synergai.envs.reward import potential
 from synergai.envs.simulator import apply_pair, apply_rule
 from synergai.envs.state import NEVER_US, NONE, ClusterState
-from synergai.envs.survey import take_survey
+from synergai.envs.survey import forget, take_survey
 from synergai.envs.world import Sim, discount, next_event_us, pass_time, step_events, take_reward
 
 LATE_COST = 0.3
@@ -110,6 +110,7 @@ def late_waiting(state):
 def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
     """Discounted violations and lateness within the horizon, and what is expected of the jobs that are left then."""
     copy = branch(sim, spare)
+    forget(spare_scratch.survey)
     take_reward(copy)
     until_us = copy.state.clock[0].now_us + horizon_us
     apply_pair(copy, scratch, NONE if action == DONE else out.pair[action])

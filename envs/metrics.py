@@ -33,6 +33,19 @@ class Measures:
         return self.violations / max(self.jobs, 1)
 
 
+def node_energy_j(setting: Setting, sim: Sim) -> np.ndarray:
+    """Of each node so far: idle while it was alive, and above idle. A node idles at what the hungriest of its hardware
+    classes is said to. Shape (nodes, 2)."""
+    classes = setting.table.hardware
+    idle_w = [
+        max((classes[d.hardware].idle_w for d in n.devices), default=0.0) for n in setting.catalog.nodes
+    ]
+    now_us = int(sim.state.clock[0]["now_us"])
+    machines = sim.machines[: len(idle_w)]
+    dead_us = machines["dead_us"] + np.where(machines["dead"] == 1, now_us - machines["died_us"], 0)
+    return np.stack([np.array(idle_w) * (now_us - dead_us) * 1e-6, machines["energy_j"]], axis=1)
+
+
 def measure(setting: Setting, sim: Sim) -> Measures:
     """The measures of a run that is over."""
     first, last = sim.tape.window

@@ -29,7 +29,9 @@ STRAGGLER_SHARE = 0.01
 STRAGGLER_FACTORS = (2.0, 5.0)
 
 STREAM_MODEL, STREAM_HARDWARE, STREAM_PAIR, STREAM_NODE = 1, 2, 3, 4
-STREAM_DRIFT, STREAM_RUN, STREAM_WITHIN, STREAM_STRAGGLER = 5, 6, 7, 8
+STREAM_DRIFT, STREAM_RUN, STREAM_WITHIN, STREAM_STRAGGLER, STREAM_BIND = 5, 6, 7, 8, 9
+MAX_BINDS = 20
+"""An attempt that failed to bind so often binds."""
 
 
 def name_key(*names: str) -> int:
@@ -101,6 +103,16 @@ def run_factor(seed, level, job, attempt, hardware_key, configuration_key, sampl
     if level > 0.0 and uniform(seed, 8, job, attempt) < 0.01:
         factor *= 2.0 + 3.0 * uniform(seed, 8, job, attempt + 1000)
     return factor
+
+
+@kernel
+def failed_binds(seed, share, job, attempt):
+    """How many binds of this attempt fail, each with this chance."""
+    key = mix(np.uint64(job), np.uint64(attempt))
+    failed = 0
+    while failed < MAX_BINDS and uniform(seed, STREAM_BIND, key, failed) < share:
+        failed += 1
+    return failed
 
 
 def total_log_sd(error: float = ERROR) -> float:

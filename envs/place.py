@@ -8,7 +8,7 @@ from math import erf, exp, log, sqrt
 
 import numpy as np
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.state import NEVER_US, NONE, admits, start_cost_us
 
 PLACED = np.dtype(
@@ -17,6 +17,8 @@ PLACED = np.dtype(
         ("release_us", "i8"),  # from then on there is room; now if there is room, NEVER_US if there never is
         ("device", "i4"),  # NONE if no device can take it at all
         ("room", "i4"),
+        ("searched", "i4"),  # 1: where there is no room, `find_release` was asked
+        ("whole", "i4"),  # 1: `free` and `left` are filled in
         ("free", "i4"),  # how many of this option fit into the group now
         ("left", "f8"),  # dominant share of the node left over
         ("startup_us", "f8"),  # on the device, for a START when there is room
@@ -28,12 +30,12 @@ STRAGGLER_Z = 2.5
 """Beyond this many log-sds a run is a straggler (2-5 times as long), so half of the time elapsed is still to come."""
 
 
-@kernel
+@small_kernel
 def normal_cdf(z):
     return 0.5 * (1.0 + erf(z / sqrt(2.0)))
 
 
-@kernel
+@small_kernel
 def normal_quantile(p):
     """Inverse of `normal_cdf` to 4.5e-4 (Abramowitz and Stegun 26.2.23)."""
     tail = min(p, 1.0 - p)
@@ -44,7 +46,7 @@ def normal_quantile(p):
     return -z if p < 0.5 else z
 
 
-@kernel
+@small_kernel
 def expected_end_us(record, sigma, now_us):
     """When a running job is expected to end, given that it has run so long: the median of what is left of a
     log-normal around the predicted run time."""
@@ -61,7 +63,7 @@ def expected_end_us(record, sigma, now_us):
     return record.start_us + max(np.int64(end_us), elapsed_us + 1)
 
 
-@kernel
+@small_kernel
 def fits(state, device, cpu_milli, memory_mib, units):
     node = state.nodes[device.node]
     return (
@@ -73,7 +75,7 @@ def fits(state, device, cpu_milli, memory_mib, units):
     )
 
 
-@kernel
+@small_kernel
 def could_fit(state, device, cpu_milli, memory_mib, units):
     """Whether it would fit if nothing ran there."""
     node = state.nodes[device.node]
@@ -85,7 +87,7 @@ def could_fit(state, device, cpu_milli, memory_mib, units):
     )
 
 
-@kernel
+@small_kernel
 def how_many(state, device, cpu_milli, memory_mib, units):
     node = state.nodes[device.node]
     count = node.pods_free
@@ -98,7 +100,7 @@ def how_many(state, device, cpu_milli, memory_mib, units):
     return max(count, 0)
 
 
-@kernel
+@small_kernel
 def share_left(state, device, cpu_milli, memory_mib, units):
     """Dominant share of the node that stays free after the option is placed."""
     node = state.nodes[device.node]
@@ -110,17 +112,23 @@ def share_left(state, device, cpu_milli, memory_mib, units):
 
 
 @kernel
-def expect_ends(state, ends):
-    """When each running job is expected to end, by slot: once per decision, as many options ask."""
-    clock = state.clock[0]
-    for r in range(clock.running_top):
-        record = state.running[r]
-        if record.used == 1:
-            sigma = state.options[record.option].sigma if record.option != NONE else 0.0
-            ends[r] = expected_end_us(record, sigma, clock.now_us)
+def expect_end(state, ends, r):
+    """Fill in when slot r is expected to end; of something without a profile nothing is known."""
+    record = state.running[r]
+    ends[r] = NEVER_US
+    if record.option != NONE:
+        ends[r] = expected_end_us(record, state.options[record.option].sigma, state.clock[0].now_us)
 
 
 @kernel
+def expect_ends(state, ends):
+    """Fill in when each running job is expected to end, by slot; once per survey, however many options ask."""
+    for r in range(state.clock[0].running_top):
+        if state.running[r].used == 1:
+            expect_end(state, ends, r)
+
+
+@small_kernel
 def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
     """When enough of what runs on the device's node is expected to have ended, NEVER_US if that never suffices; and
     the share of those that are still there then."""
@@ -155,41 +163,50 @@ def room_at_us(state, ends, device, d, cpu_milli, memory_mib, units):
     return max(last_us, now_us + 1), others_ppm
 
 
-@kernel
-def find_room(state, queued, option, placed):
-    """Fill `placed` with the warmest and then tightest device of the group that has room now; True if there is one."""
+@small_kernel
+def find_room(state, queued, option, placed, whole):
+    """Fill `placed` with the warmest and then tightest device of the group that has room now; True if there is one.
+    What no rule asks for (`free`, `left`) is filled in for `whole` alone."""
     cpu = max(option.cpu_milli, queued.cpu_floor)
     memory = max(option.memory_mib, queued.memory_floor)
     group = state.groups[option.group]
     placed.device = NONE
     placed.room = 0
+    placed.whole = whole
     placed.free = 0
     placed.left = 1.0
     placed.release_us = NEVER_US
-    warmest = np.int8(NONE)
+    warmest, least, found = np.int8(NONE), -1.0, np.int64(NONE)  # least: not worked out before it is needed
     for d in range(group.first_device, group.first_device + group.n_devices):
         device = state.devices[d]
-        if admits(state, queued, device) and fits(state, device, cpu, memory, option.units):
+        if not admits(state, queued, device) or not fits(state, device, cpu, memory, option.units):
+            continue
+        if whole:
             placed.free += how_many(state, device, cpu, memory, option.units)
+        warm = state.warmth[option.first_spot + d - group.first_device]
+        if found == NONE or warm > warmest:
+            found, warmest, least = d, warm, -1.0
+        elif warm == warmest:
+            if least < 0.0:
+                least = share_left(state, state.devices[found], cpu, memory, option.units)
             left = share_left(state, device, cpu, memory, option.units)
-            warm = state.warmth[option.first_spot + d - group.first_device]
-            if placed.room == 0 or warm > warmest or (warm == warmest and left < placed.left):
-                warmest = warm
-                placed.device = d
-                placed.room = 1
-                placed.left = left
-    if placed.room == 1:
-        placed.release_us = state.clock[0].now_us
-        placed.startup_us = start_cost_us(state, option, placed.device, placed.release_us)
-        placed.others_ppm = state.nodes[state.devices[placed.device].node].busy_ppm
-    return placed.room == 1
+            if left < least:
+                found, least = d, left
+    if found == NONE:
+        return False
+    if whole:
+        placed.left = share_left(state, state.devices[found], cpu, memory, option.units)
+    placed.device = found
+    placed.room = 1
+    placed.release_us = state.clock[0].now_us
+    placed.startup_us = start_cost_us(state, option, found, placed.release_us)
+    placed.others_ppm = state.nodes[state.devices[found].node].busy_ppm
+    return True
 
 
-@kernel
-def place(state, ends, queued, option, placed):
-    """Fill `placed` with the device that the option takes for this job: with room, else the first to have it."""
-    if find_room(state, queued, option, placed):
-        return
+@small_kernel
+def find_release(state, ends, queued, option, placed):
+    """Fill `placed`, which has no room now, with the device of the group that is expected to have it first."""
     cpu = max(option.cpu_milli, queued.cpu_floor)
     memory = max(option.memory_mib, queued.memory_floor)
     group = state.groups[option.group]
@@ -200,8 +217,9 @@ def place(state, ends, queued, option, placed):
             if at_us < placed.release_us:
                 placed.release_us = at_us
                 placed.device = d
-                placed.startup_us = start_cost_us(state, option, d, at_us)
                 placed.others_ppm = others_ppm
+    if placed.device != NONE:
+        placed.startup_us = start_cost_us(state, option, placed.device, placed.release_us)
 
 
 @kernel

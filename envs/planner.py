@@ -28,7 +28,15 @@ from synergai.envs.state import (
     release,
     start,
 )
-from synergai.envs.survey import Survey, outlives, set_aside, survey_for, take_rules_survey, take_survey
+from synergai.envs.survey import (
+    Survey,
+    forget,
+    has_held,
+    has_started,
+    survey_for,
+    take_rules_survey,
+    take_survey,
+)
 
 MAX_MOVES = 16
 
@@ -155,11 +163,10 @@ def play_round(world, drawn, s, survey, rule, from_us, release_us):
         p = rules.legal_pick(state, survey, rule, epochs.done_is_legal(state, survey))
         if p == NONE:
             break
-        kept = outlives(state, survey, p)
-        j = survey.pairs[p].j
+        pair = survey.pairs[p]
+        j, starts, node = pair.j, pair.start == 1, state.devices[pair.device].node
         cost += act(world, drawn, s, survey, p, from_us, release_us)
-        if kept:
-            set_aside(survey, j)
+        kept = has_started(state, survey, j, node) if starts else has_held(state, survey, j)
     return cost
 
 
@@ -230,6 +237,7 @@ def rollout(state, plan, s, p, rule, horizon_us, release_us):
     """The cost of pair p (NONE: DONE) in future s, going on under the rule."""
     from_us = state.clock[0].now_us
     world = branch(state, plan.world, plan.futures, s, release_us)
+    forget(plan.survey)
     cost = 0.0
     if p != NONE:
         cost += act(world, plan.futures, s, plan.now, p, from_us, release_us)

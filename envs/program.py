@@ -65,7 +65,8 @@ class Program(NamedTuple):
     def copy(self) -> "Program":
         """One whose working memory is its own."""
         table = Table(*(array.copy() for array in self.table))
-        return Program(*(array.copy() for array in self[:-1]), table)
+        own = {name: array.copy() for name, array in zip(self._fields, self) if isinstance(array, np.ndarray)}
+        return self._replace(table=table, **own)
 
 
 @dataclass(frozen=True)

@@ -264,7 +264,9 @@ def legal_pick(state, survey, rule, done):
     p = sjf_feasible(state, survey)
     if p != NONE and survey.pairs[p].start == 1:
         return p
-    for p in range(survey.counts[0].n_pairs):
-        if survey.pairs[p].start == 1:
-            return p
+    for j in range(state.clock[0].n_queued):
+        job = survey.jobs[j]
+        for p in range(job.first_pair, job.first_pair + job.n_pairs):
+            if survey.pairs[p].start == 1:
+                return p
     return NONE

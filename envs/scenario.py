@@ -448,12 +448,18 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
+def _without_none(annotation: Any) -> Any:
+    """`X | None` is X."""
+    parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+    return parts[0] if type(None) in typing.get_args(annotation) and len(parts) == 1 else annotation
+
+
 def _keys_at(path: tuple[Any, ...]) -> list[str]:
     """The keys that may stand at a path."""
     at: Any = Scenario
     for part in path:
         if isinstance(at, type) and issubclass(at, BaseModel):
-            at = at.model_fields[str(part)].annotation
+            at = _without_none(at.model_fields[str(part)].annotation)
         else:
             at = typing.get_args(at)[-1]
     return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []

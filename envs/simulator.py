@@ -4,13 +4,18 @@
 `run_rule` runs a whole tape under one rule. What happens by itself is in `envs.world`.
 """
 
+import numpy as np
+
 from synergai.envs import ageing, epochs, rules
-from synergai.envs.candidates import DONE, list_candidates, list_surveyed, only_action
+from synergai.envs.candidates import DONE, N_RULES, list_surveyed
 from synergai.envs.compile import kernel
 from synergai.envs.reward import ENERGY_WEIGHT
 from synergai.envs.state import NONE, hold, start
-from synergai.envs.survey import outlives, set_aside, take_rules_survey, take_survey
+from synergai.envs.survey import has_held, has_started, take_rules_survey, take_survey
 from synergai.envs.world import begin_run, discount, step_events
+
+CHOICE = -2
+"""In place of a pair: more than one action is legal."""
 
 
 @kernel
@@ -49,13 +54,15 @@ def apply_pair(sim, scratch, p):
 
 @kernel
 def apply_and_keep(sim, scratch, p):
-    """The same, but the survey is kept where the little that a HOLD changes can be written into it."""
-    kept = outlives(sim.state, scratch.survey, p)
-    j = scratch.survey.pairs[p].j if kept else NONE
+    """The same, but the survey goes on: the little that changes is written into it."""
+    if p == NONE:
+        apply_pair(sim, scratch, p)
+        return
+    state, survey, pair = sim.state, scratch.survey, scratch.survey.pairs[p]
+    j, starts, node = pair.j, pair.start == 1, state.devices[pair.device].node
     apply_pair(sim, scratch, p)
-    if kept:
-        set_aside(scratch.survey, j)
-        sim.progress[0].surveyed = 1
+    kept = has_started(state, survey, j, node) if starts else has_held(state, survey, j)
+    sim.progress[0].surveyed = 1 if kept else 0
 
 
 @kernel
@@ -78,13 +85,28 @@ def apply_rule(sim, scratch, rule):
 
 
 @kernel
-def show(sim, scratch, out, extra):
-    """Fill in the candidate list; returns the number of legal actions."""
-    surveyed = sim.progress[0].surveyed
-    sim.progress[0].surveyed = 0
-    if surveyed == 1 and scratch.survey.counts[0].whole == 1:
-        return list_surveyed(sim.state, scratch, out, extra)
-    return list_candidates(sim.state, scratch, out, extra)
+def look(sim, scratch):
+    """A survey of everything, unless there is one of this moment."""
+    if sim.progress[0].surveyed == 0 or scratch.survey.counts[0].whole == 0:
+        take_survey(sim.state, scratch.survey)
+    sim.progress[0].surveyed = 1
+
+
+@kernel
+def forced_move(sim, scratch):
+    """The pair that alone is legal, NONE for DONE; CHOICE if more is."""
+    state, survey = sim.state, scratch.survey
+    done = epochs.done_is_legal(state, survey)
+    only = np.int64(NONE)
+    for j in range(state.clock[0].n_queued):
+        job = survey.jobs[j]
+        for p in range(job.first_pair, job.first_pair + job.n_pairs):
+            pair = survey.pairs[p]
+            if pair.start == 1 or (done and pair.hold == 1):
+                if done or only != NONE:
+                    return np.int64(CHOICE)
+                only = p
+    return only
 
 
 @kernel
@@ -97,10 +119,15 @@ def advance(sim, scratch, out, extra):
             if sim.state.clock[0].n_queued == 0:
                 progress.in_round = 0
                 break
-            if show(sim, scratch, out, extra) > 1:
+            look(sim, scratch)
+            p = forced_move(sim, scratch)
+            if p == CHOICE:
+                list_surveyed(sim.state, scratch, out, extra)
                 progress.decisions += 1
                 return True
-            apply_action(sim, scratch, out, only_action(out))
+            if extra >= N_RULES:
+                rules.legal_pick(sim.state, scratch.survey, extra, True)  # it may remember that it was asked
+            apply_and_keep(sim, scratch, p)
         if not step_events(sim, scratch):
             return False
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 
 NONE = -1
 NEVER_US = np.iinfo(np.int64).max // 4
@@ -121,6 +121,7 @@ NODE = np.dtype(
         ("pods_free", "i8"),
         ("ready", "i4"),
         ("first_running", "i4"),
+        ("first_device", "i4"),
         ("site", "i4"),
         ("busy_ppm", "i8"),  # sum of what runs here, see RUNNING
         ("next_start_us", "i8"),  # the next pod can begin to start then
@@ -128,7 +129,15 @@ NODE = np.dtype(
     align=True,
 )
 DEVICE = np.dtype(
-    [("node", "i4"), ("klass", "i4"), ("group", "i4"), ("units", "i4"), ("units_free", "i4")], align=True
+    [
+        ("node", "i4"),
+        ("klass", "i4"),
+        ("group", "i4"),
+        ("units", "i4"),
+        ("units_free", "i4"),
+        ("next", "i4"),  # on the same node
+    ],
+    align=True,
 )
 QUEUED = np.dtype(
     [
@@ -245,24 +254,26 @@ def empty_state(
     state.clock[0]["running_free"] = NONE
     state.clock[0]["last_arrival_us"] = NONE
     state.nodes["first_running"] = NONE
+    state.nodes["first_device"] = NONE
+    state.devices["next"] = NONE
     return state
 
 
-@kernel
+@small_kernel
 def compute_us(option, samples):
     """Predicted compute alone on its node: the longer of all at hand and batch by batch."""
     batches = (samples + option.batch - 1) // option.batch
     return max(samples * option.per_sample_us, batches * option.per_batch_us)
 
 
-@kernel
+@small_kernel
 def transfer_us(state, queued, option):
     """Bringing the job's input from its site to the option's."""
     link = state.links[queued.site, state.groups[option.group].site]
     return link.fixed_us + link.per_kib_us * queued.samples * state.models[option.model].input_kib
 
 
-@kernel
+@small_kernel
 def alone_us(state, queued, option):
     """Predicted run time in microseconds, rounded up, on a node that has the image and nothing else to do: start-up,
     transfer, compute. No node does it faster."""
@@ -270,7 +281,7 @@ def alone_us(state, queued, option):
     return np.int64(np.ceil(overhead + compute_us(option, queued.samples)))
 
 
-@kernel
+@small_kernel
 def start_cost_us(state, option, d, at_us):
     """Start-up on this device for a START at `at_us`: what is missing there, and the pods that start before it."""
     warm = state.warmth[option.first_spot + d - state.groups[option.group].first_device]
@@ -280,13 +291,13 @@ def start_cost_us(state, option, d, at_us):
     return cost + max(state.nodes[state.devices[d].node].next_start_us - at_us, 0)
 
 
-@kernel
+@small_kernel
 def slow_down(state, others_ppm):
     """How many times longer compute takes beside tenants of so much."""
     return 1.0 + state.clock[0].slowdown * min(max(others_ppm, 0), 1_000_000) * 1e-6
 
 
-@kernel
+@small_kernel
 def admits(state, queued, device):
     """Whether the job's constraints allow this device."""
     if (queued.classes >> device.klass) & 1 == 0:
@@ -415,7 +426,7 @@ def take_slot(state):
     return r
 
 
-@kernel
+@small_kernel
 def share_ppm(state, node, device, cpu_milli, units):
     """What a tenant takes of its node: the larger of its shares of cpu and of the device's units, in millionths."""
     share = cpu_milli * 1_000_000 // max(state.nodes[node].cpu_milli, 1)

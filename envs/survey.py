@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import ageing
-from synergai.envs.compile import kernel
-from synergai.envs.place import PLACED, expect_ends, find_room, place
+from synergai.envs.compile import kernel, small_kernel
+from synergai.envs.place import PLACED, expect_end, expect_ends, find_release, find_room
 from synergai.envs.state import NEVER_US, NONE, ClusterState, compute_us, slow_down, transfer_us
 
 PAIR = np.dtype(
@@ -21,7 +21,8 @@ PAIR = np.dtype(
         ("j", "i4"),  # index into the queue
         ("option", "i4"),
         ("device", "i4"),
-        ("start", "i4"),  # 1: START is legal
+        ("room", "i4"),  # 1: there is room now
+        ("start", "i4"),  # 1: START is legal: there is, and the ageing share does not forbid it
         ("hold", "i4"),  # 1: HOLD is legal
         ("free", "i4"),
         ("left", "f8"),
@@ -46,6 +47,9 @@ SUMMARY = np.dtype(
 COUNTS = np.dtype(
     [
         ("stamp", "i8"),
+        ("begun", "i8"),  # placements that were looked up before this stamp are of another moment
+        ("fresh", "i4"),  # 1: a round has begun, and nothing was surveyed since
+        ("expected", "i4"),  # 1: `ends` is filled in
         ("n_pairs", "i4"),
         ("n_open", "i4"),  # not of a job that went on hold since
         ("whole", "i4"),  # 0: of the dictionary's options only, which is all that rules ask for
@@ -88,6 +92,7 @@ class Survey(NamedTuple):
     held_us: np.ndarray  # (groups,) float64: scratch of the MAEL family, what each group has ahead
     ends: np.ndarray  # (slots,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
+    since: np.ndarray  # (groups,) int64: stamp since which placements in a group hold
     servers: np.ndarray  # (groups,) float64: scratch of the MAEL family
     batch: np.ndarray  # (MAX_BATCH,) BATCHED: the same
     choices: np.ndarray  # (MAX_BATCH, groups) int32: pairs that each job of the batch may be assigned
@@ -114,6 +119,7 @@ def survey_scratch(
         np.zeros(groups),
         np.zeros(slots, np.int64),
         np.zeros(1, PLACED),
+        np.zeros(groups, np.int64),
         np.zeros(groups),
         np.zeros(MAX_BATCH, BATCHED),
         np.zeros((MAX_BATCH, groups), np.int32),
@@ -121,16 +127,50 @@ def survey_scratch(
 
 
 @kernel
-def look_up(state, survey, queued, o):
-    """The placement of option o for this job, shared by jobs of one signature that ask for no more than it takes."""
-    option = state.options[o]
+def forget(survey):
+    """Nothing that was looked up before is used again: the scratch goes to another cluster, or something was changed
+    that the functions here do not know of."""
+    survey.counts[0].stamp += 1
+    survey.counts[0].begun = survey.counts[0].stamp
+    survey.counts[0].fresh = 0
+    survey.counts[0].expected = 0
+
+
+@kernel
+def begin(survey):
+    """A round begins: what `look_for_room` finds out from now on holds for the first survey of it."""
+    forget(survey)
+    survey.counts[0].fresh = 1
+
+
+@small_kernel
+def look_for_room(state, survey, queued, o):
+    """Where option o has room for this job, looked up once for jobs of one signature that ask for no more than it
+    takes."""
+    option, counts = state.options[o], survey.counts[0]
     if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
-        place(state, survey.ends, queued, option, survey.own[0])
+        find_room(state, queued, option, survey.own[0], counts.whole)
+        survey.own[0].searched = 0
         return survey.own[0]
     placed = survey.placed[queued.signature, o]
-    if placed.stamp != survey.counts[0].stamp:
-        place(state, survey.ends, queued, option, placed)
-        placed.stamp = survey.counts[0].stamp
+    known = placed.stamp >= counts.begun and placed.stamp >= survey.since[option.group]
+    if not known or placed.whole < counts.whole:
+        find_room(state, queued, option, placed, counts.whole)
+        placed.stamp = counts.stamp
+        placed.searched = 0
+    return placed
+
+
+@small_kernel
+def look_up(state, survey, queued, o):
+    """The placement of option o for this job: with room, or where there is room first."""
+    placed = look_for_room(state, survey, queued, o)
+    if placed.room == 0 and placed.searched == 0:
+        if survey.counts[0].expected == 0:
+            expect_ends(state, survey.ends)
+            survey.counts[0].expected = 1
+        find_release(state, survey.ends, queued, state.options[o], placed)
+        placed.searched = 1
     return placed
 
 
@@ -142,22 +182,28 @@ def run_time_us(state, queued, option, placed):
     return np.int64(np.ceil(overhead + compute_us(option, queued.samples) * slow))
 
 
-@kernel
-def look_for_room(state, survey, queued, o):
-    """Where option o has room for this job, looked up once for jobs of one signature. It is for the start of a round,
-    before anything is surveyed."""
-    option = state.options[o]
-    if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
-        find_room(state, queued, option, survey.own[0])
-        return survey.own[0]
-    placed = survey.placed[queued.signature, o]
-    if placed.stamp != survey.counts[0].stamp:
-        find_room(state, queued, option, placed)
-        placed.stamp = survey.counts[0].stamp
-    return placed
+@small_kernel
+def fill_pair(state, queued, placed, pair):
+    """What the placement means for this pair of the job; False if the option has no room and never will."""
+    if placed.device == NONE or placed.release_us >= NEVER_US:
+        return False
+    clock, option = state.clock[0], state.options[pair.option]
+    pair.device = placed.device
+    pair.overhead_us = placed.startup_us + transfer_us(state, queued, option)
+    slow = slow_down(state, placed.others_ppm)
+    pair.e_us = np.int64(np.ceil(pair.overhead_us + compute_us(option, queued.samples) * slow))
+    pair.wait_us = max(placed.release_us - clock.now_us, 0)
+    pair.free = placed.free
+    pair.left = placed.left
+    pair.others_ppm = placed.others_ppm
+    pair.room = placed.room
+    pair.start = placed.room
+    may_hold = placed.room == 0 and queued.hold_round != clock.round and option.dictionary == 1
+    pair.hold = 1 if may_hold else 0
+    return True
 
 
-@kernel
+@small_kernel
 def add_pairs(state, survey, j):
     """All pairs of job j, whatever the ageing share will forbid."""
     clock = state.clock[0]
@@ -174,27 +220,15 @@ def add_pairs(state, survey, j):
         option = state.options[o]
         if (queued.classes >> option.klass) & 1 == 0 or (counts.whole == 0 and option.dictionary == 0):
             continue
-        placed = look_up(state, survey, queued, o)
-        if placed.device == NONE or placed.release_us >= NEVER_US:
-            continue
         pair = survey.pairs[counts.n_pairs]
         pair.j = j
         pair.option = o
-        pair.device = placed.device
-        pair.overhead_us = placed.startup_us + transfer_us(state, queued, option)
-        pair.e_us = run_time_us(state, queued, option, placed)
-        pair.wait_us = max(placed.release_us - clock.now_us, 0)
-        pair.free = placed.free
-        pair.left = placed.left
-        pair.others_ppm = placed.others_ppm
-        pair.start = placed.room
-        may_hold = placed.room == 0 and queued.hold_round != clock.round and option.dictionary == 1
-        pair.hold = 1 if may_hold else 0
-        counts.n_pairs += 1
-        job.n_pairs += 1
+        if fill_pair(state, queued, look_up(state, survey, queued, o), pair):
+            counts.n_pairs += 1
+            job.n_pairs += 1
 
 
-@kernel
+@small_kernel
 def summarise(state, survey, j):
     """What the rules need to know of job j."""
     clock = state.clock[0]
@@ -229,7 +263,7 @@ def summarise(state, survey, j):
     job.reach = bits(reach)
 
 
-@kernel
+@small_kernel
 def bits(mask):
     count = 0
     while mask != 0:
@@ -254,30 +288,87 @@ def take_rules_survey(state, survey):
 
 @kernel
 def look_around(state, survey):
-    survey.counts[0].stamp += 1
-    survey.counts[0].n_pairs = 0
-    expect_ends(state, survey.ends)
+    counts = survey.counts[0]
+    if counts.fresh == 0:
+        forget(survey)
+    counts.fresh = 0
+    counts.n_pairs = 0
     n = state.clock[0].n_queued
     for j in range(n):
         add_pairs(state, survey, j)
-    survey.counts[0].n_open = survey.counts[0].n_pairs
+    counts.n_open = counts.n_pairs
     ageing.restrict(state, survey)
     for j in range(n):
         summarise(state, survey, j)
 
 
+# a survey that goes on --------------------------------------------------------------------------------------------
 @kernel
-def outlives(state, survey, p):
-    """Whether a survey stays right, but for the job itself, when pair p is carried out: a HOLD takes nobody's room,
-    and few jobs have a say in the ageing share."""
-    if p == NONE or survey.pairs[p].start == 1:
-        return False
-    return not ageing.has_a_say(state, survey, survey.pairs[p].j)
+def has_held(state, survey, j):
+    """Job j went on hold since: what a new survey would say. True: it always goes on."""
+    counted = ageing.has_a_say(state, survey, j)
+    set_aside(survey, j)
+    if counted:
+        think_again(state, survey)
+    return True
+
+
+@kernel
+def has_started(state, survey, j, node):
+    """Job j started on this node since and left the queue: what a new survey would say, as long as nothing but the
+    node's own options is different. False if a new one is needed."""
+    set_aside(survey, j)
+    n = state.clock[0].n_queued
+    if j != n:
+        job = survey.jobs[j]
+        survey.jobs[j] = survey.jobs[n]
+        for p in range(job.first_pair, job.first_pair + job.n_pairs):
+            survey.pairs[p].j = j
+    survey.counts[0].stamp += 1
+    d = state.nodes[node].first_device
+    while d != NONE:
+        survey.since[state.devices[d].group] = survey.counts[0].stamp
+        d = state.devices[d].next
+    if survey.counts[0].expected == 1:
+        r = state.nodes[node].first_running
+        while r != NONE:
+            expect_end(state, survey.ends, r)
+            r = state.running[r].next
+    for i in range(n):
+        if not place_again(state, survey, i):
+            return False
+    think_again(state, survey)
+    return True
+
+
+@kernel
+def place_again(state, survey, i):
+    """Bring job i's pairs on groups that have changed up to date; False if one of them is no more."""
+    queued, job = state.queue[i], survey.jobs[i]
+    for p in range(job.first_pair, job.first_pair + job.n_pairs):
+        pair = survey.pairs[p]
+        changed = survey.since[state.options[pair.option].group] == survey.counts[0].stamp
+        if changed and not fill_pair(state, queued, look_up(state, survey, queued, pair.option), pair):
+            return False
+    return True
+
+
+@kernel
+def think_again(state, survey):
+    """Apply the ageing share to the pairs that are left, and sum up every job."""
+    n = state.clock[0].n_queued
+    for i in range(n):
+        job = survey.jobs[i]
+        for p in range(job.first_pair, job.first_pair + job.n_pairs):
+            survey.pairs[p].start = survey.pairs[p].room
+    ageing.restrict(state, survey)
+    for i in range(n):
+        summarise(state, survey, i)
 
 
 @kernel
 def set_aside(survey, j):
-    """Job j is on hold now: what a new survey would say of it."""
+    """Job j is no candidate any more."""
     job = survey.jobs[j]
     for p in range(job.first_pair, job.first_pair + job.n_pairs):
         survey.pairs[p].start = 0

@@ -35,7 +35,6 @@ PATIENCE_TAUS = 50.0
 """How long after the window a run goes on for the jobs that are left."""
 BIND_RETRY_US = 1_000_000.0
 """What a bind that failed costs beside the bind itself."""
-MAX_BINDS = 20
 
 WAITING, QUEUED_STATUS, RUNNING_STATUS, ENDED = 0, 1, 2, 3
 
@@ -213,10 +212,7 @@ def bind_again_us(sim, job, attempt):
     progress = sim.progress[0]
     if progress.bind_failures <= 0.0:
         return 0.0
-    key = noise.mix(np.uint64(job), np.uint64(attempt))
-    failed = 0
-    while failed < MAX_BINDS and noise.uniform(sim.tape.seed[0], 9, key, failed) < progress.bind_failures:
-        failed += 1
+    failed = noise.failed_binds(sim.tape.seed[0], progress.bind_failures, job, attempt)
     return failed * (progress.bind_us + BIND_RETRY_US)
 
 
@@ -417,7 +413,8 @@ def change_node(sim):
     if ready == node.ready:
         return change.kind == NOTICED
     node.ready = ready
-    state.clock[0].solved_us = NONE
+    if state.clock[0].solved_us != NEVER_US:  # a branch of a look-ahead solves nothing
+        state.clock[0].solved_us = NONE
     for j in range(state.clock[0].n_queued):
         state.queue[j].hold_option = NONE
     return True
@@ -512,6 +509,7 @@ def step_events(sim, scratch):
         if state.clock[0].n_queued > 0:
             epochs.begin_round(state, scratch.survey)
             progress.in_round = 1
+            progress.surveyed = 0
     return True
 
 

@@ -150,6 +150,7 @@ def simulate(
     gantt: Annotated[
         Path | None, typer.Option(help="Draw what ran where and when: a .png, .svg or .html file.")
     ] = None,
+    nodes: Annotated[bool, typer.Option("--nodes", help="Also a line per node, with its energy.")] = False,
     profiles: ProfilesOption = None,
     hardware: HardwareOption = None,
 ) -> None:
@@ -177,8 +178,8 @@ def simulate(
         players = runners(wanted, [checkpoint] if checkpoint else [])
         if not players:
             raise ValueError("--scheduler names none")
-        if len(players) > 1 and (events or gantt):
-            raise ValueError("--events and --gantt are of one scheduler")
+        if len(players) > 1 and (events or gantt or nodes):
+            raise ValueError("--events, --gantt and --nodes are of one scheduler")
         if gantt is not None:
             pictures.check(gantt, len(setting.catalog.nodes))
         for path in (events, gantt):
@@ -202,6 +203,8 @@ def simulate(
     sim = sims[0]
     title = f"{title}, {rows[0][0]}"
     console.print(tables.of_one(setting, sim, rows[0][1], title))
+    if nodes:
+        console.print(tables.of_nodes(setting, sim))
     if events is not None:
         write_events(setting, sim, events)
         typer.echo(f"written: {events}")

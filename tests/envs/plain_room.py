@@ -5,7 +5,7 @@ Nothing is kept up to date: what is free is what nobody takes, recomputed whenev
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil, erf, exp, log, sqrt
+from math import ceil, erf, exp, inf, log, sqrt
 
 from synergai.envs.types import Node
 from synergai.offline_profiles.profile import Profile
@@ -22,15 +22,18 @@ class Option:
     dictionary: bool
     load: float
     startup_us: float
+    """With image and engine cache at hand."""
 
-    def e_us(self, samples: int, factor: float = 1.0) -> int:
-        """Start-up and compute, rounded up to a microsecond."""
+    def compute_us(self, samples: int) -> float:
         at_hand = samples * (1e6 / self.profile.throughput_sps)
-        by_batch = ceil(samples / self.profile.batch) * (1e3 * self.profile.latency_ms)
-        return ceil(self.startup_us + max(at_hand, by_batch) * factor)
+        return max(at_hand, ceil(samples / self.profile.batch) * (1e3 * self.profile.latency_ms))
 
     def watts(self) -> float:
         return self.profile.active_w - self.profile.idle_w
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        return self.model, self.hardware, self.profile.configuration
 
 
 @dataclass
@@ -48,6 +51,12 @@ class PlainJob:
     arrival_us: int
     deadline_us: int
     priority: int
+    counted: bool = True
+    site: str = ""
+    sites: frozenset[str] | None = None
+    hardware: frozenset[str] | None = None
+    attempt: int = 0
+    joules: float = 0.0
     best_us: int = 0
     best_energy_j: float = 0.0
     hold: Hold | None = None
@@ -64,16 +73,30 @@ class PlainJob:
 
 @dataclass(eq=False)
 class Run:
-    """Something that takes room on a node, until the scheduler has seen its end."""
+    """Something that takes room until it is seen to be gone: a job, or a pod of others (no job, no option)."""
 
-    job: PlainJob
-    option: Option
     node: str
+    cpu: int
+    memory: int
+    units: int
     start_us: int
-    predicted_us: int
-    end_us: int
-    seen_us: int
+    slot: int
+    job: PlainJob | None = None
+    option: Option | None = None
+    finish_us: int = 0
+    """Predicted, as are `overhead_us` (before the compute) and `slow`."""
+    overhead_us: float = 0.0
+    slow: float = 1.0
+    compute_us: int = 0
+    """When the compute really begins."""
+    end_us: int = 0
+    seen_us: int = 0
     ended: bool = False
+    lost: bool = False
+
+    @property
+    def predicted_us(self) -> int:
+        return self.finish_us - self.start_us
 
 
 @dataclass
@@ -82,6 +105,7 @@ class Pair:
     option: Option
     node: str
     e_us: int
+    overhead_us: float
     wait_us: int
     start: bool
     hold: bool
@@ -97,19 +121,34 @@ class Room:
 
     nodes: list[Node]
     sigma: float
+    slowdown: float = 0.0
+    warmth: str = "cached"
+    """What every node has of every configuration at first: absent, image, cached."""
     running: list[Run] = field(default_factory=list)
-    _homes: dict[int, list[Node]] = field(default_factory=dict)
+    not_ready: set[str] = field(default_factory=set)
+    next_start_us: dict[str, int] = field(default_factory=dict)
+    cached: set[tuple[str, tuple[str, str, str]]] = field(default_factory=set)
+    """(node, name of an option) of which it has the engine cache."""
+    images: set[tuple[str, str, str]] = field(default_factory=set)
+    """(node, hardware, engine) of which it has the image."""
+
+    def here(self, node: Node | str) -> list[Run]:
+        name = node if isinstance(node, str) else node.name
+        return [run for run in self.running if run.node == name]
+
+    def node(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
 
     def free(self, node: Node, hardware: str, ended: Sequence[Run] = ()) -> tuple[int, int, int, int]:
         """Cpu, memory, pods and units of the device that nobody takes, once these runs have ended."""
         cpu, memory, pods = node.cpu_milli, node.memory_mib, node.pods
-        units = next(device.units for device in node.devices if device.hardware == hardware)
-        for run in self.running:
-            if run.node == node.name and run not in ended:
-                cpu -= run.option.profile.cpu_milli
-                memory -= run.option.profile.memory_mib
+        units = units_of(node, hardware)
+        for run in self.here(node):
+            if run not in ended:
+                cpu -= run.cpu
+                memory -= run.memory
                 pods -= 1
-                units -= run.option.profile.device_units if run.option.hardware == hardware else 0
+                units -= run.units if run.option is not None and run.option.hardware == hardware else 0
         return cpu, memory, pods, units
 
     @staticmethod
@@ -134,14 +173,15 @@ class Room:
 
     def homes(self, option: Option) -> list[Node]:
         """Nodes that could take the option if they were empty."""
-        if id(option) not in self._homes:
-            self._homes[id(option)] = self.fits(option.profile, option.hardware, option.site)
-        return self._homes[id(option)]
+        return self.fits(option.profile, option.hardware, option.site)
+
+    def ready_homes(self, option: Option) -> list[Node]:
+        return [node for node in self.homes(option) if node.name not in self.not_ready]
 
     def left_over(self, node: Node, option: Option) -> float:
         """Dominant share of the node that stays free after the option is placed."""
         cpu, memory, _, units = self.free(node, option.hardware)
-        total = next(device.units for device in node.devices if device.hardware == option.hardware)
+        total = units_of(node, option.hardware)
         shares = [(cpu - option.profile.cpu_milli) / node.cpu_milli]
         shares.append((memory - option.profile.memory_mib) / node.memory_mib)
         if total:
@@ -149,14 +189,78 @@ class Room:
         return max(shares)
 
     def now(self, option: Option) -> Node | None:
-        """The tightest node with room now."""
-        able = [n for n in self.homes(option) if self.enough(self.free(n, option.hardware), option.profile)]
-        return min(able, key=lambda node: (self.left_over(node, option), node.name)) if able else None
+        """The warmest, then tightest node with room now."""
+        able = [
+            node
+            for node in self.ready_homes(option)
+            if self.enough(self.free(node, option.hardware), option.profile)
+        ]
 
-    def expected_end_us(self, run: Run, now_us: int) -> int:
+        def order(node: Node) -> tuple[int, float, str]:
+            return -self.warm(node.name, option), self.left_over(node, option), node.name
+
+        return min(able, key=order) if able else None
+
+    # start-up states ----------------------------------------------------------------------------------------
+    def warm(self, node: str, option: Option) -> int:
+        """2 with the engine cache, 1 with the image, 0 with neither."""
+        if self.warmth == "cached" or (node, option.name) in self.cached:
+            return 2
+        has_image = self.warmth == "image" or (node, option.hardware, option.profile.engine) in self.images
+        return 1 if has_image else 0
+
+    def start_cost_us(self, node: str, option: Option, at_us: int) -> float:
+        profile, warm = option.profile, self.warm(node, option)
+        cost = option.startup_us
+        if warm == 1:
+            cost += 1e6 * max(profile.startup_image_present_s - profile.startup_cached_s, 0.0)
+        if warm == 0:
+            cost += 1e6 * max(profile.startup_image_absent_s - profile.startup_cached_s, 0.0)
+        return cost + max(self.next_start_us.get(node, 0) - at_us, 0)
+
+    def leave_image(self, run: Run) -> None:
+        assert run.option is not None
+        self.cached.add((run.node, run.option.name))
+        self.images.add((run.node, run.option.hardware, run.option.profile.engine))
+
+    # neighbours ---------------------------------------------------------------------------------------------
+    def share(self, run: Run) -> int:
+        """Of its node, in millionths: of cpu, or of the device's units if that is more."""
+        node = self.node(run.node)
+        share = run.cpu * 1_000_000 // node.cpu_milli
+        if run.option is not None and (units := units_of(node, run.option.hardware)):
+            share = max(share, run.units * 1_000_000 // units)
+        return share
+
+    def slow(self, others: Sequence[Run]) -> float:
+        if self.slowdown == 0.0:
+            return 1.0
+        return 1.0 + self.slowdown * min(sum(self.share(run) for run in others), 1_000_000) * 1e-6
+
+    def settle(self, node: str, now_us: int) -> None:
+        """Somebody came or went: what is left of each compute here takes another time, predicted and true."""
+        if self.slowdown == 0.0:
+            return
+        for run in self.here(node):
+            slow = self.slow([other for other in self.here(node) if other is not run])
+            if run.option is not None and slow != run.slow:
+                from_us = max(now_us, run.start_us + ceil(run.overhead_us))
+                if run.finish_us > from_us:
+                    run.finish_us = from_us + ceil((run.finish_us - from_us) * slow / run.slow)
+                from_us = max(now_us, run.compute_us)
+                if run.end_us > from_us and not run.ended and not run.lost:
+                    lag_us = run.seen_us - run.end_us
+                    run.end_us = from_us + ceil((run.end_us - from_us) * slow / run.slow)
+                    run.seen_us = run.end_us + lag_us
+            run.slow = slow
+
+    # when there will be room --------------------------------------------------------------------------------
+    def expected_end_us(self, run: Run, now_us: int) -> float:
         """The median of what is left of a log-normal run time that has lasted so long already."""
+        if run.option is None:
+            return inf
         elapsed = now_us - run.start_us
-        finish = run.start_us + run.predicted_us
+        finish = run.finish_us
         if elapsed <= 0:
             return max(finish, now_us + 1)
         z = log(elapsed / run.predicted_us) / self.sigma
@@ -168,19 +272,23 @@ class Room:
         median = run.predicted_us * exp(self.sigma * quantile(1.0 - 0.5 * survival))
         return run.start_us + max(int(median), elapsed + 1)
 
-    def later(self, option: Option, now_us: int) -> tuple[int, Node] | None:
-        """When, and on which node, a busy option is expected to have room first."""
-        best: tuple[int, Node] | None = None
-        for node in self.homes(option):
-            here = [run for run in self.running if run.node == node.name]
-            ends = sorted(here, key=lambda run: self.expected_end_us(run, now_us))
+    def later(self, option: Option, now_us: int) -> tuple[int, Node, list[Run]] | None:
+        """When, and on which node, a busy option is expected to have room first, and who is there then."""
+        best: tuple[int, Node, list[Run]] | None = None
+        for node in self.ready_homes(option):
+            known = [run for run in self.here(node) if self.expected_end_us(run, now_us) < inf]
+            ends = sorted(known, key=lambda run: (self.expected_end_us(run, now_us), run.slot))
             for k in range(1, len(ends) + 1):
                 if self.enough(self.free(node, option.hardware, ends[:k]), option.profile):
-                    at_us = max(self.expected_end_us(ends[k - 1], now_us), now_us + 1)
+                    at_us = int(max(self.expected_end_us(ends[k - 1], now_us), now_us + 1))
                     if best is None or at_us < best[0]:
-                        best = (at_us, node)
+                        best = (at_us, node, [run for run in self.here(node) if run not in ends[:k]])
                     break
         return best
+
+
+def units_of(node: Node, hardware: str) -> int:
+    return next(device.units for device in node.devices if device.hardware == hardware)
 
 
 def quantile(p: float) -> float:

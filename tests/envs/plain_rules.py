@@ -161,7 +161,7 @@ def behind_us(world: PlainWorld, option: Option) -> int:
         if job.hold is not None:
             held = job.hold.option
             if (held.hardware, held.site) == (option.hardware, option.site):
-                ahead += held.e_us(job.samples)
+                ahead += world.alone_us(job, held)
     return int(ahead / sum(units))
 
 

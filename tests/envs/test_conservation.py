@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import at_random, fresh, hand_tape, play, random_world, toy_profile, toy_setting, toy_table
 
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Candidates, Scratch, empty_candidates
 from synergai.envs.features import CANDIDATE, GLOBAL, JOB
+from synergai.envs.metrics import node_energy_j
 from synergai.envs.rules import RULE_NUMBER, pick
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NEVER_US, NONE, ClusterState, book, take_slot
@@ -24,7 +26,8 @@ SHARED_LOW, SHARED_HIGH = (np.array([getattr(f, side) for f in GLOBAL]) for side
 
 
 def decisions(number: int, seed: int) -> Iterator[tuple[Sim, Scratch, Candidates]]:
-    setting, tape = random_world(number, count=20)
+    """Odd seeds play in a world in which everything goes on."""
+    setting, tape = random_world(number, count=20, everything=seed % 2 == 1)
     return play(setting, tape, at_random(seed))
 
 
@@ -54,7 +57,8 @@ def test_free_room_is_what_nobody_takes_and_never_negative(number: int, seed: in
 def test_free_units_are_what_nobody_takes_and_never_negative(number: int, seed: int) -> None:
     for sim, _, _ in decisions(number, seed):
         devices = sim.state.devices
-        booked = np.bincount(used(sim.state)["device"], used(sim.state)["units"], minlength=len(devices))
+        there = used(sim.state)[used(sim.state)["device"] != NONE]
+        booked = np.bincount(there["device"], there["units"], minlength=len(devices))
         np.testing.assert_array_equal(devices["units_free"], devices["units"] - booked)
         assert (devices["units_free"] >= 0).all()
 
@@ -65,12 +69,13 @@ def test_every_job_that_came_is_in_exactly_one_place(number: int, seed: int) -> 
     for sim, _, _ in decisions(number, seed):
         clock, status = sim.state.clock[0], sim.outcomes["status"]
         waiting = sim.state.queue["job"][: clock["n_queued"]].tolist()
-        held = [int(job) for job in used(sim.state)["job"]]
+        held = [int(job) for job in used(sim.state)["job"] if job != NONE]
+        others = (used(sim.state)["job"] == NONE).sum()
         assert sorted(waiting) == np.flatnonzero(status == QUEUED_STATUS).tolist()
         still = [job for job in held if status[job] == RUNNING_STATUS]
         assert sorted(still) == np.flatnonzero(status == RUNNING_STATUS).tolist()
         assert len(waiting) + len(still) + (status == ENDED).sum() == sim.progress[0]["next_arrival"]
-        assert len(held) == clock["n_running"]
+        assert len(held) + others == clock["n_running"]
 
 
 @anywhere
@@ -98,14 +103,25 @@ def test_violated_are_exactly_the_jobs_unfinished_at_their_deadline(number: int,
     now_us = sim.state.clock[0]["now_us"]
     finish = np.where(sim.outcomes["finish_us"] >= 0, sim.outcomes["finish_us"], NEVER_US)
     deadline = sim.tape.jobs["deadline_us"]
-    passed = (deadline <= now_us) & (finish > deadline)
+    passed = (deadline <= now_us) & (finish > deadline) & (sim.tape.jobs["counted"] == 1)
     np.testing.assert_array_equal(sim.outcomes["violated"] == 1, passed)
 
 
 @anywhere
 @worlds
+def test_nodes_use_at_least_what_they_idle_at_and_all_that_jobs_use(number: int, seed: int) -> None:
+    setting, tape = random_world(number, count=20, everything=seed % 2 == 1)
+    *_, (sim, _, _) = play(setting, tape, at_random(seed))
+    idle_j, active_j = node_energy_j(setting, sim).T
+    assert (idle_j >= 0.0).all()
+    assert (active_j >= -1e-6).all()
+    assert active_j.sum() == pytest.approx(sim.outcomes["energy_j"].sum(), rel=1e-9, abs=1e-6)
+
+
+@anywhere
+@worlds
 def test_the_deadline_term_without_discount_counts_the_violations(number: int, seed: int) -> None:
-    setting, tape = random_world(number, count=20)
+    setting, tape = random_world(number, count=20, everything=seed % 2 == 1)
     sim, scratch = fresh(setting, tape)
     sim.progress["tau_us"] = 1e30
     out, choose, total = empty_candidates(), at_random(seed), 0.0

@@ -6,8 +6,16 @@ from worlds import at_random, play, random_world, simulate
 
 from synergai.envs import noise
 from synergai.envs.rules import RULE_NUMBER
+from synergai.envs.state import compute_us
 from synergai.envs.tape import Tape, make_tape
-from synergai.envs.world import true_run_us
+from synergai.envs.world import Sim, true_factor
+
+
+def true_run_us(sim: Sim, job: int, attempt: int, option: int, node: int, samples: int) -> int:
+    """Of this attempt alone on its node: start-up, and the compute as it turns out."""
+    record = sim.state.options[option]
+    factor = true_factor(sim, job, attempt, option, node, samples)
+    return int(np.ceil(record["startup_us"] + compute_us(record, samples) * factor))
 
 
 def same(a: Tape, b: Tape) -> bool:

@@ -1,7 +1,6 @@
 """Every feature on one moment small enough to work out by hand."""
 
 from math import erf, exp, log, log2, sqrt
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,19 +215,39 @@ def test_a_due_job_is_marked() -> None:
     assert row_of(scene, "slow")["due"] == 1.0
 
 
-NOT_BUILT = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text().partition("## Not built yet")[2]
-NEUTRAL = {
-    "transfer_share": 0.0,
-    "slowdown": 0.0,
-    "inflicted": 0.0,
-}
+def test_transfer_of_the_input_is_told_apart_from_start_up() -> None:
+    scene = moment()
+    scene.state.links["fixed_us"] = 2e6  # its only site is 2 s away from itself
+    row = row_of(scene, "slow")
+    assert row["transfer_share"] == pytest.approx(2.0 / (E_SLOW + 2.0))
+    assert row["startup_share"] == 0.0
 
 
-@pytest.mark.parametrize("name", NEUTRAL)
-def test_input_that_is_not_built_yet_gives_its_neutral_value(name: str) -> None:
+def test_slow_down_is_what_the_tenants_there_cause() -> None:
+    scene = moment()
+    scene.state.clock["slowdown"] = 0.4
+    # one of the two units of `slow` is taken on the node that the pair would take
+    assert row_of(scene, "slow")["slowdown"] == pytest.approx(0.4 * 0.5)
+
+
+def test_lateness_inflicted_is_the_rise_of_what_a_tenant_risks() -> None:
+    scene = moment()
+    scene.state.clock["slowdown"] = 0.4
+    (slot,) = np.flatnonzero(
+        (scene.state.running["used"] == 1) & (scene.state.running["option"] == scene.option("m", "slow"))
+    )
+    tenant = scene.state.running[slot]
+    tenant["deadline_us"] = tenant["finish_us"] + 1_000_000
+    left, run = (tenant["finish_us"] * 1e-6 - NOW), tenant["run_us"] * 1e-6
+    more = left * 0.4 * 0.5  # it had no neighbour, and then has one with half of the units
+    rise = phi(1.0 / (SIGMA * run)) - phi((1.0 - more) / (SIGMA * (run + more)))
+    assert rise > 0.01
+    assert row_of(scene, "slow")["inflicted"] == pytest.approx(soft(rise), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["transfer_share", "slowdown", "inflicted"])
+def test_in_a_world_without_distances_and_slow_down_it_is_neutral(name: str) -> None:
     declared = next(f for f in CANDIDATE if f.name == name)
-    assert declared.neutral == NEUTRAL[name]
-    assert f"`{name}`" in NOT_BUILT, "docs/simulator.md says what is not built"
     assert row_of(moment(), "slow")[name] == declared.neutral
 
 

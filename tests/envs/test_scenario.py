@@ -26,7 +26,7 @@ load: 0.5
 deadlines:
   tightness: [[1.2, 2.0]]
 world:
-  background_pods: 0
+  co_tenant_slowdown: 0
 arrivals_per_tape: 50
 """
 
@@ -141,8 +141,72 @@ ERRORS: dict[str, tuple[str, str, int, str, str]] = {
     "falling band": ("[[1.2, 2.0]]", "[[2.0, 1.2]]", 11, "deadlines.tightness", "low <= high"),
     "no bands": ("[[1.2, 2.0]]", "[]", 11, "deadlines.tightness", "at least one"),
     "three numbers in a band": ("[[1.2, 2.0]]", "[[1, 2, 3]]", 11, "deadlines.tightness.0", "at most 2"),
-    "unbuilt feature": ("background_pods: 0", "background_pods: 3", 13, "world.background_pods", "0"),
-    "unbuilt network": ("background_pods: 0", "network: wan", 13, "world.network", "one-site"),
+    "network of no links": ("co_tenant_slowdown: 0", "network: wan", 13, "world.network", "list"),
+    "a link to itself": (
+        "co_tenant_slowdown: 0",
+        "network: [{between: [a, a]}]",
+        13,
+        "world.network.0.between",
+        "no distance",
+    ),
+    "two links of two sites": (
+        "co_tenant_slowdown: 0",
+        "network: [{between: [a, b]}, {between: [b, a]}]",
+        13,
+        "world.network.1.between",
+        "a link already",
+    ),
+    "near key of a part of the world": (
+        "co_tenant_slowdown: 0",
+        "failures: {per_node_hour: 1, repairs_s: 9}",
+        13,
+        "world.failures.repairs_s",
+        "did you mean 'repair_s'?",
+    ),
+    "failures for ever": (
+        "co_tenant_slowdown: 0",
+        "failures: {per_node_hour: 1, repair_s: 0}",
+        13,
+        "world.failures.repair_s",
+        "greater than 0",
+    ),
+    "a node that becomes something else": (
+        "co_tenant_slowdown: 0",
+        "changes: [{at_s: 3, node: t4-0, becomes: gone}]",
+        13,
+        "world.changes.0.becomes",
+        "closed",
+    ),
+    "half a core": (
+        "co_tenant_slowdown: 0",
+        "background: {per_node: 1, cpu_milli: 0.5}",
+        13,
+        "world.background.cpu_milli",
+        "milli-CPU as a whole",
+    ),
+    "a state of start-up": (
+        "co_tenant_slowdown: 0",
+        "startup_states: warm",
+        13,
+        "world.startup_states",
+        "cached",
+    ),
+    "more best effort than all": (
+        "share: 1,",
+        "share: 1, best_effort: 1.5,",
+        7,
+        "jobs.resnet50.best_effort",
+        "1",
+    ),
+    "no hardware at all": ("share: 1,", "share: 1, hardware: [],", 7, "jobs.resnet50.hardware", "at least 1"),
+    "a priority in words": (
+        "share: 1,",
+        "share: 1, priorities: [{priority: high, share: 1}],",
+        7,
+        "jobs.resnet50.priorities.0.priority",
+        "whole number",
+    ),
+    "every bind fails": ("load: 0.5", "delays: {bind_failures: 1}", 9, "delays.bind_failures", "less than 1"),
     "trace without a name": ("kind: poisson", "kind: trace", 8, "arrivals", "`trace`"),
     "trace for poisson": ("kind: poisson", "trace: azure", 8, "arrivals", "`trace`"),
     "unknown kind": ("kind: poisson", "kind: bursts", 8, "arrivals.kind", "poisson"),
@@ -157,7 +221,7 @@ ERRORS: dict[str, tuple[str, str, int, str, str]] = {
         "delays.release_s",
         "greater than or equal",
     ),
-    "unbuilt delay": ("load: 0.5", "delays: {bind_s: 0.02}", 9, "delays.bind_s", "0"),
+    "a bind with a unit": ("load: 0.5", "delays: {bind_s: 20ms}", 9, "delays.bind_s", "expected seconds"),
     "negative noise": ("load: 0.5", "noise: {level: -1}", 9, "noise.level", "greater than or equal"),
 }
 

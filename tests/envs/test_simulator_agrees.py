@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from plain_room import PlainJob, Room
+from plain_room import Option, PlainJob, Room
 from plain_rules import RULES
 from plain_simulator import PlainWorld
 from worlds import EVER, fresh, random_world, simulate
@@ -16,6 +16,7 @@ from synergai.envs.world import PATIENCE_TAUS, take_reward
 from synergai.offline_profiles.profile import Profile
 
 WORLDS = range(64)
+WHAT = ("dies", "noticed", "closes", "opens", "back")
 COMPARED = (
     "least_allocated",
     "fcfs",
@@ -40,19 +41,46 @@ def true_factor(setting: Setting, seed: int):
     scenario = setting.scenario
     world = noise.World(setting.table, seed, scenario.noise.profile_error, scenario.noise.level)
 
-    def factor(job: int, profile: Profile, node: str, now_us: int, samples: int) -> float:
+    def factor(job: int, profile: Profile, node: str, now_us: int, samples: int, attempt: int) -> float:
         keys = noise.option_keys(profile)
         hardware, configuration = keys["hardware"], keys["configuration"]
         lasting = noise.persistent_factor(seed, world.error, keys["model"], hardware, configuration)
         machine = noise.node_factor(seed, world.level, noise.name_key(node))
         lasting *= machine * world.drift(node, now_us * 1e-6)
-        return lasting * noise.run_factor(seed, world.level, job, 0, hardware, configuration, samples)
+        return lasting * noise.run_factor(seed, world.level, job, attempt, hardware, configuration, samples)
 
     return factor
 
 
+def failed_binds(setting: Setting, seed: int):
+    """What binds that fail cost an attempt: each one the bind and a second."""
+    delays = setting.scenario.delays
+
+    def bind_again_us(job: int, attempt: int) -> float:
+        return noise.failed_binds(seed, delays.bind_failures, job, attempt) * (1e6 * delays.bind_s + 1e6)
+
+    return bind_again_us
+
+
+def transfers(setting: Setting):
+    """How long a job's input takes to where it runs, by the scenario's links."""
+    scenario = setting.scenario
+    links = {frozenset(link.between): link for link in scenario.world.network}
+
+    def transfer_us(job: PlainJob, option: Option) -> float:
+        link = links.get(frozenset((job.site, option.site)))
+        if link is None:
+            return 0.0
+        per_kib_us = 8192.0 / link.mbit_s if link.mbit_s else 0.0
+        return 1e6 * link.rtt_s + per_kib_us * job.samples * scenario.jobs[job.model].input_kib
+
+    return transfer_us
+
+
 def plain_world(setting: Setting, tape: Tape, rule: str) -> PlainWorld:
-    names = setting.catalog.models
+    catalog, scenario = setting.catalog, setting.scenario
+    names, delays = catalog.models, scenario.delays
+    mix = scenario.mix()
     jobs = [
         PlainJob(
             number=i,
@@ -61,6 +89,10 @@ def plain_world(setting: Setting, tape: Tape, rule: str) -> PlainWorld:
             arrival_us=int(row["arrival_us"]),
             deadline_us=int(row["deadline_us"]),
             priority=int(row["priority"]),
+            counted=bool(row["counted"]),
+            site=catalog.sites[row["site"]],
+            sites=mix[names[row["model"]]].sites,
+            hardware=mix[names[row["model"]]].hardware,
         )
         for i, row in enumerate(tape.jobs)
     ]
@@ -68,7 +100,10 @@ def plain_world(setting: Setting, tape: Tape, rule: str) -> PlainWorld:
     return PlainWorld(
         table=setting.table,
         room=Room(
-            sorted(setting.scenario.nodes(setting.table), key=lambda node: node.name), noise.total_log_sd()
+            sorted(scenario.nodes(setting.table), key=lambda node: node.name),
+            noise.total_log_sd(),
+            scenario.world.co_tenant_slowdown,
+            scenario.world.startup_states,
         ),
         jobs=jobs,
         rule=RULES[rule],
@@ -76,8 +111,28 @@ def plain_world(setting: Setting, tape: Tape, rule: str) -> PlainWorld:
         factor=true_factor(setting, int(tape.seed[0])),
         window=(first, end),
         end_us=jobs[end - 1].arrival_us + int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6),
-        pod_start_us=setting.scenario.delays.pod_start_s * 1e6,
-        release_us=int(setting.scenario.delays.release_s * 1e6),
+        startup_us=delays.pod_start_s * 1e6 + (delays.bind_s + delays.decision_s) * 1e6,
+        release_us=int(delays.release_s * 1e6),
+        decision_us=int(delays.decision_s * 1e6),
+        start_gap_us=int(delays.start_gap_s * 1e6),
+        bind_again_us=failed_binds(setting, int(tape.seed[0])),
+        transfer_us=transfers(setting),
+        changes=[
+            (int(change["at_us"]), catalog.nodes[change["node"]].name, WHAT[change["kind"]])
+            for change in tape.changes
+            if change["at_us"] < NEVER_US
+        ],
+        pods=[
+            (
+                int(pod["at_us"]),
+                int(pod["end_us"]),
+                catalog.nodes[pod["node"]].name,
+                int(pod["cpu_milli"]),
+                int(pod["memory_mib"]),
+            )
+            for pod in tape.pods
+            if pod["at_us"] < NEVER_US
+        ],
         tau_us=setting.capacity.tau_us,
     )
 
@@ -113,6 +168,18 @@ def test_compiled_and_plain_simulator_agree_on_every_job_under_every_rule(number
         sim = simulate(setting, tape, rule)
         world = plain_world(setting, tape, rule)
         assert compiled_story(setting, sim.outcomes) == plain_story(world.run()), rule
+
+
+@pytest.mark.parametrize("number", range(200))
+def test_they_agree_in_a_world_in_which_everything_goes_on(number: int) -> None:
+    setting, tape = random_world(number, everything=True)
+    rule = COMPARED[number % len(COMPARED)]
+    sim = simulate(setting, tape, rule)
+    world = plain_world(setting, tape, rule)
+    jobs = world.run()
+    assert compiled_story(setting, sim.outcomes) == plain_story(jobs)
+    assert sim.outcomes["attempt"].tolist() == [job.attempt for job in jobs]
+    assert sim.outcomes["energy_j"] == pytest.approx([job.joules for job in jobs], rel=1e-9, abs=1e-6)
 
 
 @pytest.mark.parametrize("number", WORLDS)

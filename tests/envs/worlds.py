@@ -81,14 +81,69 @@ def random_scenario(rng: np.random.Generator, load: float | None = None) -> Scen
     )
 
 
-def random_world(number: int, count: int = 24, load: float | None = None) -> tuple[Setting, Tape]:
-    """The setting and the tape of this number, with some priorities; always the same one."""
+def with_everything(scenario: Scenario, rng: np.random.Generator) -> Scenario:
+    """The same scenario in a world in which everything goes on, or most of it."""
+    values = scenario.model_dump()
+    sites = sorted({group["site"] for group in values["machines"]})
+    classes = sorted({name for group in values["machines"] for name in group["hardware"]})
+    for entry in values["jobs"].values():
+        entry["input_kib"] = float(rng.choice([0.0, 0.05, 1.0]))
+        entry["origins"] = {str(site): float(rng.uniform(0.5, 2)) for site in {*sites, "field"}}
+        entry["priorities"] = [{"priority": 0, "share": 3.0}, {"priority": 7, "share": 1.0}]
+        entry["namespaces"] = {"red": 1.0, "blue": 2.0}
+        entry["best_effort"] = float(rng.choice([0.0, 0.2]))
+        entry["hardware"] = [name for name in classes if rng.random() < 0.8] if rng.random() < 0.5 else None
+        entry["sites"] = [str(rng.choice(sites))] if rng.random() < 0.3 else None
+        entry["hardware"] = entry["hardware"] or None
+    pairs = [
+        (a, b) for i, a in enumerate(sorted({*sites, "field"})) for b in sorted({*sites, "field"})[i + 1 :]
+    ]
+    links = [
+        {"between": [a, b], "rtt_s": float(rng.choice([0.0, 0.05])), "mbit_s": float(rng.choice([100, 1000]))}
+        for a, b in pairs
+    ]
+    node = values["machines"][0]["name"] + "-0"
+    closed_s = float(rng.uniform(1, 40))
+    values["world"] = {
+        "co_tenant_slowdown": float(rng.choice([0.0, 0.3, 1.5])),
+        "startup_states": str(rng.choice(["cached", "image", "absent"])),
+        "network": links,
+        "failures": {
+            "per_node_hour": float(rng.choice([5, 60])),
+            "repair_s": 20.0,
+            "unnoticed_s": float(rng.choice([0, 5])),
+        },
+        "changes": [
+            {"at_s": closed_s, "node": node, "becomes": "closed"},
+            {"at_s": closed_s + 15.0, "node": node, "becomes": "open"},
+        ],
+        "background": {"per_node": 1.0, "cpu_milli": int(rng.integers(1, 9)) * 1000, "lasts_s": 20.0},
+    }
+    values["delays"] |= {
+        "start_gap_s": float(rng.choice([0.0, 0.8])),
+        "bind_s": float(rng.choice([0.0, 0.02])),
+        "bind_failures": float(rng.choice([0.0, 0.1])),
+        "decision_s": float(rng.choice([0.0, 0.003, 0.5])),
+    }
+    return Scenario.model_validate(values)
+
+
+def random_world(
+    number: int, count: int = 24, load: float | None = None, everything: bool = False
+) -> tuple[Setting, Tape]:
+    """The setting and the tape of this number, with some priorities; always the same one. With `everything`, all that
+    can go on in a world goes on in it."""
     rng = np.random.default_rng([number, 77])
     while True:
         try:
-            setting = setting_of(random_scenario(rng, load), TABLE)
+            scenario = random_scenario(rng, load)
+            setting = setting_of(with_everything(scenario, rng) if everything else scenario, TABLE)
         except ScenarioError:
             continue
+        if everything and setting.capacity.tau_s > 40.0:
+            continue  # more would happen beside its jobs than the plain simulator has time for
+        if everything:
+            return setting, make_tape(setting, seed=number, count=count)
         tape = make_tape(setting, seed=number, count=count)
         tape.jobs["priority"] = rng.choice([0, 0, 0, 1], size=len(tape.jobs)) * (number % 3 == 0)
         return setting, tape

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from synergai.envs.metrics import Measures
+from synergai.envs.metrics import Measures, node_energy_j
 from synergai.envs.tape import Setting
 from synergai.envs.world import Sim
 
@@ -26,9 +26,14 @@ def of_one(setting: Setting, sim: Sim, measured: Measures, title: str) -> Table:
         "energy above idle",
         f"{measured.energy_j_per_job:.1f} J a job, {1000 * energy_j_per_sample(sim):.2f} mJ a sample",
     )
+    idle_j, active_j = node_energy_j(setting, sim).sum(axis=0)
+    table.add_row("energy of all nodes", f"{1e-3 * idle_j:.1f} kJ idle, {1e-3 * active_j:.1f} kJ above it")
     table.add_row("devices in use", f"{100 * in_use(setting, sim):.1f} % of their time")
     table.add_row("time simulated", f"{measured.span_s:.1f} s")
     table.add_row("not finished", f"{measured.unfinished}")
+    lost = int(sim.outcomes["attempt"].sum())
+    if lost:
+        table.add_row("runs lost with their node", f"{lost}")
     return table
 
 
@@ -41,6 +46,21 @@ def of_many(rows: Sequence[tuple[str, Measures]], title: str) -> Table:
     for name, m in sorted(rows, key=lambda row: row[1].violations):
         figures = (100 * m.violation_rate, m.excess_mean_s, m.excess_p99_s, m.wait_mean_s, m.wait_p95_s)
         table.add_row(name, *(f"{x:.2f}" for x in figures), f"{m.energy_j_per_job:.0f}", f"{m.unfinished}")
+    return table
+
+
+def of_nodes(setting: Setting, sim: Sim) -> Table:
+    """A line per node: what ran there last, how long it was dead, what it used."""
+    table = Table("node", "hardware", title="nodes")
+    for column in ("runs", "dead s", "idle kJ", "above idle kJ"):
+        table.add_column(column, justify="right")
+    energy_j = node_energy_j(setting, sim)
+    for n, node in enumerate(setting.catalog.nodes):
+        hardware = ", ".join(f"{max(d.units, 1)} {d.hardware}" for d in node.devices)
+        runs = int((sim.outcomes["node"] == n).sum())
+        idle_j, active_j = 1e-3 * energy_j[n]
+        dead_s = 1e-6 * sim.machines[n]["dead_us"]
+        table.add_row(node.name, hardware, f"{runs}", f"{dead_s:.0f}", f"{idle_j:.1f}", f"{active_j:.1f}")
     return table
 
 
