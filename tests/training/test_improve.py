@@ -31,8 +31,8 @@ def snapshot(env: BatchVecEnv) -> list[np.ndarray]:
     return [array.copy() for array in everything]
 
 
-@pytest.mark.parametrize("name", ["demo", "rough"])
-def test_a_branch_leaves_the_cluster_as_it_was(name: str) -> None:
+@pytest.mark.parametrize(("name", "rule"), [("demo", "synergai"), ("rough", "synergai"), ("demo", "mael")])
+def test_a_branch_leaves_the_cluster_as_it_was(name: str, rule: str) -> None:
     scenario = scenarios.load(name)
     if scenario.world.failures is not None:
         often = scenario.world.failures.model_copy(update={"per_node_hour": 60.0})
@@ -42,7 +42,7 @@ def test_a_branch_leaves_the_cluster_as_it_was(name: str) -> None:
     env = BatchVecEnv([setting_of(scenario)], 4, 120, 60, seed=3, scale=1.0)
     env.reset()
     before = snapshot(env)
-    branches(env, "synergai", 30.0).costs()
+    branches(env, rule, 30.0).costs()
     for old, new in zip(before, snapshot(env)):
         np.testing.assert_array_equal(old, new)
 
