@@ -6,6 +6,7 @@ teacher's instrument for training: it sees the true future, which a scheduler ne
 
 import numpy as np
 
+from synergai.envs import agenda
 from synergai.envs.batch import Batch, copy_of, scratch_at, shown_at, sim_at
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Scratch
 from synergai.envs.compile import kernel
@@ -35,6 +36,7 @@ def copy_rows(source, target, count):
 
 @kernel
 def copy_agenda(source, target, slots):
+    agenda.clear(target)  # of slots that only an earlier branch used
     copy_rows(source.n, target.n, 1)
     copy_rows(source.slots, target.slots, source.n[0])
     copy_rows(source.entries, target.entries, slots)

@@ -81,6 +81,8 @@ PROGRESS = np.dtype(
         ("bind_us", "f8"),
         ("bind_failures", "f8"),
         ("n_drift", "i8"),  # steps of drift on the tape
+        ("n_changes", "i8"),  # of nodes; in a batch arrays are as long as the longest
+        ("n_pods", "i8"),
         ("stop_arrival", "i8"),  # a training episode is cut off when so many jobs have come
     ],
     align=True,
@@ -130,6 +132,7 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     progress[0]["bind_us"] = scenario.delays.bind_s * 1e6
     progress[0]["bind_failures"] = scenario.delays.bind_failures
     progress[0]["n_drift"] = tape.drift.shape[1]
+    progress[0]["n_changes"], progress[0]["n_pods"] = len(tape.changes), len(tape.pods)
     progress[0]["stop_arrival"] = len(tape.jobs) + 1
     outcomes = np.zeros(len(tape.jobs), OUTCOME)
     for field in ("held_us", "start_us", "finish_us", "option", "node"):
@@ -459,9 +462,9 @@ def next_event_us(sim):
         at_us = min(at_us, tape.jobs[progress.next_arrival].arrival_us)
     if progress.next_deadline < len(tape.jobs):
         at_us = min(at_us, tape.jobs[tape.by_deadline[progress.next_deadline]].deadline_us)
-    if progress.next_change < len(tape.changes):
+    if progress.next_change < progress.n_changes:
         at_us = min(at_us, tape.changes[progress.next_change].at_us)
-    if progress.next_pod < len(tape.pods):
+    if progress.next_pod < progress.n_pods:
         at_us = min(at_us, tape.pods[progress.next_pod].at_us)
     return at_us
 
@@ -473,11 +476,11 @@ def let_happen(sim, at_us):
     due, n = False, len(tape.jobs)
     while agenda.next_us(sim.agenda) <= at_us:
         due |= happen(sim)
-    while progress.next_change < len(tape.changes) and tape.changes[progress.next_change].at_us <= at_us:
+    while progress.next_change < progress.n_changes and tape.changes[progress.next_change].at_us <= at_us:
         due |= change_node(sim)
     if sim.state.clock[0].solved_us == NONE:
         capacity_module.refresh(sim.state, sim.program)
-    while progress.next_pod < len(tape.pods) and tape.pods[progress.next_pod].at_us <= at_us:
+    while progress.next_pod < progress.n_pods and tape.pods[progress.next_pod].at_us <= at_us:
         bring_pod(sim)
     while (
         progress.next_deadline < n

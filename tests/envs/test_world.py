@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from worlds import fresh, hand_tape, simulate, toy_profile, toy_setting, toy_table
 
+from synergai.envs import scenario as scenarios
+from synergai.envs.batch import load, new_batch, step
 from synergai.envs.disturbances import BACK, CHANGE, CLOSES, DIES, NOTICED, OPENS, POD
 from synergai.envs.metrics import node_energy_j
+from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import Scenario
 from synergai.envs.state import NONE, start, take_slot
 from synergai.envs.tape import Setting, Tape, make_tape, setting_of
@@ -374,3 +377,17 @@ def test_a_start_takes_what_the_survey_said_it_would() -> None:
 def test_nothing_goes_on_by_default() -> None:
     tape = make_tape(toy_setting(toy_table(toy_profile("m", "gpu", 1.0)), ONE_NODE), 1, 20)
     assert len(tape.changes) == len(tape.pods) == 0
+
+
+def test_a_cluster_in_a_batch_with_a_rougher_one_has_no_deaths_of_its_own() -> None:
+    rough, calm = (setting_of(scenarios.load(name)) for name in ("rough", "kiosk"))
+    tape = make_tape(calm, 5, 60, tail=0.0)
+    batch = new_batch([rough, calm], 1, 60)
+    load(batch, 0, calm, tape)
+    rule = RULE_NUMBER["sjf_feasible"]
+    while batch.alive[0]:
+        step(batch, batch.shown.picks[:, rule].astype(np.int64))
+    alone = simulate(calm, tape, "sjf_feasible").outcomes
+    started = alone["start_us"] <= tape.jobs["arrival_us"][-1]
+    np.testing.assert_array_equal(batch.sims.outcomes[0]["start_us"][started], alone["start_us"][started])
+    assert not batch.sims.machines["dead"].any()
