@@ -132,7 +132,9 @@ def evaluate(
 
 
 def simulate(
-    scenario: ScenarioOption = "demo",
+    scenario: Annotated[
+        str, typer.Option(help="Name of a shipped scenario, a YAML file, or `all` shipped ones.")
+    ] = "demo",
     scheduler: Annotated[
         str,
         typer.Option(
@@ -156,30 +158,29 @@ def simulate(
 ) -> None:
     """One tape under one scheduler or several: the measures, and on request every job's story and a picture."""
     from rich.console import Console
-    from rich.progress import track
 
     from synergai.agents.learned import CheckpointError
     from synergai.envs import scenario as scenarios
-    from synergai.envs.candidates import scratch_for
-    from synergai.envs.metrics import measure
     from synergai.envs.scenario import ScenarioError
     from synergai.envs.tape import make_tape, setting_of
-    from synergai.envs.world import new_sim
     from synergai.training.evaluation import gantt as pictures
     from synergai.training.evaluation import tables
     from synergai.training.evaluation.evaluate import runners
     from synergai.training.evaluation.events import write_events
+    from synergai.training.evaluation.playing import play
 
     try:
-        loaded = scenarios.load(scenario)
-        asked = loaded if load is None else loaded.model_copy(update={"load": load})
-        setting = setting_of(asked, table_of(profiles, hardware))
+        loaded = [scenarios.load(name) for name in (scenarios.shipped() if scenario == "all" else [scenario])]
+        changes = {} if load is None else {"load": load}
+        table = table_of(profiles, hardware)
+        settings = [setting_of(asked.model_copy(update=changes), table) for asked in loaded]
+        setting = settings[0]
         wanted = [] if checkpoint else [name.strip() for name in scheduler.split(",") if name.strip()]
         players = runners(wanted, [checkpoint] if checkpoint else [])
         if not players:
             raise ValueError("--scheduler names none")
-        if len(players) > 1 and (events or gantt or nodes):
-            raise ValueError("--events, --gantt and --nodes are of one scheduler")
+        if (len(players) > 1 or len(settings) > 1) and (events or gantt or nodes):
+            raise ValueError("--events, --gantt and --nodes are of one scheduler on one scenario")
         if gantt is not None:
             pictures.check(gantt, len(setting.catalog.nodes))
         for path in (events, gantt):
@@ -188,19 +189,20 @@ def simulate(
     except (ScenarioError, CheckpointError, OSError, ValueError) as error:
         fail("simulate", error)
     console = Console()
-    tape = make_tape(setting, seed, arrivals)
+    if len(settings) > 1:
+        table = tables.of_scenarios([player.name for player in players], f"QoS violations in %, tape {seed}")
+        for setting in settings:
+            played = play(setting, make_tape(setting, seed, arrivals), players)
+            tables.add_scenario(table, setting, [measured for _, measured in played])
+        Console(width=max(console.width, 26 + 8 * len(players))).print(table)
+        return
+    played = play(setting, make_tape(setting, seed, arrivals), players)
     title = f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}"
-    sims = [new_sim(setting, tape) for _ in players]
-    told = Console(stderr=True)
-    for player, sim in track(
-        [*zip(players, sims)], "playing", console=told, disable=len(players) == 1, transient=True
-    ):
-        player.run(sim, scratch_for(sim.state))
-    rows = [(player.name, measure(setting, sim)) for player, sim in zip(players, sims)]
+    rows = [(player.name, measured) for player, (_, measured) in zip(players, played)]
     if len(players) > 1:
         console.print(tables.of_many(rows, title))
         return
-    sim = sims[0]
+    sim = played[0][0]
     title = f"{title}, {rows[0][0]}"
     console.print(tables.of_one(setting, sim, rows[0][1], title))
     if nodes:

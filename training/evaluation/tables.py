@@ -64,6 +64,24 @@ def of_nodes(setting: Setting, sim: Sim) -> Table:
     return table
 
 
+def of_scenarios(names: Sequence[str], title: str) -> Table:
+    """A line per scenario, a column per scheduler; `add_scenario` fills it in."""
+    table = Table(title=title)
+    table.add_column("scenario", no_wrap=True)
+    table.add_column("load")
+    for name in names:
+        table.add_column(name, justify="right", min_width=4, overflow="fold")
+    return table
+
+
+def add_scenario(table: Table, setting: Setting, measured: Sequence[Measures]) -> None:
+    """Violations of each scheduler in percent, the fewest bold."""
+    rates = [100 * m.violation_rate for m in measured]
+    best = min(rates)
+    cells = [f"[bold]{rate:.1f}[/bold]" if rate == best else f"{rate:.1f}" for rate in rates]
+    table.add_row(setting.scenario.name, f"{setting.scenario.load:g}", *cells)
+
+
 def spans_s(sim: Sim) -> tuple[np.ndarray, np.ndarray]:
     """Arrival to start and arrival to finish of the counted jobs, so far where they have not come. (jobs,) each"""
     first, last = sim.tape.window
