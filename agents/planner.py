@@ -7,14 +7,17 @@ import numpy as np
 from synergai.agents.heuristics import as_decision
 from synergai.envs.candidates import N_RULES, Candidates, Scratch, empty_candidates
 from synergai.envs.planner import Plan, choose, plan_for, run_planner
-from synergai.envs.rules import FALLBACK, RULE_NUMBER
+from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.state import NONE, ClusterState
+from synergai.envs.survey import Survey, forget, survey_for, take_survey
 from synergai.envs.switches import is_rule, rule_number
 from synergai.envs.types import Decision
 from synergai.envs.world import Sim
 
 NAME = "rollout"
 FORM = "rollout[:FUTURES[:BASE]]"
+BASE = "synergai:hold=off:order=edf"
+"""The strongest of the rules, and closest to what a rollout goes on under."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Terms:
     """What a planner is asked to do."""
 
     futures: int = 32
-    base: str = FALLBACK
+    base: str = BASE
     horizon_taus: float = 3.0
     z: float = 1.0
     """Standard errors that a gain over the base must exceed."""
@@ -63,6 +66,7 @@ class Planner:
         self.rule = rule_number(self.terms.base)
         self.extra_rule = self.rule if self.rule >= N_RULES else NONE
         self._plan: Plan | None = None
+        self._survey: Survey | None = None
         self._sizes: tuple[int, ...] = ()
 
     def decide(
@@ -72,10 +76,9 @@ class Planner:
         base = int(candidates.picks[min(self.rule, N_RULES)])
         tried = np.zeros(0, np.int64) if extra is None else np.asarray(extra, np.int64)
         terms, release_us = self.terms, 1e6 * self.release_s
-        plan = self._room(state)
-        action = choose(
-            state, plan, candidates, self.rule, base, tried, terms.horizon_taus, release_us, terms.z
-        )
+        plan, survey = self._room(state)
+        take_survey(state, survey)
+        action = choose(state, survey, plan, candidates, base, tried, terms.horizon_taus, release_us, terms.z)
         why = terms.base if action == base else f"better than {terms.base} in {terms.futures} futures"
         return as_decision(int(action), candidates, "rule", f"{self.name}: {why}")
 
@@ -96,10 +99,12 @@ class Planner:
             terms.z,
         )
 
-    def _room(self, state: ClusterState) -> Plan:
+    def _room(self, state: ClusterState) -> tuple[Plan, Survey]:
         """Working memory for a state of this size, kept from call to call."""
         sizes = tuple(len(array) for array in state)
-        if self._plan is None or sizes != self._sizes:
-            self._plan, self._sizes = plan_for(state, self.terms.futures), sizes
-        self._plan.futures.drawn[:] = NONE  # another cluster may stand at the same instant
-        return self._plan
+        if self._plan is None or self._survey is None or sizes != self._sizes:
+            self._plan, self._survey = plan_for(state, self.terms.futures), survey_for(state)
+            self._sizes = sizes
+        self._plan.futures.moment[:] = NONE  # another cluster may stand at the same instant
+        forget(self._survey)
+        return self._plan, self._survey

@@ -38,6 +38,7 @@ FIGURES = {
     "gym_steps_per_s": Entry("environment", "the Gymnasium environment, one cluster"),
     "train_steps_per_s": Entry("learning", "decisions that PPO collects and learns from"),
     "decision_us": Entry("decision", "state -> place -> features -> policy, p50 and p99"),
+    "plan_us": Entry("planner", "the rollout planner's choice, p50 and p99"),
     "bridge_pods_per_s": Entry("bridge", "pods bound on a cluster, from a full queue"),
 }
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import noise
-from synergai.envs.compile import kernel
-from synergai.envs.place import STRAGGLER_Z, normal_cdf, normal_quantile
-from synergai.envs.state import NEVER_US, NONE, QUEUED, ClusterState, set_best
+from synergai.envs.compile import kernel, small_kernel
+from synergai.envs.place import STRAGGLER_Z, ever_fits, normal_cdf, normal_quantile
+from synergai.envs.state import NEVER_US, NONE, QUEUED, ClusterState, alone_us
 
 MAX_ARRIVALS = 256
 """In one future; a longer one has none after these."""
@@ -36,12 +36,14 @@ class Futures(NamedTuple):
     n: np.ndarray  # (futures,) int64: how many arrivals
     seeds: np.ndarray  # (futures,) int64
     ends_us: np.ndarray  # (futures, jobs) int64: of the running jobs, by slot
-    factor: (
-        np.ndarray
-    )  # (futures, options): true over predicted run time, without what differs from run to run
-    mean: np.ndarray  # (options,): log of it as far as it has been observed
+    factor: np.ndarray  # (futures, options): true over predicted run time, less what differs from run to run
+    luck: np.ndarray  # (futures, MAX_ARRIVALS): of each arrival, see `luck_of`
+    mean: np.ndarray  # (options,): log of the factor as far as it has been observed
+    typical: np.ndarray  # (options,): its exponential
     sd: np.ndarray  # (options,): log-sd of a run time around that
-    drawn: np.ndarray  # (2,) int64: the moment that the arrivals are of: now_us, seq
+    runs: np.ndarray  # (options,) bool: some node could take it if it were empty
+    moment: np.ndarray  # (2,) int64: now_us and seq of what was drawn last
+    drawn: np.ndarray  # (futures,) bool: arrivals and factors of this moment are there
 
 
 def futures_for(state: ClusterState, count: int) -> Futures:
@@ -53,9 +55,13 @@ def futures_for(state: ClusterState, count: int) -> Futures:
         np.zeros(count, np.int64),
         np.zeros((count, len(state.running)), np.int64),
         np.ones((count, options)),
+        np.zeros((count, MAX_ARRIVALS)),
         np.zeros(options),
+        np.ones(options),
         np.zeros(options),
+        np.zeros(options, np.bool_),
         np.full(2, NONE, np.int64),
+        np.zeros(count, np.bool_),
     )
 
 
@@ -74,7 +80,7 @@ def draw_model(state, u):
 
 
 @kernel
-def draw_job(state, queued, seed, i, m, at_us):
+def draw_job(state, futures, queued, seed, i, m, at_us):
     """Arrival i: its size from the model's mean log, its time to the deadline uniform in the log with the mean and the
     spread of those that came."""
     model = state.models[m]
@@ -97,7 +103,11 @@ def draw_job(state, queued, seed, i, m, at_us):
     queued.hold_round = NONE
     queued.hold_until_us = 0
     queued.hold_finish_us = 0
-    if not set_best(state, queued):
+    queued.best_us = NEVER_US
+    for o in range(model.first_option, model.first_option + model.n_options):
+        if futures.runs[o]:
+            queued.best_us = min(queued.best_us, alone_us(state, queued, state.options[o]))
+    if queued.best_us >= NEVER_US:
         return False
     budget = 100.0
     if model.budgets > 0.0:
@@ -123,21 +133,32 @@ def draw_arrivals(state, futures, s, horizon_us):
         m = draw_model(state, noise.uniform(seed, STREAM_MODEL, i, 0))
         if at_us > clock.now_us + horizon_us or m == NONE:
             return
-        if draw_job(state, futures.arrivals[s, futures.n[s]], seed, i, m, np.int64(at_us) + 1):
+        if draw_job(state, futures, futures.arrivals[s, futures.n[s]], seed, i, m, np.int64(at_us) + 1):
+            futures.luck[s, i] = noise.normal(seed, STREAM_RUN, FIRST_JOB + i, 0)
             futures.n[s] += 1
 
 
 @kernel
 def calibrate(state, futures):
-    """How long runs take of what is predicted, as far as the history tells."""
+    """How long runs take of what is predicted, as far as the history tells; and what can run at all."""
     for o in range(state.clock[0].n_options):
         seen, sigma = state.history[o], state.options[o].sigma
-        own = max(sigma * sigma - RUN_SD * RUN_SD, 0.0) / (1.0 + seen.count / OBSERVED)
         futures.mean[o] = seen.log_ratio * seen.count / (seen.count + OBSERVED)
-        futures.sd[o] = sqrt(own + min(sigma, RUN_SD) ** 2)
-        for s in range(len(futures.seeds)):
-            z = noise.normal(futures.seeds[s], STREAM_PROFILE, o, 0)
-            futures.factor[s, o] = exp(futures.mean[o] + sqrt(own) * z)
+        futures.sd[o] = sqrt(unknown(sigma, seen.count) + min(sigma, RUN_SD) ** 2)
+        futures.typical[o] = exp(futures.mean[o])
+        futures.runs[o] = ever_fits(state, state.options[o])
+
+
+@small_kernel
+def unknown(sigma, count):
+    """Variance of the log of an option's profile error after so many observed runs."""
+    return max(sigma * sigma - RUN_SD * RUN_SD, 0.0) / (1.0 + count / OBSERVED)
+
+
+@kernel
+def draw_factor(state, futures, s, o):
+    sd = sqrt(unknown(state.options[o].sigma, state.history[o].count))
+    return exp(futures.mean[o] + sd * noise.normal(futures.seeds[s], STREAM_PROFILE, o, 0))
 
 
 @kernel
@@ -150,7 +171,7 @@ def draw_end_us(state, futures, s, r, release_us):
     u = noise.uniform(futures.seeds[s], STREAM_END, key, 0)
     elapsed_us = max(now_us - release_us - record.start_us, 1.0)
     sd = max(futures.sd[record.option], 1e-6)
-    expected_us = max(record.run_us, 1) * exp(futures.mean[record.option])
+    expected_us = max(record.run_us, 1) * futures.typical[record.option]
     z = log(elapsed_us / expected_us) / sd
     if z > STRAGGLER_Z:
         took_us = elapsed_us * (1.0 + u)
@@ -161,28 +182,47 @@ def draw_end_us(state, futures, s, r, release_us):
 
 
 @kernel
-def draw(state, futures, horizon_us, release_us):
-    """Fill in every future of this moment. Arrivals drawn at this instant before are kept."""
+def begin(state, futures):
+    """Another moment, unless it is the one of the last call: nothing of it is drawn yet."""
     clock = state.clock[0]
-    fresh = futures.drawn[0] != clock.now_us or futures.drawn[1] != clock.seq
-    futures.drawn[0] = clock.now_us
-    futures.drawn[1] = clock.seq
-    for s in range(len(futures.seeds)):
-        futures.seeds[s] = np.int64(noise.mix(noise.mix(clock.now_us, clock.seq), s) >> np.uint64(1))
-        if fresh:
-            draw_arrivals(state, futures, s, horizon_us)
-    if fresh:
-        calibrate(state, futures)
-    for s in range(len(futures.seeds)):
-        for r in range(clock.running_top):
-            if state.running[r].used == 1:
-                futures.ends_us[s, r] = draw_end_us(state, futures, s, r, release_us)
+    if futures.moment[0] == clock.now_us and futures.moment[1] == clock.seq:
+        return
+    futures.moment[0] = clock.now_us
+    futures.moment[1] = clock.seq
+    futures.drawn[:] = False
+    calibrate(state, futures)
 
 
 @kernel
-def took_us(futures, s, option, o, overhead_us, e_us, job):
+def draw(state, futures, s, horizon_us, release_us):
+    """Fill in future s. Of one moment arrivals and factors are drawn once, ends of runs afresh: more may run by now."""
+    clock = state.clock[0]
+    if not futures.drawn[s]:
+        futures.drawn[s] = True
+        futures.seeds[s] = np.int64(noise.mix(noise.mix(clock.now_us, clock.seq), s) >> np.uint64(1))
+        draw_arrivals(state, futures, s, horizon_us)
+        for o in range(clock.n_options):
+            if state.options[o].dictionary == 1:
+                futures.factor[s, o] = draw_factor(state, futures, s, o)
+    for r in range(clock.running_top):
+        if state.running[r].used == 1:
+            futures.ends_us[s, r] = draw_end_us(state, futures, s, r, release_us)
+
+
+@small_kernel
+def luck_of(futures, s, job):
+    """Log of what differs from run to run, in standard deviations."""
+    if job >= FIRST_JOB:
+        return futures.luck[s, job - FIRST_JOB]
+    return noise.normal(futures.seeds[s], STREAM_RUN, job, 0)
+
+
+@small_kernel
+def took_us(state, futures, s, o, overhead_us, e_us, job):
     """How long a run of this job would take in future s: what comes before the compute, and the compute as it turns
-    out."""
-    luck = exp(min(option.sigma, RUN_SD) * noise.normal(futures.seeds[s], STREAM_RUN, job, o))
-    compute = max(e_us - overhead_us, 0.0)
-    return max(np.int64(overhead_us + compute * futures.factor[s, o] * luck), 1)
+    out. A job meets the same luck wherever it runs."""
+    option = state.options[o]
+    factor = futures.factor[s, o] if option.dictionary == 1 else draw_factor(state, futures, s, o)
+    luck = exp(min(option.sigma, RUN_SD) * luck_of(futures, s, job))
+    compute = max(e_us - overhead_us, 0.0) * factor * luck
+    return max(np.int64(overhead_us + compute), 1)

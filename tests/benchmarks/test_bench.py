@@ -18,6 +18,7 @@ SMALL = {
     "sim_rule_decisions_per_s": "--seconds 0.05 --scenario edge",
     "gym_steps_per_s": "--seconds 0.05",
     "decision_us": "--nodes 12 --jobs 15 --repeats 2",
+    "plan_us": "--nodes 6 --futures 4 --repeats 1",
     "train_steps_per_s": "--seconds 0.01 --config training/configs/fast.yaml",
     "bridge_pods_per_s": "--pods 12 --nodes 6",
 }
@@ -27,6 +28,7 @@ SAID = {
     "sim_rule_decisions_per_s": {"scenario": "edge", "cores_used": 1},
     "gym_steps_per_s": {"scenario": "demo", "seed": 0},
     "decision_us": {"nodes": 12, "jobs": 15, "busy_nodes": 6, "unit": "us"},
+    "plan_us": {"nodes": 6, "futures": 4, "load": 0.9, "unit": "us"},
     "train_steps_per_s": {"config": "fast", "epochs": 1, "loads": [0.8]},
     "bridge_pods_per_s": {"cluster": "embedded", "pods": 12, "nodes": 6},
 }
