@@ -14,6 +14,7 @@ from worlds import (
     toy_table,
 )
 
+from synergai.envs import scenario as scenarios
 from synergai.envs.batch import Batch, copy_of, load, new_batch, step
 from synergai.envs.candidates import empty_candidates
 from synergai.envs.compile import kernel
@@ -24,7 +25,7 @@ from synergai.envs.scenario import ScenarioError
 from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NEVER_US, NONE
 from synergai.envs.switches import rule_number
-from synergai.envs.tape import Setting, Tape, make_tape
+from synergai.envs.tape import Setting, Tape, make_tape, setting_of
 from synergai.envs.world import ENDED, QUEUED_STATUS, RUNNING_STATUS, WAITING, Sim
 
 SECOND = 1_000_000
@@ -214,3 +215,18 @@ def test_clients_too_few_for_the_load_are_refused() -> None:
     with pytest.raises(ScenarioError, match=r"arrivals\.clients: 1 cannot make a load of 1\.5 .*; 2 can"):
         one_server(1, load=1.5)
     assert one_server(2, load=1.5).think_s == pytest.approx(1 / 3)
+
+
+def test_jobs_that_do_not_wait_arrive_at_the_offered_rate() -> None:
+    setting = setting_of(scenarios.load("desks").model_copy(update={"load": 0.05}))
+    sim = simulate(setting, make_tape(setting, 1, 4000), "sjf_feasible")
+    arrivals = int(sim.progress[0]["next_arrival"])
+    assert arrivals / (sim.state.clock[0]["now_us"] / SECOND) == pytest.approx(setting.rate_sps, rel=0.05)
+
+
+def test_quick_clients_go_on_until_the_slowest_is_through_with_the_window() -> None:
+    setting = setting_of(scenarios.load("desks"))
+    sim = simulate(setting, make_tape(setting, 1, 1000), "sjf_feasible")
+    assert sim.progress[0]["left"] == 0
+    last = sim.outcomes["status"][-setting.clients :]
+    assert (last == WAITING).all()
