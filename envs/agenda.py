@@ -1,5 +1,5 @@
-"""When what is known to come will come: one entry per slot of the running table, in a heap that can be put in order
-again when an end moves."""
+"""When what is known to come will come: one entry per slot of the running table, behind them in a closed loop one per
+job, in a heap that can be put in order again when an end moves."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,9 @@ import numpy as np
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.state import NEVER_US, NONE
 
-END, SEEN, VANISH = 0, 1, 2
-"""A run ends; its room is seen to be free; something without a profile is gone. In this order at one instant."""
+END, SEEN, VANISH, EXPIRES, SENT = 0, 1, 2, 3, 4
+"""A run ends; its room is seen to be free; something without a profile is gone; a job's deadline passes; a client sends
+a job. In this order at one instant."""
 
 ENTRY = np.dtype(
     [
@@ -33,7 +34,7 @@ class Agenda(NamedTuple):
 
 
 def agenda_for(slots: int) -> Agenda:
-    """An empty one for a running table of this length."""
+    """An empty one for so many slots."""
     entries = np.zeros(slots, ENTRY)
     entries["place"] = NONE
     return Agenda(np.zeros(1, np.int64), np.zeros(slots, np.int32), entries)
@@ -113,6 +114,15 @@ def clear(agenda):
 def next_us(agenda):
     """The instant of the first entry, NEVER_US if there is none."""
     return agenda.entries[agenda.slots[0]].at_us if agenda.n[0] > 0 else np.int64(NEVER_US)
+
+
+@small_kernel
+def is_due(agenda, at_us, first_kind, last_kind):
+    """Whether the first entry is one of these kinds and has come."""
+    if agenda.n[0] == 0:
+        return False
+    entry = agenda.entries[agenda.slots[0]]
+    return entry.at_us <= at_us and first_kind <= entry.kind <= last_kind
 
 
 @kernel

@@ -1,5 +1,6 @@
 """When jobs arrive: Poisson, in bursts, over a day, or as a recorded trace had it. All have the mean rate that they are
-asked for, and draw from the generator that they are given."""
+asked for, and draw from the generator that they are given. In a closed loop only the times to think are drawn: the
+simulator adds them to the ends of jobs."""
 
 import csv
 import gzip

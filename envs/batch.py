@@ -75,7 +75,7 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
         state.options.shape[1],
         state.classes.shape[1],
         state.groups.shape[1],
-        count,
+        state.queue.shape[1],
         options_per_model,
         state.running.shape[1],
     )
@@ -109,13 +109,13 @@ def load(
     batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, until_arrival: int = 0
 ) -> None:
     """Put a fresh cluster into row b, run it under `rule` until so many jobs have come, then to its first decision. The
-    episode is cut off when the last job of the tape has come."""
+    episode is cut off when as many jobs have come as the window's last."""
     sim = new_sim(setting, tape)
     drift = batch.sims.tape.drift.shape[2]
     sim = sim._replace(tape=sim.tape._replace(drift=sim.tape.drift[:, :drift]))
     _copy_into(batch.sims, sim, b)
     batch.sims.progress[b, 0]["n_drift"] = sim.tape.drift.shape[1]
-    batch.sims.progress[b, 0]["stop_arrival"] = len(tape.jobs)
+    batch.sims.progress[b, 0]["stop_arrival"] = tape.window[1]
     first_decision(
         batch.sims, batch.scratches, batch.shown, batch.alive, batch.potentials, b, rule, until_arrival
     )

@@ -34,6 +34,8 @@ class Capacity:
     """lambda*."""
     tau_us: float
     """Work-weighted mean of the best run time."""
+    best_s: float
+    """Mean of the best run time over the jobs."""
     prices: np.ndarray
     """Per option: log of its opportunity cost over the cheapest of its model. Shape (options,)."""
 
@@ -52,7 +54,17 @@ def solve(catalog: Catalog, state: ClusterState, program: Program) -> Capacity:
     if not refresh(state, program):
         raise ValueError("the capacity program has no solution")
     clock = state.clock[0]
-    return Capacity(float(clock["capacity_sps"]), float(clock["tau_us"]), state.options["price"].copy())
+    sums_s = [
+        load["now_share"] * mean_times(state, program, m)[0]
+        for m, load in enumerate(program.models)
+        if load["now_share"] > 0.0
+    ]
+    return Capacity(
+        jobs_per_s=float(clock["capacity_sps"]),
+        tau_us=float(clock["tau_us"]),
+        best_s=float(sum(sums_s)) / BINS,
+        prices=state.options["price"].copy(),
+    )
 
 
 def apply(state: ClusterState, capacity: Capacity) -> None:

@@ -82,7 +82,10 @@ def _setting(verb: str, scenario: str, profiles: list[Path] | None, hardware: Pa
 
 def _summary(setting: "Setting") -> str:
     found = setting.capacity
-    return (
+    text = (
         f"{found.jobs_per_s:.3f} jobs/s at most (lambda*), mean run time {found.tau_s:.3f} s (tau); at load "
         f"{setting.scenario.load:g} {setting.rate_sps:.3f} jobs/s arrive"
     )
+    if setting.clients:
+        text += f" if none has to wait, from {setting.clients} clients who think for {setting.think_s:.1f} s"
+    return text

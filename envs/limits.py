@@ -115,7 +115,7 @@ def _born_hopeless(setting: Setting) -> dict[str, float]:
     """By sampling, on predicted run times."""
     tape = make_tape(setting, 0, SAMPLE, tail=0.0)
     sim = new_sim(setting, tape)
-    late = np.zeros(SAMPLE, np.bool_)
+    late = np.zeros(len(tape.jobs), np.bool_)
     for i, job in enumerate(tape.jobs):
         best_us = enqueue(sim, i)["best_us"]
         late[i] = best_us > job["deadline_us"] - job["arrival_us"]

@@ -14,6 +14,7 @@ from synergai.envs.reward import potential
 from synergai.envs.simulator import apply_pair, apply_rule
 from synergai.envs.state import NEVER_US, NONE, ClusterState
 from synergai.envs.survey import forget, take_survey
+from synergai.envs.tape import Tape
 from synergai.envs.world import Sim, discount, next_event_us, pass_time, step_events, take_reward
 
 LATE_COST = 0.3
@@ -25,7 +26,10 @@ OTHER_STARTS = 8
 
 def spare(batch: Batch) -> tuple[Sim, Scratch]:
     """Room for one copy of any cluster of this batch, and working memory for it."""
-    return copy_of(batch.sims, 0), copy_of(batch.scratches, 0)
+    room = copy_of(batch.sims, 0)
+    room.agenda.n[:] = 0
+    room.agenda.entries["place"] = NONE
+    return room, copy_of(batch.scratches, 0)
 
 
 @kernel
@@ -40,6 +44,10 @@ def copy_agenda(source, target, slots):
     copy_rows(source.n, target.n, 1)
     copy_rows(source.slots, target.slots, source.n[0])
     copy_rows(source.entries, target.entries, slots)
+    for i in range(source.n[0]):
+        slot = source.slots[i]
+        if slot >= slots:  # of a closed loop's job
+            target.entries[slot] = source.entries[slot]
 
 
 @kernel
@@ -77,8 +85,13 @@ def branch(sim, spare):
         s.links,
         c.warmth if sim.progress[0].cold == 1 else s.warmth,
     )
+    t, closed = sim.tape, sim.progress[0].clients > 0
+    if closed:
+        copy_rows(t.jobs, spare.tape.jobs, len(t.jobs))
+    jobs = spare.tape.jobs if closed else t.jobs
+    tape = Tape(jobs, t.by_deadline, t.truth, t.drift, t.window, t.seed, t.changes, t.pods)
     c.clock[0].solved_us = NEVER_US  # prices are shared with the original: none are worked out in a branch
-    return Sim(state, sim.tape, spare.progress, spare.outcomes, spare.agenda, spare.machines, sim.program)
+    return Sim(state, tape, spare.progress, spare.outcomes, spare.agenda, spare.machines, sim.program)
 
 
 @kernel

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synergai.envs.tape import Setting
-from synergai.envs.world import Sim
+from synergai.envs.world import WAITING, Sim
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,17 @@ def node_energy_j(setting: Setting, sim: Sim) -> np.ndarray:
     return np.stack([np.array(idle_w) * (now_us - dead_us) * 1e-6, machines["energy_j"]], axis=1)
 
 
-def measure(setting: Setting, sim: Sim) -> Measures:
-    """The measures of a run that is over."""
+def counted_jobs(sim: Sim) -> tuple[np.ndarray, np.ndarray]:
+    """Jobs and outcomes of the counted window; without those that a closed loop's clients did not come to send."""
     first, last = sim.tape.window
     jobs, outcomes = sim.tape.jobs[first:last], sim.outcomes[first:last]
-    counted = jobs["counted"] == 1
-    jobs, outcomes = jobs[counted], outcomes[counted]
+    counted = (jobs["counted"] == 1) & (outcomes["status"] != WAITING)
+    return jobs[counted], outcomes[counted]
+
+
+def measure(setting: Setting, sim: Sim) -> Measures:
+    """The measures of a run that is over."""
+    jobs, outcomes = counted_jobs(sim)
     now_us = int(sim.state.clock[0]["now_us"])
     finish = np.where(outcomes["finish_us"] >= 0, outcomes["finish_us"], now_us)
     started = np.where(outcomes["start_us"] >= 0, outcomes["start_us"], now_us)

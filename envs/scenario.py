@@ -53,6 +53,7 @@ UNITS = {
     "samples": "samples as a number",
     "burst_s": "seconds as a number",
     "period_s": "seconds as a number",
+    "think_s": "seconds as a number",
 }
 """What a number counts, for errors."""
 
@@ -106,7 +107,7 @@ class MixEntry(_Strict):
 
 
 class Arrivals(_Strict):
-    kind: Literal["poisson", "bursty", "diurnal", "trace"] = "poisson"
+    kind: Literal["poisson", "bursty", "diurnal", "trace", "closed"] = "poisson"
     burst: Annotated[float, Field(ge=1, le=1000)] = 4.0
     """Rate in bursts over the rate between them."""
     burst_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -118,6 +119,10 @@ class Arrivals(_Strict):
     """The rate goes between 1 - swing and 1 + swing times its mean."""
     trace: str = ""
     """Name of a shipped trace or path of a CSV."""
+    clients: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    """Of a closed loop: each sends its next job after the last one's end; default as many as make the load."""
+    think_s: POSITIVE | None = None
+    """Mean time from the end to the next job, exponential; default what makes the load."""
 
     @model_validator(mode="after")
     def _keys_go_with_their_kind(self) -> "Arrivals":
@@ -126,12 +131,14 @@ class Arrivals(_Strict):
                 raise ValueError(f"`{key}` goes with `kind: {ARRIVAL_KEYS[key]}`, and only with it")
         if self.kind == "trace" and not self.trace:
             raise ValueError("`trace` goes with `kind: trace`, and only with it")
+        if self.kind == "closed" and (self.clients is None) == (self.think_s is None):
+            raise ValueError("`kind: closed` takes `clients` or `think_s`: the load says what the other is")
         return self
 
 
 ARRIVAL_KEYS = {
     "burst": "bursty", "burst_share": "bursty", "burst_s": "bursty",
-    "period_s": "diurnal", "swing": "diurnal", "trace": "trace",
+    "period_s": "diurnal", "swing": "diurnal", "trace": "trace", "clients": "closed", "think_s": "closed",
 }  # fmt: skip
 """Which kind of arrivals a key belongs to."""
 
@@ -249,7 +256,8 @@ class Scenario(_Strict):
     jobs: Annotated[dict[str, MixEntry], Field(min_length=1)]
     arrivals: Arrivals = Arrivals()
     load: POSITIVE = 0.9
-    """rho: arrivals per second over lambda*, the most the cluster can sustain."""
+    """rho: arrivals per second over lambda*, the most the cluster can sustain; in a closed loop those if no job had
+    to wait."""
     deadlines: Deadlines = Deadlines()
     noise: NoiseLevels = NoiseLevels()
     delays: Delays = Delays()

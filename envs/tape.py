@@ -1,5 +1,9 @@
 """A tape: one recorded input of a simulation. Arrivals, deadlines and noise are fixed when it is made, so every
-scheduler compared on it meets the same jobs and the same luck."""
+scheduler compared on it meets the same jobs and the same luck.
+
+In a closed loop of C clients row i is the (i // C)-th job of client i % C. What it brings is fixed; its arrival and its
+deadline count from the end of its client's last job, which is row i - C, or from 0.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +23,12 @@ from synergai.offline_profiles.table import ProfileTable
 
 TAIL = 0.25
 """Arrivals after the counted window, as a share of it, so that its last jobs are served under load."""
+
+SPARE = 4.0
+"""In a closed loop rows behind the window, in roots of its rows x clients: the quickest client has some left when the
+slowest is through with the window."""
+SLOW = 3.0
+"""A closed loop is prepared to take so many times as long as it would if no job had to wait."""
 
 WARMTH = {"absent": ABSENT, "image": IMAGE, "cached": CACHED}
 KIB_BITS = 8192.0
@@ -45,8 +55,8 @@ TRUTH = np.dtype([("factor", "f8"), ("hardware_key", "i8"), ("configuration_key"
 class Tape(NamedTuple):
     """Arrays of one tape."""
 
-    jobs: np.ndarray  # (jobs,) TAPE_JOB by arrival
-    by_deadline: np.ndarray  # (jobs,) int64: indices in order of deadline
+    jobs: np.ndarray  # (jobs,) TAPE_JOB by arrival; of a closed loop by turn, then client
+    by_deadline: np.ndarray  # (jobs,) int64: indices in order of deadline; not used in a closed loop
     truth: np.ndarray  # (options,) TRUTH: how wrong each option's profile is
     drift: np.ndarray  # (nodes, steps) factors, one step a minute, node factor included
     window: np.ndarray  # (2,) int64: first counted job, first not counted after it
@@ -68,8 +78,22 @@ class Setting:
 
     @property
     def rate_sps(self) -> float:
-        """Arrivals per second: load x lambda*."""
+        """Arrivals per second: load x lambda*. In a closed loop if no job had to wait."""
         return self.scenario.load * self.capacity.jobs_per_s
+
+    @property
+    def clients(self) -> int:
+        """Of a closed loop; 0 where arrivals wait for nothing."""
+        arrivals = self.scenario.arrivals
+        if arrivals.think_s is not None:
+            return max(round(self.rate_sps * (arrivals.think_s + self.capacity.best_s)), 1)
+        return arrivals.clients or 0
+
+    @property
+    def think_s(self) -> float:
+        """Mean time that a client takes from the end of a job to its next."""
+        think_s = self.scenario.arrivals.think_s
+        return self.clients / self.rate_sps - self.capacity.best_s if think_s is None else think_s
 
 
 def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting:
@@ -98,8 +122,14 @@ def setting_of(scenario: Scenario, table: ProfileTable | None = None) -> Setting
     ]
     if unserved:
         raise ScenarioError("\n".join(unserved))
-    found = capacity.solve(catalog, state, program)
-    return Setting(scenario, table, catalog, found, program)
+    setting = Setting(scenario, table, catalog, capacity.solve(catalog, state, program), program)
+    if setting.clients and setting.think_s <= 0.0:
+        least = int(setting.rate_sps * setting.capacity.best_s) + 1
+        raise ScenarioError(
+            f"{scenario.place('arrivals', 'clients')}: {setting.clients} cannot make a load of {scenario.load:g} even "
+            f"without a time to think; {least} can"
+        )
+    return setting
 
 
 def mix_of(scenario: Scenario) -> dict[str, ModelLoad]:
@@ -149,7 +179,7 @@ def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float
     """The tape of this seed: `count` arrivals (default: the scenario's), and a tail that is not counted."""
     scenario = setting.scenario
     counted = count or scenario.arrivals_per_tape
-    total = counted + int(np.ceil(counted * tail))
+    total = counted + int(np.ceil(counted * tail)) + int(np.ceil(SPARE * np.sqrt(counted * setting.clients)))
     rng = np.random.default_rng([seed, 0x5359])
     names = list(setting.catalog.models)
     mix = scenario.mix()
@@ -158,7 +188,10 @@ def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float
     if scenario.arrivals.kind == "trace":
         arrival_s, sizes = replay(scenario.arrivals.trace, rng, total, setting.rate_sps)
     else:
-        arrival_s = arrival_times_s(scenario.arrivals, rng, total, setting.rate_sps)
+        if setting.clients:
+            arrival_s = rng.exponential(setting.think_s, total)
+        else:
+            arrival_s = arrival_times_s(scenario.arrivals, rng, total, setting.rate_sps)
         log_sd = np.array([mix[name].log_sd for name in names])[model]
         sizes = np.exp(log_sd * rng.standard_normal(total))
     samples = np.maximum(np.round(np.array([mix[name].samples for name in names])[model] * sizes), 1).astype(
@@ -173,8 +206,11 @@ def make_tape(setting: Setting, seed: int, count: int | None = None, tail: float
     _add_wishes(setting, np.random.default_rng([seed, 0x7764]), jobs)
     window = np.array([int(scenario.warm_up * counted), counted], np.int64)
     by_deadline = np.argsort(jobs["deadline_us"], kind="stable").astype(np.int64)
-    end_s = float(jobs["arrival_us"][-1] * 1e-6 + 60.0 * setting.capacity.tau_s + 600.0)
-    span_s = 1.5 * total / setting.rate_sps + 60.0 * setting.capacity.tau_s + 600.0
+    after_s = 60.0 * setting.capacity.tau_s + 600.0
+    end_s = float(jobs["arrival_us"][-1] * 1e-6 + after_s)
+    span_s = 1.5 * total / setting.rate_sps + after_s
+    if setting.clients:
+        end_s = span_s = SLOW * total / min(setting.rate_sps, setting.capacity.jobs_per_s) + after_s
     return Tape(
         jobs=jobs,
         by_deadline=by_deadline,

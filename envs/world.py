@@ -2,6 +2,8 @@
 
 Jobs come, runs end, deadlines pass, nodes die and come back, other schedulers' pods come and go. What a scheduler does
 about it is in `envs.simulator`. Both change the state only through `envs.state`.
+
+When jobs come and expire stands on the tape; in a closed loop on the agenda, from the end of the client's last job on.
 """
 
 from typing import NamedTuple
@@ -10,7 +12,7 @@ import numpy as np
 
 from synergai.envs import agenda, epochs, noise
 from synergai.envs import capacity as capacity_module
-from synergai.envs.agenda import END, SEEN, VANISH, Agenda, agenda_for
+from synergai.envs.agenda import END, EXPIRES, SEEN, SENT, VANISH, Agenda, agenda_for
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.disturbances import BACK, CLOSES, DIES, NOTICED
 from synergai.envs.program import Program
@@ -57,7 +59,7 @@ OUTCOME = np.dtype(
 )
 PROGRESS = np.dtype(
     [
-        ("next_arrival", "i8"),
+        ("next_arrival", "i8"),  # how many jobs have come
         ("next_deadline", "i8"),
         ("next_change", "i8"),
         ("next_pod", "i8"),
@@ -84,6 +86,11 @@ PROGRESS = np.dtype(
         ("n_changes", "i8"),  # of nodes; in a batch arrays are as long as the longest
         ("n_pods", "i8"),
         ("stop_arrival", "i8"),  # a training episode is cut off when so many jobs have come
+        ("n_timed", "i8"),  # jobs of which the tape says when they come: all, or none in a closed loop
+        ("n_jobs", "i8"),  # of the tape
+        ("clients", "i8"),  # of a closed loop, else 0
+        ("first_sent", "i8"),  # the slot of the agenda of a closed loop's job 0
+        ("patience_us", "i8"),
     ],
     align=True,
 )
@@ -108,7 +115,7 @@ class Sim(NamedTuple):
     tape: Tape
     progress: np.ndarray  # (1,) PROGRESS
     outcomes: np.ndarray  # (jobs,) OUTCOME
-    agenda: Agenda  # ends of runs, when they are seen, ends of others' pods
+    agenda: Agenda  # ends of runs, when they are seen, ends of others' pods; what clients send
     machines: np.ndarray  # (nodes,) MACHINE
     program: Program
 
@@ -122,8 +129,10 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     progress = np.zeros(1, PROGRESS)
     counted = tape.jobs["counted"][tape.window[0] : tape.window[1]]
     progress[0]["left"] = counted.sum()
-    last_us = tape.jobs["arrival_us"][tape.window[1] - 1]
-    progress[0]["end_us"] = last_us + int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6)
+    progress[0]["n_jobs"] = len(tape.jobs)
+    progress[0]["n_timed"] = 0 if setting.clients else len(tape.jobs)
+    progress[0]["patience_us"] = int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6)
+    progress[0]["end_us"] = tape.jobs["arrival_us"][tape.window[1] - 1] + progress[0]["patience_us"]
     progress[0]["tau_us"] = setting.capacity.tau_us
     progress[0]["cold"] = scenario.world.startup_states != "cached"
     progress[0]["level"] = scenario.noise.level
@@ -139,7 +148,19 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
         outcomes[field] = NONE
     machines = np.zeros(len(state.nodes), MACHINE)
     program = setting.program if len(tape.changes) == 0 else setting.program.copy()
-    return Sim(state, tape, progress, outcomes, agenda_for(len(state.running)), machines, program)
+    sim = Sim(state, tape, progress, outcomes, agenda_for(len(state.running)), machines, program)
+    return closed(sim, setting.clients) if setting.clients else sim
+
+
+def closed(sim: Sim, clients: int) -> Sim:
+    """The same in a closed loop: the jobs are its own, as it writes their times; each client thinks of its first."""
+    slots, jobs = len(sim.state.running), len(sim.tape.jobs)
+    sim.progress[0]["clients"], sim.progress[0]["first_sent"] = clients, slots
+    sim.progress[0]["end_us"] = 0
+    sim = sim._replace(tape=sim.tape._replace(jobs=sim.tape.jobs.copy()), agenda=agenda_for(slots + jobs))
+    for i in range(min(clients, jobs)):
+        will_send(sim, i, 0)
+    return sim
 
 
 @small_kernel
@@ -196,17 +217,61 @@ def arrive(sim):
 
 
 @small_kernel
-def expire(sim):
-    """The next deadline of the tape passes; it counts if its job is not finished."""
-    progress = sim.progress[0]
-    i = sim.tape.by_deadline[progress.next_deadline]
-    progress.next_deadline += 1
-    outcome = sim.outcomes[i]
+def expire_next(sim):
+    """The next deadline of the tape passes."""
+    i = sim.tape.by_deadline[sim.progress[0].next_deadline]
+    sim.progress[0].next_deadline += 1
+    expire(sim, i)
+
+
+@small_kernel
+def expire(sim, i):
+    """The deadline of job i passes; it counts if the job is not finished."""
+    progress, outcome = sim.progress[0], sim.outcomes[i]
     if outcome.status == ENDED or sim.tape.jobs[i].counted == 0:
         return
     outcome.violated = 1
     progress.late_rate += 1.0 / max(outcome.best_us, 1)
     progress.deadline_reward -= discount(sim, sim.state.clock[0].now_us)
+
+
+# a closed loop -------------------------------------------------------------------------------------------------------
+@kernel
+def will_send(sim, i, now_us):
+    """The client of job i begins to think now; the run lasts on for jobs of the window."""
+    progress, job = sim.progress[0], sim.tape.jobs[i]
+    job.arrival_us += now_us
+    job.deadline_us += now_us
+    agenda.put(sim.agenda, progress.first_sent + i, job.arrival_us, SENT)
+    if i < sim.tape.window[1]:
+        progress.end_us = max(progress.end_us, job.arrival_us + progress.patience_us)
+
+
+@kernel
+def answer(sim, i):
+    """Job i has ended: its client thinks about the next, if it has one."""
+    progress = sim.progress[0]
+    agenda.drop(sim.agenda, progress.first_sent + i)
+    if i + progress.clients < progress.n_jobs:
+        will_send(sim, i + progress.clients, sim.state.clock[0].now_us)
+
+
+@kernel
+def sent(sim, at_us):
+    """What clients have sent by now comes, and deadlines of theirs pass. True if a job has come."""
+    progress, came = sim.progress[0], False
+    while agenda.is_due(sim.agenda, at_us, EXPIRES, SENT):
+        slot = np.int64(sim.agenda.slots[0])
+        i = slot - progress.first_sent
+        if sim.agenda.entries[slot].kind == EXPIRES:
+            agenda.drop(sim.agenda, slot)
+            expire(sim, i)
+        else:
+            agenda.put(sim.agenda, slot, sim.tape.jobs[i].deadline_us, EXPIRES)
+            progress.next_arrival += 1
+            count_arrival(sim.state, enqueue(sim, i))
+            came = True
+    return came
 
 
 # runs ----------------------------------------------------------------------------------------------------------------
@@ -302,6 +367,8 @@ def end_run(sim, slot):
         progress.late_rate = max(progress.late_rate - 1.0 / max(outcome.best_us, 1), 0.0)
     if sim.tape.window[0] <= record.job < sim.tape.window[1] and sim.tape.jobs[record.job].counted == 1:
         progress.left -= 1
+    if progress.clients > 0:
+        answer(sim, record.job)
 
 
 @small_kernel
@@ -458,9 +525,9 @@ def next_event_us(sim):
     """When the next thing happens by itself."""
     progress, tape = sim.progress[0], sim.tape
     at_us = min(next_timer_us(sim), agenda.next_us(sim.agenda))
-    if progress.next_arrival < len(tape.jobs):
+    if progress.next_arrival < progress.n_timed:
         at_us = min(at_us, tape.jobs[progress.next_arrival].arrival_us)
-    if progress.next_deadline < len(tape.jobs):
+    if progress.next_deadline < progress.n_timed:
         at_us = min(at_us, tape.jobs[tape.by_deadline[progress.next_deadline]].deadline_us)
     if progress.next_change < progress.n_changes:
         at_us = min(at_us, tape.changes[progress.next_change].at_us)
@@ -473,8 +540,8 @@ def next_event_us(sim):
 def let_happen(sim, at_us):
     """Everything that is due: ends, changes of nodes, others' pods, deadlines, arrivals. True if a round is due."""
     progress, tape = sim.progress[0], sim.tape
-    due, n = False, len(tape.jobs)
-    while agenda.next_us(sim.agenda) <= at_us:
+    due, n = False, progress.n_timed
+    while agenda.is_due(sim.agenda, at_us, END, VANISH):
         due |= happen(sim)
     while progress.next_change < progress.n_changes and tape.changes[progress.next_change].at_us <= at_us:
         due |= change_node(sim)
@@ -486,10 +553,12 @@ def let_happen(sim, at_us):
         progress.next_deadline < n
         and tape.jobs[tape.by_deadline[progress.next_deadline]].deadline_us <= at_us
     ):
-        expire(sim)
+        expire_next(sim)
     while progress.next_arrival < n and tape.jobs[progress.next_arrival].arrival_us <= at_us:
         arrive(sim)
         due = True
+    if progress.clients > 0:
+        due |= sent(sim, at_us)
     return due
 
 

@@ -115,7 +115,7 @@ class BatchVecEnv(VecEnv):
         for b in np.flatnonzero(dones):
             outcomes = self.batch.sims.outcomes[b]
             self.violations += int((outcomes["violated"] == 1).sum())
-            self.jobs += len(outcomes)
+            self.jobs += int(self.batch.sims.progress[b, 0]["next_arrival"])
             infos[b] = {"TimeLimit.truncated": True}
             self._restart(int(b))
         return self.observe(), rewards, dones, infos

@@ -33,6 +33,8 @@ async def run_all(
 ) -> None:
     """Our policy first, then the rules; table on the console, picture, JSON and logs in `out`."""
     setting = setting_of(scenarios.load(scenario))
+    if setting.clients:
+        raise ValueError(f"scenario {scenario!r} is a closed loop; the demo plays one tape to all schedulers")
     tape = make_tape(setting, seed, jobs, tail=0.0)
     tape.window[0] = 0  # every pod counts
     ours = load(checkpoint)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from synergai.agents.registry import make
 from synergai.envs import scenario
@@ -21,6 +22,7 @@ from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.demo import report
 from synergai.k8s_bridge.demo.measure import Outcome, energy_j, excess_real_s, is_late, outcome, termination
 from synergai.k8s_bridge.demo.run import DemoError, Plan, Progress, play, requests_of
+from synergai.k8s_bridge.demo.show import run_all
 from synergai.k8s_bridge.startup import warm_up
 from synergai.offline_profiles.table import ProfileTable
 
@@ -196,6 +198,11 @@ def test_a_run_leaves_its_decisions_and_logs(played: Played) -> None:
     lines = (played[3] / "decisions.jsonl").read_text().splitlines()
     assert {f"default/job-{i:04d}" for i in range(JOBS)} <= {json.loads(line)["job"]["key"] for line in lines}
     assert {"cluster.log", "bridge.log", "kubeconfig"} <= {file.name for file in played[3].iterdir()}
+
+
+def test_a_closed_loop_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="scenario 'desks' is a closed loop"):
+        asyncio.run(run_all(Console(), "desks", "demo", [], 20, SEED, SPEED, tmp_path))
 
 
 @pytest.mark.e2e

@@ -45,7 +45,16 @@ class PlainWorld:
     """Asked where DONE is illegal and the rule has no START."""
     factor: Factor
     window: tuple[int, int]
-    end_us: int
+    patience_us: int
+    """How long it goes on after the last arrival of the window that is known."""
+    clients: int = 0
+    """Of a closed loop: then a job's times count from the end of the job so many before it."""
+    end_us: int = 0
+    coming: list[PlainJob] = field(default_factory=list)
+    """By arrival."""
+    deadlines: list[int] = field(default_factory=list)
+    sent: list[PlainJob] = field(default_factory=list)
+    """Of which it is known when they come."""
     startup_us: float = 0.0
     """Pod start, bind and decision: the scheduler knows them."""
     release_us: int = 0
@@ -284,14 +293,14 @@ class PlainWorld:
 
     def run(self) -> list[PlainJob]:
         """To the end of the tape; returns the jobs with what became of them."""
-        coming = sorted(self.jobs, key=lambda job: (job.arrival_us, job.number))
-        deadlines = sorted(job.deadline_us for job in self.jobs)
+        for job in self.jobs[: self.clients] if self.clients else self.jobs:
+            self._expect(job)
         counted = [job for job in self.jobs[self.window[0] : self.window[1]] if job.counted]
         while any(job.finish_us < 0 for job in counted):
             timers = self.timers()
             times = timers + [run.end_us for run in self.room.running if not run.ended and not run.lost]
             times += [run.seen_us for run in self.room.running if not run.lost]
-            times += [job.arrival_us for job in coming[:1]] + deadlines[:1]
+            times += [job.arrival_us for job in self.coming[:1]] + self.deadlines[:1]
             times += [change[0] for change in self.changes[:1]] + [pod[0] for pod in self.pods[:1]]
             if not times or min(times) > self.end_us:
                 break
@@ -302,13 +311,13 @@ class PlainWorld:
                 due |= self._change(*self.changes.pop(0)[1:])
             while self.pods and self.pods[0][0] <= self.now_us:
                 self._bring(*self.pods.pop(0)[1:])
-            while deadlines and deadlines[0] <= self.now_us:
-                deadlines.pop(0)
-            for job in self.jobs:
+            while self.deadlines and self.deadlines[0] <= self.now_us:
+                self.deadlines.pop(0)
+            for job in self.sent:
                 if job.deadline_us <= self.now_us and job.finish_us < 0 and job.counted:
                     job.violated = True
-            while coming and coming[0].arrival_us <= self.now_us:
-                self.queue.append(coming.pop(0))
+            while self.coming and self.coming[0].arrival_us <= self.now_us:
+                self.queue.append(self.coming.pop(0))
                 due = True
             if due and self.now_us < self.last_round_us + self.decision_us:
                 self.round_waits = True
@@ -319,6 +328,26 @@ class PlainWorld:
         for run in self.room.running:
             self._charge(run)
         return self.jobs
+
+    def _expect(self, job: PlainJob) -> None:
+        """It is known now when this job comes."""
+        self.sent.append(job)
+        self.coming = sorted([*self.coming, job], key=lambda job: (job.arrival_us, job.number))
+        self.deadlines = sorted([*self.deadlines, job.deadline_us])
+        if job.number < self.window[1]:
+            self.end_us = max(self.end_us, job.arrival_us + self.patience_us)
+
+    def _answer(self, job: PlainJob) -> None:
+        """In a closed loop the end of a job is when its client begins to think about the next; nobody asks for its
+        deadline any more."""
+        if not self.clients:
+            return
+        if job.deadline_us in self.deadlines:
+            self.deadlines.remove(job.deadline_us)
+        for other in self.jobs[job.number + self.clients :][:1]:
+            other.arrival_us += self.now_us
+            other.deadline_us += self.now_us
+            self._expect(other)
 
     def _end(self) -> bool:
         """Let runs end, then be seen to have ended, then others' pods go; True if the scheduler saw something."""
@@ -331,6 +360,7 @@ class PlainWorld:
                 if not late and run.end_us == self.now_us:
                     run.ended = True
                     run.job.finish_us = self.now_us
+                    self._answer(run.job)
                     if self.release_us == 0:
                         seen = self._see(run)
                 elif late and run.seen_us == self.now_us and run in self.room.running:

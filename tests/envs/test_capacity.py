@@ -150,7 +150,7 @@ def test_the_state_carries_lambda_star_tau_and_prices() -> None:
 
 SHIPPED = {
     "assistant": (0.499, 9.30), "cameras": (1.090, 12.74), "campus": (7.324, 4.67), "clinic": (0.467, 21.23),
-    "continuum": (95.005, 5.17),
+    "continuum": (95.005, 5.17), "desks": (0.918, 4.47),
     "crossing": (1.837, 4.35), "datacenter": (1.475, 8.20), "demo": (0.725, 7.13), "edge": (1.248, 7.31),
     "flash-sale": (1.396, 4.69), "kiosk": (0.409, 7.18), "openb": (51.769, 65.56), "shop-floor": (3.246, 5.69),
     "rough": (1.665, 6.01), "xeons": (3.740, 1.68),

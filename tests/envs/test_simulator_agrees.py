@@ -110,7 +110,8 @@ def plain_world(setting: Setting, tape: Tape, rule: str) -> PlainWorld:
         fallback=RULES["sjf_feasible"],
         factor=true_factor(setting, int(tape.seed[0])),
         window=(first, end),
-        end_us=jobs[end - 1].arrival_us + int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6),
+        patience_us=int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6),
+        clients=setting.clients,
         startup_us=delays.pod_start_s * 1e6 + (delays.bind_s + delays.decision_s) * 1e6,
         release_us=int(delays.release_s * 1e6),
         decision_us=int(delays.decision_s * 1e6),
@@ -180,6 +181,20 @@ def test_they_agree_in_a_world_in_which_everything_goes_on(number: int) -> None:
     assert compiled_story(setting, sim.outcomes) == plain_story(jobs)
     assert sim.outcomes["attempt"].tolist() == [job.attempt for job in jobs]
     assert sim.outcomes["energy_j"] == pytest.approx([job.joules for job in jobs], rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize("number", range(100))
+def test_they_agree_in_a_closed_loop(number: int) -> None:
+    setting, tape = random_world(number, everything=number % 2 == 1, closed=True)
+    rule = COMPARED[number % len(COMPARED)]
+    sim = simulate(setting, tape, rule)
+    world = plain_world(setting, tape, rule)
+    jobs = world.run()
+    assert compiled_story(setting, sim.outcomes) == plain_story(jobs)
+    assert sim.tape.jobs["arrival_us"].tolist() == [job.arrival_us for job in jobs]
+    assert sim.tape.jobs["deadline_us"].tolist() == [job.deadline_us for job in jobs]
+    expected = world.rewards(setting.capacity.tau_s * 1e6, setting.scenario.energy_weight)
+    assert take_reward(sim) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("number", WORLDS)

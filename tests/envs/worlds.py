@@ -8,7 +8,7 @@ import numpy as np
 from synergai.envs import noise
 from synergai.envs.candidates import Candidates, Scratch, empty_candidates, scratch_for
 from synergai.envs.disturbances import CHANGE, POD
-from synergai.envs.scenario import Scenario, ScenarioError
+from synergai.envs.scenario import Arrivals, Scenario, ScenarioError
 from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NONE
 from synergai.envs.switches import rule_number
@@ -129,14 +129,21 @@ def with_everything(scenario: Scenario, rng: np.random.Generator) -> Scenario:
 
 
 def random_world(
-    number: int, count: int = 24, load: float | None = None, everything: bool = False
+    number: int,
+    count: int = 24,
+    load: float | None = None,
+    everything: bool = False,
+    closed: bool = False,
 ) -> tuple[Setting, Tape]:
     """The setting and the tape of this number, with some priorities; always the same one. With `everything`, all that
-    can go on in a world goes on in it."""
+    can go on in a world goes on in it; `closed` makes it a closed loop."""
     rng = np.random.default_rng([number, 77])
     while True:
         try:
             scenario = random_scenario(rng, load)
+            if closed:
+                arrivals = Arrivals(kind="closed", think_s=float(rng.choice([1e-7, 0.5, 20.0])))
+                scenario = scenario.model_copy(update={"arrivals": arrivals})
             setting = setting_of(with_everything(scenario, rng) if everything else scenario, TABLE)
         except ScenarioError:
             continue

@@ -27,11 +27,15 @@ def branches(env: BatchVecEnv, rule: str, taus: float, threads: int = 1) -> Bran
 
 def snapshot(env: BatchVecEnv) -> list[np.ndarray]:
     sims = env.batch.sims
-    everything = (*sims.state, sims.progress, sims.outcomes, *sims.agenda, sims.machines, *sims.program[:-1])
+    everything = (
+        *sims.state, *sims.tape, sims.progress, sims.outcomes, *sims.agenda, sims.machines, *sims.program[:-1],
+    )  # fmt: skip
     return [array.copy() for array in everything]
 
 
-@pytest.mark.parametrize(("name", "rule"), [("demo", "synergai"), ("rough", "synergai"), ("demo", "mael")])
+@pytest.mark.parametrize(
+    ("name", "rule"), [("demo", "synergai"), ("rough", "synergai"), ("demo", "mael"), ("desks", "edf")]
+)
 def test_a_branch_leaves_the_cluster_as_it_was(name: str, rule: str) -> None:
     scenario = scenarios.load(name)
     if scenario.world.failures is not None:

@@ -11,7 +11,7 @@ from synergai.agents.learned import Learned, choose, read
 from synergai.agents.planner import Planner, is_planner
 from synergai.agents.registry import names
 from synergai.envs.candidates import Scratch, empty_candidates, list_candidates, scratch_for
-from synergai.envs.metrics import Measures, measure
+from synergai.envs.metrics import Measures, counted_jobs, measure
 from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NONE
 from synergai.envs.switches import is_rule, rule_number
@@ -130,10 +130,8 @@ def run_timed(player: Learned, sim: Sim, scratch: Scratch) -> np.ndarray:
 
 def born_hopeless(sim: Sim) -> float:
     """Of the counted jobs, by predicted run times with start-up; whatever the scheduler did."""
-    first, last = sim.tape.window
-    jobs, outcomes = sim.tape.jobs[first:last], sim.outcomes[first:last]
-    late = jobs["arrival_us"] + outcomes["best_us"] > jobs["deadline_us"]
-    return float(late[jobs["counted"] == 1].mean())
+    jobs, outcomes = counted_jobs(sim)
+    return float((jobs["arrival_us"] + outcomes["best_us"] > jobs["deadline_us"]).mean())
 
 
 def evaluate(

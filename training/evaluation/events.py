@@ -3,8 +3,10 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from synergai.envs.tape import Setting
-from synergai.envs.world import Sim
+from synergai.envs.world import WAITING, Sim
 
 COLUMNS = (
     "job", "model", "samples", "arrival_s", "deadline_s", "start_s", "finish_s", "node", "hardware", "configuration",
@@ -18,7 +20,7 @@ def write_events(setting: Setting, sim: Sim, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for i in range(int(sim.progress[0]["next_arrival"])):
+        for i in np.flatnonzero(sim.outcomes["status"] != WAITING):
             job, outcome = sim.tape.jobs[i], sim.outcomes[i]
             started = outcome["option"] >= 0
             profile = catalog.profiles[outcome["option"]] if started else None

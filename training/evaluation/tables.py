@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from synergai.envs.metrics import Measures, node_energy_j
+from synergai.envs.metrics import Measures, counted_jobs, node_energy_j
 from synergai.envs.tape import Setting
 from synergai.envs.world import Sim
 
@@ -84,13 +84,11 @@ def add_scenario(table: Table, setting: Setting, measured: Sequence[Measures]) -
 
 def spans_s(sim: Sim) -> tuple[np.ndarray, np.ndarray]:
     """Arrival to start and arrival to finish of the counted jobs, so far where they have not come. (jobs,) each"""
-    first, last = sim.tape.window
-    jobs, outcomes = sim.tape.jobs[first:last], sim.outcomes[first:last]
+    jobs, outcomes = counted_jobs(sim)
     now_us = int(sim.state.clock[0]["now_us"])
-    counted = jobs["counted"] == 1
 
     def since_arrival_s(at_us: np.ndarray) -> np.ndarray:
-        return (np.where(at_us >= 0, at_us, now_us) - jobs["arrival_us"])[counted] * 1e-6
+        return (np.where(at_us >= 0, at_us, now_us) - jobs["arrival_us"]) * 1e-6
 
     return since_arrival_s(outcomes["start_us"]), since_arrival_s(outcomes["finish_us"])
 
