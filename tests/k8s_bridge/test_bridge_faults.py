@@ -122,4 +122,8 @@ async def test_an_api_server_that_is_away_for_a_while_loses_no_pod():
         await w.server.start()
         await until(w.all_done, 120)
         assert w.kubelets.rejected == 0
-        assert daemon.pods.counts() == {"done": 40}
+
+        async def daemon_knows() -> bool:
+            return daemon.pods.counts() == {"done": 40}
+
+        await until(daemon_knows, 60)
