@@ -26,8 +26,8 @@ class Terms:
 
     futures: int = 32
     base: str = BASE
-    horizon_taus: float = 3.0
-    z: float = 1.0
+    horizon_taus: float = 2.0
+    z: float = 1.5
     """Standard errors that a gain over the base must exceed."""
 
 

@@ -127,12 +127,14 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     capacity_module.apply(state, setting.capacity)
     state.clock[0]["seed"] = tape.seed[0]
     progress = np.zeros(1, PROGRESS)
-    counted = tape.jobs["counted"][tape.window[0] : tape.window[1]]
+    window = tape.jobs[tape.window[0] : tape.window[1]]
+    counted = window["counted"] == 1
     progress[0]["left"] = counted.sum()
     progress[0]["n_jobs"] = len(tape.jobs)
     progress[0]["n_timed"] = 0 if setting.clients else len(tape.jobs)
     progress[0]["patience_us"] = int(PATIENCE_TAUS * setting.capacity.tau_s * 1e6)
-    progress[0]["end_us"] = tape.jobs["arrival_us"][tape.window[1] - 1] + progress[0]["patience_us"]
+    last_us = window["arrival_us"][-1] + progress[0]["patience_us"]
+    progress[0]["end_us"] = max(last_us, window["deadline_us"][counted].max(initial=0))
     progress[0]["tau_us"] = setting.capacity.tau_us
     progress[0]["cold"] = scenario.world.startup_states != "cached"
     progress[0]["level"] = scenario.noise.level
@@ -245,6 +247,8 @@ def will_send(sim, i, now_us):
     agenda.put(sim.agenda, progress.first_sent + i, job.arrival_us, SENT)
     if i < sim.tape.window[1]:
         progress.end_us = max(progress.end_us, job.arrival_us + progress.patience_us)
+        if i >= sim.tape.window[0] and job.counted == 1:
+            progress.end_us = max(progress.end_us, job.deadline_us)
 
 
 @kernel

@@ -336,6 +336,8 @@ class PlainWorld:
         self.deadlines = sorted([*self.deadlines, job.deadline_us])
         if job.number < self.window[1]:
             self.end_us = max(self.end_us, job.arrival_us + self.patience_us)
+            if job.number >= self.window[0] and job.counted:
+                self.end_us = max(self.end_us, job.deadline_us)
 
     def _answer(self, job: PlainJob) -> None:
         """In a closed loop the end of a job is when its client begins to think about the next; nobody asks for its
