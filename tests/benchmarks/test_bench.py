@@ -20,6 +20,7 @@ SMALL = {
     "decision_us": "--nodes 12 --jobs 15 --repeats 2",
     "train_steps_per_s": "--seconds 0.01 --config training/configs/fast.yaml",
     "bridge_pods_per_s": "--pods 12 --nodes 6",
+    "peers": "--seconds 0.05 --repeats 1",
 }
 SLOW = {"train_steps_per_s": pytest.mark.slow, "bridge_pods_per_s": pytest.mark.e2e}
 SAID = {
@@ -29,7 +30,9 @@ SAID = {
     "decision_us": {"nodes": 12, "jobs": 15, "busy_nodes": 6, "unit": "us"},
     "train_steps_per_s": {"config": "fast", "epochs": 1, "loads": [0.8]},
     "bridge_pods_per_s": {"cluster": "embedded", "pods": 12, "nodes": 6},
+    "peers": {"scenario": "demo", "nodes": 11, "instance": "ta01", "repeats": 1},
 }
+EXTRA = {"peers": ("gpu_choochoo", "JSSEnv", "simpy")}
 
 
 def run(*args: str) -> Result:
@@ -44,6 +47,8 @@ def test_without_a_name_the_figures_are_listed() -> None:
 def test_a_figure_is_one_json_line_that_says_what_was_measured(
     name: str, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
+    for module in EXTRA.get(name, ()):
+        pytest.importorskip(module)
     monkeypatch.chdir(pytestconfig.rootpath)
     result = run(name, *SMALL[name].split())
     assert result.exit_code == 0, result.output
