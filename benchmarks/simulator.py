@@ -21,13 +21,14 @@ DRIVER = "synergai"
 
 
 class _Clusters:
-    """A batch that goes on: whose tape has ended begins another one, and that is not timed."""
+    """A batch that goes on: whose tape has ended begins another one, and that is timed apart."""
 
     def __init__(self, setting: Setting, seed: int) -> None:
         self.setting = setting
         self.batch = batches.new_batch([setting], CLUSTERS, ARRIVALS)
         self._next_tape = 1000 * seed
         self._ended = 0
+        self.loading_s = 0.0
         for b in range(CLUSTERS):
             self._restart(b)
 
@@ -48,8 +49,10 @@ class _Clusters:
         began = time.perf_counter()
         batches.step(self.batch, actions)
         seconds = time.perf_counter() - began
+        began = time.perf_counter()
         for b in np.flatnonzero(~self.batch.alive):
             self._restart(int(b))
+        self.loading_s += time.perf_counter() - began
         return CLUSTERS, seconds
 
 
@@ -66,7 +69,7 @@ def sim_decisions_per_s(
     facts = {
         "features": N_ROW + N_GLOBAL, "features_candidate": N_ROW, "features_shared": N_GLOBAL,
         "clusters": CLUSTERS, "arrivals": ARRIVALS, "rule": DRIVER, "decisions": decisions,
-        "jobs": clusters.arrived() - before,
+        "jobs": clusters.arrived() - before, "loading_s": round(clusters.loading_s, 3),
     }  # fmt: skip
     return Figure(decisions / spent, "decisions/s", facts | _world(clusters.setting, spent, seed))
 
