@@ -13,6 +13,10 @@ class BenchError(ValueError):
     """A figure cannot be measured; one line that says why."""
 
 
+class MissingExtra(BenchError):
+    """The figure needs packages that are not installed."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """What came out, and what it was measured on."""
@@ -28,6 +32,8 @@ class Entry:
 
     module: str
     what: str
+    extra: str = "train"
+    """Of this distribution: brings what may not be installed."""
 
 
 FIGURES = {
@@ -40,6 +46,7 @@ FIGURES = {
     "decision_us": Entry("decision", "state -> place -> features -> policy, p50 and p99"),
     "plan_us": Entry("planner", "the rollout planner's choice, p50 and p99"),
     "bridge_pods_per_s": Entry("bridge", "pods bound on a cluster, from a full queue"),
+    "peers": Entry("peers", "the simulator beside public environments and SimPy, one core", extra="peers"),
 }
 
 
@@ -57,14 +64,14 @@ def measure(name: str, options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def function_of(name: str) -> Callable[..., Figure]:
+    """BenchError for an unknown name, MissingExtra if it cannot be imported."""
     if name not in FIGURES:
         raise BenchError(f"no figure {name!r}; there are {', '.join(FIGURES)}")
+    entry = FIGURES[name]
     try:
-        return getattr(import_module(f"synergai.benchmarks.{FIGURES[name].module}"), name)
+        return getattr(import_module(f"synergai.benchmarks.{entry.module}"), name)
     except ModuleNotFoundError as error:
-        raise BenchError(
-            f"{name} needs {error.name}: pip install 'synergai[train]', or make install"
-        ) from None
+        raise MissingExtra(f"{name} needs {error.name}: pip install 'synergai[{entry.extra}]'") from None
 
 
 def options_of(name: str) -> tuple[str, ...]:

@@ -21,20 +21,27 @@ DRIVER = "synergai"
 
 
 class _Clusters:
-    """A batch that goes on: whose tape has ended begins another one, and that is not timed."""
+    """A batch that goes on: whose tape has ended begins another one, and that is timed apart."""
 
     def __init__(self, setting: Setting, seed: int) -> None:
         self.setting = setting
         self.batch = batches.new_batch([setting], CLUSTERS, ARRIVALS)
         self._next_tape = 1000 * seed
+        self._ended = 0
+        self.loading_s = 0.0
         for b in range(CLUSTERS):
             self._restart(b)
 
     def _restart(self, b: int) -> None:
         while not self.batch.alive[b]:
+            self._ended += int(self.batch.sims.progress[b, 0]["next_arrival"])
             tape = make_tape(self.setting, self._next_tape, ARRIVALS, tail=0.0)
             self._next_tape += 1
             batches.load(self.batch, b, self.setting, tape)
+
+    def arrived(self) -> int:
+        """Jobs so far."""
+        return self._ended + int(self.batch.sims.progress["next_arrival"].sum())
 
     def step(self) -> tuple[int, float]:
         """Decisions taken, each with two legal actions or more, and seconds."""
@@ -42,8 +49,10 @@ class _Clusters:
         began = time.perf_counter()
         batches.step(self.batch, actions)
         seconds = time.perf_counter() - began
+        began = time.perf_counter()
         for b in np.flatnonzero(~self.batch.alive):
             self._restart(int(b))
+        self.loading_s += time.perf_counter() - began
         return CLUSTERS, seconds
 
 
@@ -53,13 +62,14 @@ def sim_decisions_per_s(
     """Batched stepping with candidates and features; forced moves are made on the way and not counted."""
     clusters = _Clusters(setting_at(scenario, load), seed)
     clusters.step()  # compiles
-    decisions, spent = 0, 0.0
+    decisions, spent, before = 0, 0.0, clusters.arrived()
     while spent < seconds:
         taken, took = clusters.step()
         decisions, spent = decisions + taken, spent + took
     facts = {
         "features": N_ROW + N_GLOBAL, "features_candidate": N_ROW, "features_shared": N_GLOBAL,
         "clusters": CLUSTERS, "arrivals": ARRIVALS, "rule": DRIVER, "decisions": decisions,
+        "jobs": clusters.arrived() - before, "loading_s": round(clusters.loading_s, 3),
     }  # fmt: skip
     return Figure(decisions / spent, "decisions/s", facts | _world(clusters.setting, spent, seed))
 
@@ -70,22 +80,23 @@ def sim_rule_decisions_per_s(
     """A rule alone, without features: START, HOLD and DONE of whole tapes, forced ones included."""
     setting = setting_at(scenario, load)
     _play(setting, seed)  # compiles
-    actions, spent, tapes = 0, 0.0, 0
+    actions, jobs, spent, tapes = 0, 0, 0.0, 0
     while spent < seconds:
         tapes += 1
-        taken, took = _play(setting, seed + tapes)
-        actions, spent = actions + taken, spent + took
-    facts = {"rule": FALLBACK, "features": 0, "tapes": tapes, "actions": actions}
+        taken, arrived, took = _play(setting, seed + tapes)
+        actions, jobs, spent = actions + taken, jobs + arrived, spent + took
+    facts = {"rule": FALLBACK, "features": 0, "tapes": tapes, "actions": actions, "jobs": jobs}
     return Figure(actions / spent, "actions/s", facts | _world(setting, spent, seed))
 
 
-def _play(setting: Setting, seed: int) -> tuple[int, float]:
-    """Actions of a whole tape, and seconds."""
+def _play(setting: Setting, seed: int) -> tuple[int, int, float]:
+    """Actions and jobs of a whole tape, and seconds."""
     sim = new_sim(setting, make_tape(setting, seed))
     scratch = scratch_for(sim.state)
     began = time.perf_counter()
     run_rule(sim, scratch, RULE_NUMBER[FALLBACK], len(sim.tape.jobs) + 1)
-    return int(sim.progress[0]["actions"]), time.perf_counter() - began
+    spent, progress = time.perf_counter() - began, sim.progress[0]
+    return int(progress["actions"]), int(progress["next_arrival"]), spent
 
 
 def _world(setting: Setting, spent: float, seed: int) -> dict[str, object]:

@@ -16,7 +16,7 @@ from synergai.envs.compile import kernel
 from synergai.envs.program import Program
 from synergai.envs.reward import potential
 from synergai.envs.simplex import Table
-from synergai.envs.simulator import advance, apply_action, run_rule
+from synergai.envs.simulator import act, advance, run_rule
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import Survey, survey_scratch
 from synergai.envs.tape import Setting, Tape, make_tape
@@ -227,12 +227,9 @@ def step_all(sims, scratches, shown, actions, rewards, dt_us, potentials, alive)
         if not alive[b]:
             continue
         sim, scratch, out = sim_at(sims, b), scratch_at(scratches, b), shown_at(shown, b)
-        before_us = sim.state.clock[0].now_us
-        apply_action(sim, scratch, out, actions[b])
-        alive[b] = advance(sim, scratch, out, NONE)
+        alive[b], dt_us[b], terms = act(sim, scratch, out, actions[b])
         potentials[b] = potential(sim.state, scratch.survey)
-        dt_us[b] = sim.state.clock[0].now_us - before_us
-        rewards[b, 0], rewards[b, 1], rewards[b, 2] = take_reward(sim)
+        rewards[b, 0], rewards[b, 1], rewards[b, 2] = terms
 
 
 def step(batch: Batch, actions: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from synergai.envs.candidates import MAX_CANDIDATES, N_ACTIONS, empty_candidates
 from synergai.envs.features import N_GLOBAL, N_ROW
 from synergai.envs.reward import TERMS
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
-from synergai.envs.simulator import advance, apply_action
+from synergai.envs.simulator import act, advance
 from synergai.envs.state import NONE
 from synergai.envs.tape import make_tape, setting_of
 from synergai.envs.world import new_sim, take_reward
@@ -78,11 +78,8 @@ class SynergaiEnv(gym.Env):
             raise ValueError(f"action {action} does not exist; they are 0 to {N_ACTIONS - 1}")
         replaced = not self._out.mask[action]
         taken = self._out.picks[RULE_NUMBER[FALLBACK]] if replaced else action
-        before_us = int(self.sim.state.clock[0]["now_us"])
-        apply_action(self.sim, self._scratch, self._out, int(taken))
-        alive = advance(self.sim, self._scratch, self._out, NONE)
-        terms = take_reward(self.sim)
-        info = self._info(terms, int(self.sim.state.clock[0]["now_us"]) - before_us)
+        alive, dt_us, terms = act(self.sim, self._scratch, self._out, int(taken))
+        info = self._info(terms, dt_us)
         info["replaced"] = replaced
         return self._observe(), float(sum(terms)), False, not alive, info
 

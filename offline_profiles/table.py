@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -99,12 +100,11 @@ class ProfileTable:
         return float(self.references_s(model, np.array([samples]))[0])
 
     def references_s(self, model: str, samples: np.ndarray) -> np.ndarray:
-        """`reference_s` for many sizes at once. Shape as `samples`."""
-        classes = self._reference_times.get(model)
-        if classes is None:
+        """`reference_s` for many sizes at once. Shape (sizes,), that of `samples`."""
+        if model not in self._references:
             raise KeyError(f"no profile of model {model!r}; known are {', '.join(self.models)}")
-        times = [np.min([_run_times_s(row, samples) for row in rows], axis=0) for rows in classes]
-        return np.median(times, axis=0)
+        rows = self._references[model]
+        return np.median(np.minimum.reduceat(_run_times_s(rows, samples), rows.first_of_class), axis=0)
 
     @cached_property
     def sha256(self) -> str:
@@ -124,14 +124,14 @@ class ProfileTable:
         return {pair: tuple(profiles) for pair, profiles in pairs.items()}
 
     @cached_property
-    def _reference_times(self) -> dict[str, list[list[ReferenceRow]]]:
+    def _references(self) -> dict[str, "_Reference"]:
         frozen = {row.model for row in self.reference}
         own = [row for row in reference_rows(self.profiles) if row.model not in frozen]
         models: defaultdict[str, defaultdict[str, list[ReferenceRow]]]
         models = defaultdict(lambda: defaultdict(list))
         for row in [*self.reference, *own]:
             models[row.model][row.hardware].append(row)
-        return {model: list(classes.values()) for model, classes in models.items()}
+        return {model: _reference(list(classes.values())) for model, classes in models.items()}
 
 
 def reference_rows(profiles: Iterable[Profile]) -> list[ReferenceRow]:
@@ -142,9 +142,30 @@ def reference_rows(profiles: Iterable[Profile]) -> list[ReferenceRow]:
     ]
 
 
-def _run_times_s(row: ReferenceRow, samples: np.ndarray) -> np.ndarray:
+class _Reference(NamedTuple):
+    """The reference's rows of one model, class by class."""
+
+    throughput_sps: np.ndarray  # (rows, 1)
+    batch: np.ndarray  # (rows, 1)
+    latency_ms: np.ndarray  # (rows, 1)
+    first_of_class: np.ndarray  # (classes,)
+
+
+def _reference(classes: list[list[ReferenceRow]]) -> _Reference:
+    rows = [row for mine in classes for row in mine]
+    sizes = [len(mine) for mine in classes]
+    return _Reference(
+        np.array([[row.throughput_sps] for row in rows]),
+        np.array([[row.batch] for row in rows]),
+        np.array([[row.latency_ms] for row in rows]),
+        np.cumsum([0, *sizes[:-1]]),
+    )
+
+
+def _run_times_s(rows: _Reference, samples: np.ndarray) -> np.ndarray:
+    """Shape (rows, samples)."""
     # the formula of Profile.run_time_s, frozen with the rows
-    return np.maximum(samples / row.throughput_sps, np.ceil(samples / row.batch) * row.latency_ms / 1000.0)
+    return np.maximum(samples / rows.throughput_sps, np.ceil(samples / rows.batch) * rows.latency_ms / 1000.0)
 
 
 def _model(profile: Profile) -> str:

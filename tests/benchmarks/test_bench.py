@@ -21,6 +21,7 @@ SMALL = {
     "plan_us": "--nodes 6 --futures 4 --repeats 1",
     "train_steps_per_s": "--seconds 0.01 --config training/configs/fast.yaml",
     "bridge_pods_per_s": "--pods 12 --nodes 6",
+    "peers": "--seconds 0.05 --repeats 1",
 }
 SLOW = {"train_steps_per_s": pytest.mark.slow, "bridge_pods_per_s": pytest.mark.e2e}
 SAID = {
@@ -31,7 +32,9 @@ SAID = {
     "plan_us": {"nodes": 6, "futures": 4, "load": 0.9, "unit": "us"},
     "train_steps_per_s": {"config": "fast", "epochs": 1, "loads": [0.8]},
     "bridge_pods_per_s": {"cluster": "embedded", "pods": 12, "nodes": 6},
+    "peers": {"scenario": "demo", "nodes": 11, "instance": "ta01", "repeats": 1},
 }
+EXTRA = {"peers": ("gpu_choochoo", "JSSEnv", "simpy")}
 
 
 def run(*args: str) -> Result:
@@ -46,6 +49,8 @@ def test_without_a_name_the_figures_are_listed() -> None:
 def test_a_figure_is_one_json_line_that_says_what_was_measured(
     name: str, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
+    for module in EXTRA.get(name, ()):
+        pytest.importorskip(module)
     monkeypatch.chdir(pytestconfig.rootpath)
     result = run(name, *SMALL[name].split())
     assert result.exit_code == 0, result.output
