@@ -84,7 +84,9 @@ def draw_job(state, futures, queued, seed, i, m, at_us):
     """Arrival i: its size from the model's mean log, its time to the deadline uniform in the log with the mean and the
     spread of those that came."""
     model = state.models[m]
-    log_size = model.log_samples / model.seen + LOG_SD * noise.normal(seed, STREAM_SIZE, i, 0)
+    log_size = model.log_samples / model.seen + LOG_SD * normal_quantile(
+        noise.uniform(seed, STREAM_SIZE, i, 0)
+    )
     queued.job = FIRST_JOB + i
     queued.samples = max(np.int64(exp(log_size) + 0.5), 1)
     queued.arrival_us = at_us
@@ -134,7 +136,7 @@ def draw_arrivals(state, futures, s, horizon_us):
         if at_us > clock.now_us + horizon_us or m == NONE:
             return
         if draw_job(state, futures, futures.arrivals[s, futures.n[s]], seed, i, m, np.int64(at_us) + 1):
-            futures.luck[s, i] = noise.normal(seed, STREAM_RUN, FIRST_JOB + i, 0)
+            futures.luck[s, i] = normal_quantile(noise.uniform(seed, STREAM_RUN, FIRST_JOB + i, 0))
             futures.n[s] += 1
 
 
@@ -158,7 +160,7 @@ def unknown(sigma, count):
 @kernel
 def draw_factor(state, futures, s, o):
     sd = sqrt(unknown(state.options[o].sigma, state.history[o].count))
-    return exp(futures.mean[o] + sd * noise.normal(futures.seeds[s], STREAM_PROFILE, o, 0))
+    return exp(futures.mean[o] + sd * normal_quantile(noise.uniform(futures.seeds[s], STREAM_PROFILE, o, 0)))
 
 
 @kernel
@@ -214,7 +216,7 @@ def luck_of(futures, s, job):
     """Log of what differs from run to run, in standard deviations."""
     if job >= FIRST_JOB:
         return futures.luck[s, job - FIRST_JOB]
-    return noise.normal(futures.seeds[s], STREAM_RUN, job, 0)
+    return normal_quantile(noise.uniform(futures.seeds[s], STREAM_RUN, job, 0))
 
 
 @small_kernel

@@ -9,7 +9,7 @@ from synergai.envs import futures
 from synergai.envs.candidates import DONE, N_RULES
 from synergai.envs.compile import kernel
 from synergai.envs.futures import Futures, futures_for
-from synergai.envs.rollout import World, rollout, world_for
+from synergai.envs.rollout import World, look_everywhere, rollout, world_for
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
 
@@ -121,6 +121,7 @@ def choose(state, survey, plan, out, base, extra, horizon_taus, release_us, z):
         return base
     horizon_us = np.int64(horizon_taus * state.clock[0].tau_us)
     futures.begin(state, plan.futures)
+    look_everywhere(state, plan.world, survey)
     plan.alive[:n] = True
     count = len(plan.futures.seeds)
     first = 0

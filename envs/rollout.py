@@ -29,7 +29,7 @@ from synergai.envs.state import (
     start,
     transfer_us,
 )
-from synergai.envs.survey import Survey, forget, look_for_room, run_time_us, survey_for
+from synergai.envs.survey import Survey, look_for_room, run_time_us, survey_for
 
 
 class World(NamedTuple):
@@ -39,9 +39,8 @@ class World(NamedTuple):
     agenda: Agenda
     survey: Survey  # where its options have room
     waits_us: np.ndarray  # (groups,) float64: until something ends there
-    freed: (
-        np.ndarray
-    )  # (groups + 1,) int64: number of the last instant that gave room back there; of this one
+    freed: np.ndarray  # (groups + 1,) int64: number of the last instant that gave room there; of this one
+    anyone: np.ndarray  # (1,) QUEUED: a job without wishes
 
 
 def world_for(state: ClusterState) -> World:
@@ -49,7 +48,10 @@ def world_for(state: ClusterState) -> World:
     groups = len(state.groups)
     jobs, slots = len(state.queue) + MAX_ARRIVALS, len(state.running) + MAX_ARRIVALS
     copy = state.copy()._replace(queue=np.zeros(jobs, QUEUED), running=np.zeros(slots, RUNNING))
-    return World(copy, agenda_for(slots), survey_for(copy), np.zeros(groups), np.zeros(groups + 1, np.int64))
+    anyone = np.zeros(1, QUEUED)
+    anyone["classes"] = -1
+    freed = np.zeros(groups + 1, np.int64)
+    return World(copy, agenda_for(slots), survey_for(copy), np.zeros(groups), freed, anyone)
 
 
 @small_kernel
@@ -59,8 +61,17 @@ def copy_rows(source, target, count):
 
 
 @kernel
-def branch(state, world, drawn, s, release_us):
-    """Copy the cluster into `world`, its running jobs to end as in future s; the rest is shared."""
+def look_everywhere(state, world, survey):
+    """Look up once, for all rollouts of this moment, where the options of jobs to come have room."""
+    for o in range(state.clock[0].n_options):
+        if state.options[o].dictionary == 1:
+            look_for_room(state, survey, world.anyone[0], o)
+
+
+@kernel
+def branch(state, world, drawn, s, survey, release_us):
+    """Copy the cluster into `world`, with what the survey knows of room, its running jobs to end as in future s; the
+    rest is shared."""
     c, clock = world.state, state.clock[0]
     copy_rows(state.clock, c.clock, 1)
     copy_rows(state.groups, c.groups, clock.n_groups)
@@ -72,13 +83,23 @@ def branch(state, world, drawn, s, release_us):
         c.clock, state.models, state.classes, c.groups, state.options, c.nodes, c.devices, c.queue, c.running,
         state.history, state.admitted, state.links, state.warmth,
     )  # fmt: skip
-    copy = World(mine, world.agenda, world.survey, world.waits_us, world.freed)
+    copy = World(mine, world.agenda, world.survey, world.waits_us, world.freed, world.anyone)
     agenda.clear(copy.agenda)
-    forget(copy.survey)
+    know(copy.survey, survey, clock.n_options)
     for r in range(clock.running_top):
         if state.running[r].used == 1 and drawn.ends_us[s, r] < NEVER_US:
             expect(copy, r, drawn.ends_us[s, r], release_us)
     return copy
+
+
+@small_kernel
+def know(copy, survey, options):
+    """What the survey knows of room holds in a copy until a node of the group changes there."""
+    copy.counts[0].begun = survey.counts[0].begun
+    copy.counts[0].stamp = survey.counts[0].stamp
+    for signature in range(len(survey.placed)):
+        for o in range(options):
+            copy.placed[signature, o] = survey.placed[signature, o]
 
 
 @small_kernel
@@ -254,7 +275,7 @@ def rollout(state, world, drawn, s, survey, p, horizon_us, release_us):
     comes, only that one: what could not start before cannot start then."""
     from_us = state.clock[0].now_us
     until_us = from_us + horizon_us
-    copy = branch(state, world, drawn, s, release_us)
+    copy = branch(state, world, drawn, s, survey, release_us)
     clock, cost, arrived, untouched = copy.state.clock[0], 0.0, 0, p == NONE
     if p != NONE:
         pair = survey.pairs[p]

@@ -10,6 +10,7 @@ from synergai.envs.rollout import branch, go_on, next_instant, take_arrivals, wo
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE
+from synergai.envs.survey import survey_for, take_survey
 from synergai.envs.tape import make_tape, setting_of
 from synergai.envs.world import Sim, new_sim
 
@@ -32,6 +33,12 @@ def moments(name: str, count: int):
         apply_action(sim, scratch, out, out.picks[RULE_NUMBER[RULE]])
 
 
+def survey_of(sim: Sim):
+    survey = survey_for(sim.state)
+    take_survey(sim.state, survey)
+    return survey
+
+
 def futures_of(sim: Sim):
     drawn = drawing.futures_for(sim.state, FUTURES)
     horizon_us = np.int64(3 * sim.state.clock[0]["tau_us"])
@@ -47,7 +54,7 @@ def test_a_look_at_what_got_room_misses_nothing_that_could_start(name: str) -> N
     for sim in moments(name, 4):
         drawn, until_us = futures_of(sim)
         for s in range(FUTURES):
-            world = branch(sim.state, world_for(sim.state), drawn, s, 0)
+            world = branch(sim.state, world_for(sim.state), drawn, s, survey_of(sim), 0)
             clock, from_us = world.state.clock[0], int(sim.state.clock[0]["now_us"])
             go_on(world, drawn, s, 0, True, from_us, 0)
             arrived = 0
@@ -73,7 +80,7 @@ def test_a_branch_leaves_its_cluster_as_it_is() -> None:
     (sim,) = moments("demo", 1)
     before = sim.state.copy()
     drawn, until_us = futures_of(sim)
-    world = branch(sim.state, world_for(sim.state), drawn, 0, 0)
+    world = branch(sim.state, world_for(sim.state), drawn, 0, survey_of(sim), 0)
     go_on(world, drawn, 0, 0, True, 0, 0)
     next_instant(world, drawn, 0, 0, until_us)
     assert all(np.array_equal(a, b) for a, b in zip(before, sim.state))
