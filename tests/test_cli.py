@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from synergai.cli import app
+from synergai.envs import scenario as scenarios
 
 VERBS = {
     (): (
@@ -176,6 +177,20 @@ def test_simulate_compares_schedulers_the_best_first() -> None:
     rates = [float(line.split("│")[2]) for line in lines]
     assert len(rates) == 2
     assert rates == sorted(rates)
+
+
+def test_simulate_plays_every_scenario_under_every_scheduler() -> None:
+    result = run("simulate", "--scenario", "all", "--scheduler", "edf,fcfs", "--arrivals", "40")
+    assert result.exit_code == 0, result.output
+    rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if line.startswith("│")]
+    assert [row[0].strip() for row in rows] == list(scenarios.shipped())
+    assert all(0 <= float(rate) <= 100 for row in rows for rate in row[2:])
+    assert all(len(row) == 4 for row in rows)
+
+
+def test_simulate_says_what_each_node_did() -> None:
+    shown = run("simulate", "--scenario", "kiosk", "--arrivals", "40", "--nodes").stdout
+    assert [name for name in ("orin-0", "xavier-nx-0", "t4-0") if name not in shown] == []
 
 
 def test_simulate_draws_what_ran(tmp_path: Path) -> None:

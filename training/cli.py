@@ -191,12 +191,12 @@ def simulate(
     console = Console()
     if len(settings) > 1:
         table = tables.of_scenarios([player.name for player in players], f"QoS violations in %, tape {seed}")
-        for setting in settings:
-            played = play(setting, make_tape(setting, seed, arrivals), players)
+        tapes = [(setting, make_tape(setting, seed, arrivals)) for setting in settings]
+        for (setting, _), played in zip(tapes, play(tapes, players)):
             tables.add_scenario(table, setting, [measured for _, measured in played])
         Console(width=max(console.width, 26 + 8 * len(players))).print(table)
         return
-    played = play(setting, make_tape(setting, seed, arrivals), players)
+    (played,) = play([(setting, make_tape(setting, seed, arrivals))], players)
     title = f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}"
     rows = [(player.name, measured) for player, (_, measured) in zip(players, played)]
     if len(players) > 1:

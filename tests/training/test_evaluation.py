@@ -35,6 +35,7 @@ from synergai.training.evaluation.evaluate import (
     runners,
 )
 from synergai.training.evaluation.plan import Plan
+from synergai.training.evaluation.playing import play
 from synergai.training.evaluation.tapes import SELECTION, TEST
 from synergai.training.evaluation.workers import Task, Workers
 from synergai.training.vec_env import FIRST_TAPE
@@ -53,6 +54,17 @@ def setting() -> Setting:
 def test_evaluation_is_deterministic(setting: Setting) -> None:
     players = runners(["edf", "random"])
     assert evaluate(setting, players, [3, 4], 60) == evaluate(setting, players, [3, 4], 60)
+
+
+def test_a_scheduler_plays_the_same_beside_others_as_alone() -> None:
+    setting = setting_of(scenario.load("kiosk"))
+    tapes = [(setting, make_tape(setting, seed, 80)) for seed in (1, 2)]
+    players = runners(["edf", "rollout:4", "random"], ["demo"])
+    together = play(tapes, players)
+    for k, tape in enumerate(tapes):
+        for n, player in enumerate(players):
+            ((alone,),) = play([tape], [player])
+            assert together[k][n][1] == alone[1]
 
 
 def test_a_result_does_not_depend_on_who_else_plays_the_tape(setting: Setting) -> None:

@@ -1,7 +1,9 @@
 """Tapes that are played while somebody watches."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,30 +19,31 @@ SILENT_S = 2.0
 """What is over by then is not worth a bar."""
 
 
-def play(setting: Setting, tape: Tape, players: Sequence[Runner]) -> list[tuple[Sim, Measures]]:
-    """The tape under each of them. On a terminal a bar on standard error says how far it is: compiled code lets go of
-    the interpreter, so its progress can be read while it runs."""
-    played: list[tuple[Sim, Measures]] = []
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TimeElapsedColumn(),
-    )
+Played: TypeAlias = tuple[Sim, Measures]
+
+
+def play(tapes: Sequence[tuple[Setting, Tape]], players: Sequence[Runner]) -> list[list[Played]]:
+    """Every tape under each of the players, a list by tape; players run side by side, one on each core. On a terminal a
+    bar on standard error says how far it is: compiled code lets go of the interpreter, so its progress can be read
+    while it runs."""
+    sims = [[new_sim(setting, tape) for setting, tape in tapes] for _ in players]
+    columns = (TextColumn("{task.percentage:.0f} %"), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(setting.scenario.name, total=len(players) * len(tape.jobs), visible=False)
-        with ThreadPoolExecutor(1) as pool:
-            for player in players:
-                sim = new_sim(setting, tape)
-                running = pool.submit(player.run, sim, scratch_for(sim.state))
-                while wait([running], POLL_S).not_done:
-                    done = len(played) * len(tape.jobs) + int(sim.progress[0]["next_arrival"])
-                    told = f"{setting.scenario.name}: {player.name}"
-                    bar.update(task, completed=done, description=told, visible=_long(bar))
-                running.result()
-                played.append((sim, measure(setting, sim)))
-    return played
+        bar.add_task("", total=len(players) * sum(len(tape.jobs) for _, tape in tapes), visible=False)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            running = [pool.submit(_play_all, player, own) for player, own in zip(players, sims)]
+            while wait(running, POLL_S).not_done:
+                done = sum(int(sim.progress[0]["next_arrival"]) for own in sims for sim in own)
+                bar.update(bar.task_ids[0], completed=done, visible=_long(bar))
+        for task in running:
+            task.result()
+    return [[(own[k], measure(tapes[k][0], own[k])) for own in sims] for k in range(len(tapes))]
+
+
+def _play_all(player: Runner, sims: Sequence[Sim]) -> None:
+    for sim in sims:
+        player.run(sim, scratch_for(sim.state))
 
 
 def _long(bar: Progress) -> bool:
