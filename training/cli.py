@@ -167,7 +167,7 @@ def simulate(
     from synergai.training.evaluation import tables
     from synergai.training.evaluation.evaluate import runners
     from synergai.training.evaluation.events import write_events
-    from synergai.training.evaluation.playing import play
+    from synergai.training.evaluation.playing import play_all
 
     try:
         loaded = [scenarios.load(name) for name in (scenarios.shipped() if scenario == "all" else [scenario])]
@@ -192,11 +192,11 @@ def simulate(
     if len(settings) > 1:
         table = tables.of_scenarios([player.name for player in players], f"QoS violations in %, tape {seed}")
         tapes = [(setting, make_tape(setting, seed, arrivals)) for setting in settings]
-        for (setting, _), played in zip(tapes, play(tapes, players)):
+        for (setting, _), played in zip(tapes, play_all(tapes, players)):
             tables.add_scenario(table, setting, [measured for _, measured in played])
         Console(width=max(console.width, 26 + 8 * len(players))).print(table)
         return
-    (played,) = play([(setting, make_tape(setting, seed, arrivals))], players)
+    (played,) = play_all([(setting, make_tape(setting, seed, arrivals))], players)
     title = f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {seed}"
     rows = [(player.name, measured) for player, (_, measured) in zip(players, played)]
     if len(players) > 1:

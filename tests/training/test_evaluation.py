@@ -35,7 +35,7 @@ from synergai.training.evaluation.evaluate import (
     runners,
 )
 from synergai.training.evaluation.plan import Plan
-from synergai.training.evaluation.playing import play
+from synergai.training.evaluation.playing import play_all
 from synergai.training.evaluation.tapes import SELECTION, TEST
 from synergai.training.evaluation.workers import Task, Workers
 from synergai.training.vec_env import FIRST_TAPE
@@ -60,10 +60,10 @@ def test_a_scheduler_plays_the_same_beside_others_as_alone() -> None:
     setting = setting_of(scenario.load("kiosk"))
     tapes = [(setting, make_tape(setting, seed, 80)) for seed in (1, 2)]
     players = runners(["edf", "rollout:4", "random"], ["demo"])
-    together = play(tapes, players)
+    together = play_all(tapes, players)
     for k, tape in enumerate(tapes):
         for n, player in enumerate(players):
-            ((alone,),) = play([tape], [player])
+            ((alone,),) = play_all([tape], [player])
             assert together[k][n][1] == alone[1]
 
 

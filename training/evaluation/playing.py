@@ -22,7 +22,7 @@ SILENT_S = 2.0
 Played: TypeAlias = tuple[Sim, Measures]
 
 
-def play(tapes: Sequence[tuple[Setting, Tape]], players: Sequence[Runner]) -> list[list[Played]]:
+def play_all(tapes: Sequence[tuple[Setting, Tape]], players: Sequence[Runner]) -> list[list[Played]]:
     """Every tape under each of the players, a list by tape; players run side by side, one on each core. On a terminal a
     bar on standard error says how far it is: compiled code lets go of the interpreter, so its progress can be read
     while it runs."""
@@ -32,7 +32,7 @@ def play(tapes: Sequence[tuple[Setting, Tape]], players: Sequence[Runner]) -> li
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("", total=len(players) * sum(len(tape.jobs) for _, tape in tapes), visible=False)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            running = [pool.submit(_play_all, player, own) for player, own in zip(players, sims)]
+            running = [pool.submit(_play_tapes, player, own) for player, own in zip(players, sims)]
             while wait(running, POLL_S).not_done:
                 done = sum(int(sim.progress[0]["next_arrival"]) for own in sims for sim in own)
                 bar.update(bar.task_ids[0], completed=done, visible=_long(bar))
@@ -41,7 +41,7 @@ def play(tapes: Sequence[tuple[Setting, Tape]], players: Sequence[Runner]) -> li
     return [[(own[k], measure(tapes[k][0], own[k])) for own in sims] for k in range(len(tapes))]
 
 
-def _play_all(player: Runner, sims: Sequence[Sim]) -> None:
+def _play_tapes(player: Runner, sims: Sequence[Sim]) -> None:
     for sim in sims:
         player.run(sim, scratch_for(sim.state))
 
