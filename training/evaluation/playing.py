@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event
 from typing import TypeAlias
 
 from rich.console import Console
@@ -27,22 +28,29 @@ def play_all(tapes: Sequence[tuple[Setting, Tape]], players: Sequence[Runner]) -
     bar on standard error says how far it is: compiled code lets go of the interpreter, so its progress can be read
     while it runs."""
     sims = [[new_sim(setting, tape) for setting, tape in tapes] for _ in players]
+    stop = Event()
     columns = (TextColumn("{task.percentage:.0f} %"), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("", total=len(players) * sum(len(tape.jobs) for _, tape in tapes), visible=False)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            running = [pool.submit(_play_tapes, player, own) for player, own in zip(players, sims)]
-            while wait(running, POLL_S).not_done:
-                done = sum(int(sim.progress[0]["next_arrival"]) for own in sims for sim in own)
-                bar.update(bar.task_ids[0], completed=done, visible=_long(bar))
+            running = [pool.submit(_play_tapes, player, own, stop) for player, own in zip(players, sims)]
+            try:
+                while wait(running, POLL_S).not_done:
+                    done = sum(int(sim.progress[0]["next_arrival"]) for own in sims for sim in own)
+                    bar.update(bar.task_ids[0], completed=done, visible=_long(bar))
+            except BaseException:  # Ctrl-C: only the tapes under way are played to their ends
+                stop.set()
+                raise
         for task in running:
             task.result()
     return [[(own[k], measure(tapes[k][0], own[k])) for own in sims] for k in range(len(tapes))]
 
 
-def _play_tapes(player: Runner, sims: Sequence[Sim]) -> None:
+def _play_tapes(player: Runner, sims: Sequence[Sim], stop: Event) -> None:
     for sim in sims:
+        if stop.is_set():
+            return
         player.run(sim, scratch_for(sim.state))
 
 
