@@ -2,7 +2,8 @@
 
 Per hardware class, every START of a job that is not late earns 5 % of its predicted device-time as credit (capped at
 the cost of the largest late job in the queue). While the credit covers the oldest late job that the class admits and
-has room for, only that job's START is legal on the class, and it pays its cost. Every scheduler works under it.
+has room for, only that job's START is legal on the class, and it pays its cost. Every scheduler works under it. A job
+that MAEL has assigned to a group is due there alone: it would keep others off a class that it will not use.
 """
 
 from synergai.envs.compile import small_kernel
@@ -35,7 +36,7 @@ def find_due(state, survey):
         for p in range(job.first_pair, job.first_pair + job.n_pairs):
             pair = survey.pairs[p]
             option = state.options[pair.option]
-            if option.dictionary == 0:
+            if option.dictionary == 0 or (queued.assigned != NONE and queued.assigned != option.group):
                 continue
             late = True
             cost = cost_us(state, pair)

@@ -78,6 +78,8 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
         state.queue.shape[1],
         options_per_model,
         state.running.shape[1],
+        int(state.groups["n_devices"].max()),
+        state.warmth.shape[1],
     )
     return Batch(
         size=size,
@@ -175,11 +177,13 @@ def scratch_at(scratches, b):
         v.held_us[b],
         v.ends[b],
         v.own[b],
+        v.best[b],
         v.changed[b],
         v.ends_of[b],
-        v.servers[b],
         v.batch[b],
         v.choices[b],
+        v.blocks[b],
+        v.bounds[b],
     )
     return Scratch(
         survey,

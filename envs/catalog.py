@@ -145,9 +145,10 @@ def _fill_devices(catalog: Catalog, state: ClusterState) -> None:
         node = catalog.nodes[n]
         units = next(device.units for device in node.devices if device.hardware == catalog.classes[h])
         g = groups[h, catalog.sites.index(node.site)]
-        state.devices[d] = (n, h, g, units, units, state.nodes[n]["first_device"])
+        state.devices[d] = (n, h, g, units, units, state.nodes[n]["first_device"], 0, 0)
         state.nodes[n]["first_device"] = d
         counts[g] += 1
+        state.groups[g]["servers"] += max(units, 1)
         host = max(catalog.table.hardware[catalog.classes[h]].cpu_milli, 1)
         state.classes[h]["capacity"] += units if units > 0 else node.cpu_milli / host
     first = 0

@@ -2,7 +2,7 @@
 node group: the window forms, and SLO-MAEL job by job. docs/baselines.md states them.
 
 In a window arrivals gather; at its end each is assigned to a group, by trying every combination. Assigned jobs wait in
-the queue of their group, on hold while it has no room.
+the queue of their group, and need no HOLD for it: the rule starts them nowhere else.
 """
 
 import numpy as np
@@ -28,23 +28,11 @@ def slo_score(latency_us, budget_us):
     return -150.0 * latency_us / max(budget_us, 1)
 
 
-@kernel
-def count_servers(state, survey):
-    """The units of the devices of each group; a CPU counts one."""
-    for g in range(state.clock[0].n_groups):
-        group = state.groups[g]
-        servers = 0
-        for d in range(group.first_device, group.first_device + group.n_devices):
-            servers += max(state.devices[d].units, 1)
-        survey.servers[g] = max(servers, 1)
-
-
 # job by job ----------------------------------------------------------------------------------------------------------
 @kernel
 def count_held(state, survey):
     """What waits on hold for each group, spread over its servers."""
     clock = state.clock[0]
-    count_servers(state, survey)
     for g in range(clock.n_groups):
         survey.held_us[g] = 0.0
     for j in range(clock.n_queued):
@@ -53,7 +41,7 @@ def count_held(state, survey):
             option = state.options[queued.hold_option]
             survey.held_us[option.group] += alone_us(state, queued, option)
     for g in range(clock.n_groups):
-        survey.held_us[g] /= survey.servers[g]
+        survey.held_us[g] /= state.groups[g].servers
 
 
 @kernel
@@ -173,7 +161,7 @@ def walk(state, survey, n, form):
         pair = survey.pairs[survey.choices[k, survey.batch[k].digit]]
         queued, g = state.queue[pair.j], state.options[pair.option].group
         latency_us = survey.held_us[g] + pair.e_us + (now_us - queued.arrival_us)
-        survey.held_us[g] += pair.e_us / survey.servers[g]
+        survey.held_us[g] += pair.e_us / state.groups[g].servers
         total_us += latency_us
         if form == PUBLISHED:
             score = 0.0
@@ -212,7 +200,6 @@ def choose_groups(state, survey, n, form):
 def assign_batch(state, survey, form):
     """Assign the first to come to groups; returns how many."""
     clock = state.clock[0]
-    count_servers(state, survey)
     for g in range(clock.n_groups):
         group = state.groups[g]
         group.backlog_us = max(group.backlog_us - (clock.now_us - clock.planned_us), 0.0)
@@ -224,7 +211,7 @@ def assign_batch(state, survey, form):
         queued, g = state.queue[pair.j], state.options[pair.option].group
         queued.assigned = g
         queued.picks = state.groups[g].picks
-        state.groups[g].backlog_us += pair.e_us / survey.servers[g]
+        state.groups[g].backlog_us += pair.e_us / state.groups[g].servers
     return n
 
 
@@ -256,18 +243,16 @@ def queue_key(state, pair, form):
 
 @kernel
 def from_queues(state, survey, form):
-    """The first assigned job that can start on its group, else the first to be held for it."""
+    """The first assigned job that can start on its group."""
     best, best_j, best_key = NONE, NONE, 0.0
     for j in range(state.clock[0].n_queued):
-        queued = state.queue[j]
-        if queued.hold_option != NONE or queued.assigned == NONE:
+        if state.queue[j].assigned == NONE:
             continue
-        p = pair_on(state, survey, j, queued.assigned)
-        if p == NONE or (survey.pairs[p].start == 0 and survey.pairs[p].hold == 0):
+        p = pair_on(state, survey, j, state.queue[j].assigned)
+        if p == NONE or survey.pairs[p].start == 0:
             continue
-        key, starts = queue_key(state, survey.pairs[p], form), survey.pairs[p].start
-        rank = NONE if best == NONE else survey.pairs[best].start
-        if starts > rank or (starts == rank and before(state, key, j, best_key, best_j)):
+        key = queue_key(state, survey.pairs[p], form)
+        if before(state, key, j, best_key, best_j):
             best, best_j, best_key = p, j, key
     return best
 

@@ -24,9 +24,25 @@ PLACED = np.dtype(
         ("left", "f8"),  # dominant share of the node left over
         ("startup_us", "f8"),  # on the device, for a START when there is room
         ("others_ppm", "i8"),  # tenants of its node then
+        ("blocks", "i8"),  # 1: something is known of the blocks of the group, if it is a large one
     ],
     align=True,
 )
+ROOM = np.dtype(
+    [
+        ("version", "i8"),  # of the block when it was looked at, NONE if it never was
+        ("device", "i4"),  # the warmest and then tightest with room, NONE if there is none
+        ("warm", "i4"),
+        ("least", "f8"),  # dominant share left over there; below 0: not worked out yet
+        ("free", "i8"),  # how many of the option fit into the block
+        ("whole", "i8"),  # 1: `free` is filled in
+        ("bounded", "i8"),  # version of the block when its devices' bounds were up to date, see `blocks`
+        ("soonest", "i8"),  # the device of the smallest bound, NONE if none ever has room
+        ("soonest_us", "i8"),  # that bound
+    ],
+    align=True,
+)
+"""Room for an option on some devices of its group."""
 STRAGGLER_Z = 2.5
 """Beyond this many log-sds a run is a straggler (2-5 times as long), so half of the time elapsed is still to come."""
 
@@ -122,9 +138,9 @@ def expect_end(state, ends, r):
 
 
 @small_kernel
-def room_at_us(state, ends, ends_of, moment, device, d, cpu_milli, memory_mib, units):
+def room_at_us(state, ends, ends_of, moment, device, d, cpu_milli, memory_mib, units, expected):
     """When enough of what runs on the device's node is expected to have ended, NEVER_US if that never suffices; and
-    the share of those that are still there then."""
+    the share of those that are still there then. If not `expected`, by the predicted finishes, which are no later."""
     node = state.nodes[device.node]
     others_ppm = node.busy_ppm
     now_us = state.clock[0].now_us
@@ -137,10 +153,13 @@ def room_at_us(state, ends, ends_of, moment, device, d, cpu_milli, memory_mib, u
         best_slot = np.int64(NONE)
         r = node.first_running
         while r != NONE:
-            if ends_of[r] < moment:
-                expect_end(state, ends, r)
-                ends_of[r] = moment
-            end_us = ends[r]
+            if not expected:
+                end_us = state.running[r].finish_us if state.running[r].option != NONE else np.int64(NEVER_US)
+            else:
+                if ends_of[r] < moment:
+                    expect_end(state, ends, r)
+                    ends_of[r] = moment
+                end_us = ends[r]
             later = end_us > last_us or (end_us == last_us and r > last_slot)
             if later and (end_us < best_us or (end_us == best_us and r < best_slot)):
                 best_us = end_us
@@ -160,26 +179,17 @@ def room_at_us(state, ends, ends_of, moment, device, d, cpu_milli, memory_mib, u
 
 
 @small_kernel
-def find_room(state, queued, option, placed, whole):
-    """Fill `placed` with the warmest and then tightest device of the group that has room now; True if there is one.
-    What no rule asks for (`free`, `left`) is filled in for `whole` alone."""
-    cpu = max(option.cpu_milli, queued.cpu_floor)
-    memory = max(option.memory_mib, queued.memory_floor)
-    group = state.groups[option.group]
-    placed.device = NONE
-    placed.room = 0
-    placed.whole = whole
-    placed.free = 0
-    placed.left = 1.0
-    placed.release_us = NEVER_US
-    warmest, least, found = np.int8(NONE), -1.0, np.int64(NONE)  # least: not worked out before it is needed
-    for d in range(group.first_device, group.first_device + group.n_devices):
+def look_at(state, queued, option, room, cpu, memory, whole, first, end):
+    """Fill in the room on the devices from `first` to before `end`."""
+    start_spot = option.first_spot - state.groups[option.group].first_device
+    found, warmest, least, free = np.int64(NONE), np.int8(NONE), -1.0, 0  # least: not before it is needed
+    for d in range(first, end):
         device = state.devices[d]
         if not admits(state, queued, device) or not fits(state, device, cpu, memory, option.units):
             continue
         if whole:
-            placed.free += how_many(state, device, cpu, memory, option.units)
-        warm = state.warmth[option.first_spot + d - group.first_device]
+            free += how_many(state, device, cpu, memory, option.units)
+        warm = state.warmth[start_spot + d]
         if found == NONE or warm > warmest:
             found, warmest, least = d, warm, -1.0
         elif warm == warmest:
@@ -188,16 +198,42 @@ def find_room(state, queued, option, placed, whole):
             left = share_left(state, device, cpu, memory, option.units)
             if left < least:
                 found, least = d, left
-    if found == NONE:
-        return False
+    room.device = found
+    room.warm = warmest
+    room.least = least
+    room.free = free
+    room.whole = whole
+
+
+@small_kernel
+def find_room(state, queued, option, placed, whole, best):
+    """Fill `placed` with the warmest and then tightest device of the group that has room now; `best` is scratch."""
+    cpu = max(option.cpu_milli, queued.cpu_floor)
+    memory = max(option.memory_mib, queued.memory_floor)
+    group = state.groups[option.group]
+    end = group.first_device + group.n_devices
+    look_at(state, queued, option, best, cpu, memory, whole, group.first_device, end)
+    take_room(state, option, placed, cpu, memory, whole, best)
+
+
+@small_kernel
+def take_room(state, option, placed, cpu, memory, whole, best):
+    """What the best device means for a START now. What no rule asks for (`free`, `left`) is filled in for `whole`
+    alone."""
+    placed.device = best.device
+    placed.whole = whole
+    placed.free = best.free if whole else 0
+    placed.left = 1.0
+    if best.device == NONE:
+        placed.room = 0
+        placed.release_us = NEVER_US
+        return
     if whole:
-        placed.left = share_left(state, state.devices[found], cpu, memory, option.units)
-    placed.device = found
+        placed.left = share_left(state, state.devices[best.device], cpu, memory, option.units)
     placed.room = 1
     placed.release_us = state.clock[0].now_us
-    placed.startup_us = start_cost_us(state, option, found, placed.release_us)
-    placed.others_ppm = state.nodes[state.devices[found].node].busy_ppm
-    return True
+    placed.startup_us = start_cost_us(state, option, best.device, placed.release_us)
+    placed.others_ppm = state.nodes[state.devices[best.device].node].busy_ppm
 
 
 @small_kernel
@@ -209,7 +245,9 @@ def find_release(state, ends, ends_of, moment, queued, option, placed):
     for d in range(group.first_device, group.first_device + group.n_devices):
         device = state.devices[d]
         if admits(state, queued, device) and could_fit(state, device, cpu, memory, option.units):
-            at_us, others_ppm = room_at_us(state, ends, ends_of, moment, device, d, cpu, memory, option.units)
+            at_us, others_ppm = room_at_us(
+                state, ends, ends_of, moment, device, d, cpu, memory, option.units, True
+            )
             if at_us < placed.release_us:
                 placed.release_us = at_us
                 placed.device = d

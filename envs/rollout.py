@@ -100,6 +100,7 @@ def know(copy, survey, options):
     for signature in range(len(survey.placed)):
         for o in range(options):
             copy.placed[signature, o] = survey.placed[signature, o]
+            copy.placed[signature, o].blocks = 0
 
 
 @small_kernel

@@ -83,6 +83,7 @@ GROUP = np.dtype(
         ("first_device", "i4"),
         ("n_devices", "i4"),
         ("version", "i8"),  # counts the changes of its nodes
+        ("servers", "f8"),  # the units of its devices; a CPU counts one
         ("backlog_us", "f8"),  # MAEL: predicted work assigned to it, less the time that has passed
         ("picks", "i8"),  # MAEL: how many of the jobs assigned to it were started so far
     ],
@@ -139,9 +140,13 @@ DEVICE = np.dtype(
         ("units", "i4"),
         ("units_free", "i4"),
         ("next", "i4"),  # on the same node
+        ("version", "i8"),  # counts the changes of its node
+        ("block_version", "i8"),  # and those of its block, in the block's first device alone
     ],
     align=True,
 )
+BLOCK = 16
+"""Devices of a group whose room is looked at together, and again when one of their nodes has changed."""
 QUEUED = np.dtype(
     [
         ("job", "i8"),
@@ -429,7 +434,10 @@ def touch(state, node):
     """What is free on this node is not what it was."""
     d = state.nodes[node].first_device
     while d != NONE:
-        state.groups[state.devices[d].group].version += 1
+        group = state.groups[state.devices[d].group]
+        group.version += 1
+        state.devices[d].version += 1
+        state.devices[d - (d - group.first_device) % BLOCK].block_version += 1
         d = state.devices[d].next
 
 

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import ageing
+from synergai.envs.blocks import BOUND, find_release_in_blocks, forget_blocks, look_at_blocks
 from synergai.envs.compile import kernel, small_kernel
-from synergai.envs.place import PLACED, find_release, find_room
+from synergai.envs.place import PLACED, ROOM, find_release, find_room, take_room
 from synergai.envs.state import (
+    BLOCK,
     NEVER_US,
     NONE,
     ClusterState,
@@ -101,25 +103,46 @@ class Survey(NamedTuple):
     held_us: np.ndarray  # (groups,) float64: scratch of the MAEL family, what each group has ahead
     ends: np.ndarray  # (slots,) int64: expected ends of the running jobs, by slot
     own: np.ndarray  # (1,) PLACED, for a job that shares its placement with no other
+    best: np.ndarray  # (1,) ROOM
     changed: np.ndarray  # (groups,) int64: stamp of the last START there
     ends_of: np.ndarray  # (slots,) int64: stamp of the moment that `ends` is of
-    servers: np.ndarray  # (groups,) float64: scratch of the MAEL family
     batch: np.ndarray  # (MAX_BATCH,) BATCHED: the same
     choices: np.ndarray  # (MAX_BATCH, groups) int32: pairs that each job of the batch may be assigned
+    blocks: np.ndarray  # (signatures, options, blocks) ROOM, of large groups
+    bounds: np.ndarray  # (signatures, spots) BOUND, of devices of large groups
 
 
 def survey_for(state: ClusterState) -> Survey:
     """Scratch large enough for a state of these capacities."""
     jobs, options, slots = len(state.queue), len(state.options), len(state.running)
     per_model = max(int(state.models["n_options"].max(initial=1)), 1)
+    largest, spots = int(state.groups["n_devices"].max(initial=0)), len(state.warmth)
     return survey_scratch(
-        len(state.admitted), options, len(state.classes), len(state.groups), jobs, per_model, slots
+        len(state.admitted),
+        options,
+        len(state.classes),
+        len(state.groups),
+        jobs,
+        per_model,
+        slots,
+        largest,
+        spots,
     )
 
 
 def survey_scratch(
-    signatures: int, options: int, classes: int, groups: int, jobs: int, options_per_model: int, slots: int
+    signatures: int,
+    options: int,
+    classes: int,
+    groups: int,
+    jobs: int,
+    options_per_model: int,
+    slots: int,
+    largest: int,
+    spots: int,
 ) -> Survey:
+    """Scratch for so many of each; the largest group has so many devices."""
+    blocks = -(-largest // BLOCK) if largest > BLOCK else 0
     return Survey(
         np.zeros(1, COUNTS),
         np.zeros((signatures, options), PLACED),
@@ -129,11 +152,13 @@ def survey_scratch(
         np.zeros(groups),
         np.zeros(slots, np.int64),
         np.zeros(1, PLACED),
+        np.zeros(1, ROOM),
         np.zeros(groups, np.int64),
         np.zeros(slots, np.int64),
-        np.zeros(groups),
         np.zeros(MAX_BATCH, BATCHED),
         np.zeros((MAX_BATCH, groups), np.int32),
+        np.zeros((signatures, options, blocks), ROOM),
+        np.zeros((signatures, spots if blocks else 0), BOUND),
     )
 
 
@@ -171,13 +196,16 @@ def look_for_room(state, survey, queued, o):
     option, counts = state.options[o], survey.counts[0]
     group = state.groups[option.group]
     if queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib:
-        find_room(state, queued, option, survey.own[0], counts.whole)
+        find_room(state, queued, option, survey.own[0], counts.whole, survey.best[0])
         survey.own[0].searched = 0
         return survey.own[0]
     placed = survey.placed[queued.signature, o]
-    known = placed.stamp >= counts.begun and placed.version == group.version
-    if not known or placed.whole < counts.whole:
-        find_room(state, queued, option, placed, counts.whole)
+    known = placed.stamp >= counts.begun
+    if not known or placed.version != group.version or placed.whole < counts.whole:
+        if group.n_devices <= BLOCK:
+            find_room(state, queued, option, placed, counts.whole, survey.best[0])
+        else:
+            find_room_in_blocks(state, survey, queued, o, known)
         placed.stamp = counts.stamp
         placed.version = group.version
         placed.searched = 0
@@ -187,14 +215,35 @@ def look_for_room(state, survey, queued, o):
     return placed
 
 
+@kernel
+def find_room_in_blocks(state, survey, queued, o, known):
+    """The same for a large group, block by block."""
+    option, placed, best = state.options[o], survey.placed[queued.signature, o], survey.best[0]
+    blocks, bounds = survey.blocks[queued.signature, o], survey.bounds[queued.signature]
+    if not known or placed.blocks == 0:
+        forget_blocks(state, option, blocks, bounds)
+        placed.blocks = 1
+    whole, cpu, memory = survey.counts[0].whole, option.cpu_milli, option.memory_mib
+    look_at_blocks(state, queued, option, cpu, memory, whole, blocks, best)
+    take_room(state, option, placed, cpu, memory, whole, best)
+
+
 @small_kernel
 def look_up(state, survey, queued, o):
     """The placement of option o for this job: with room, or where there is room first."""
     placed, moment = look_for_room(state, survey, queued, o), survey.counts[0].moment
     if placed.room == 0 and placed.searched < moment:
+        option = state.options[o]
         placed.device = NONE
         placed.release_us = NEVER_US
-        find_release(state, survey.ends, survey.ends_of, moment, queued, state.options[o], placed)
+        own = queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib
+        if own or state.groups[option.group].n_devices <= BLOCK:
+            find_release(state, survey.ends, survey.ends_of, moment, queued, option, placed)
+        else:
+            blocks, bounds = survey.blocks[queued.signature, o], survey.bounds[queued.signature]
+            find_release_in_blocks(
+                state, survey.ends, survey.ends_of, moment, queued, option, placed, blocks, bounds
+            )
         placed.searched = moment
     return placed
 

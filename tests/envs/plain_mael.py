@@ -97,7 +97,7 @@ def over_windows(form: str, window: str) -> Rule:
         if not waiting:
             windows.closes_us = None
         own = [p for p in pairs if p.option.dictionary and p.job.assigned == group_of(p)]
-        pick = head([p for p in own if p.start]) or head([p for p in own if p.hold])
+        pick = head([p for p in own if p.start])
         if pick is None and windows.closes_us is not None:
             world.wake_us = windows.closes_us
         return pick

@@ -166,6 +166,7 @@ class PlainWorld:
         for hardware in self.credit_us:
             late = [p for p in pairs if p.option.hardware == hardware and p.option.dictionary]
             late = [p for p in late if p.job.deadline_us <= self.now_us]
+            late = [p for p in late if p.job.assigned in (None, (hardware, p.option.site))]
             cost = {id(p): p.e_us * p.option.load for p in late}
             self.credit_us[hardware] = min(self.credit_us[hardware], max(cost.values(), default=0.0))
             able = [p for p in late if p.start]

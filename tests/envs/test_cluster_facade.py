@@ -265,8 +265,9 @@ def test_a_rule_over_windows_is_asked_again_when_its_window_ends() -> None:
     assert list(made.round(500_000, mael)) == []
     ends_us = 500_000 + int(0.1 * made.state.clock[0]["tau_us"])
     assert made.next_epoch_us(500_000) == ends_us
-    (decision,) = made.round(ends_us, mael)
-    assert (decision.action, decision.job) == (Action.HOLD, "y")
+    assert made.state.queue["assigned"][0] == -1
+    assert list(made.round(ends_us, mael)) == []  # its group is busy
+    assert made.state.queue["assigned"][0] == 0
 
 
 def test_an_assignment_outlives_a_renumbering_of_the_groups() -> None:

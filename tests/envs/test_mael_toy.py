@@ -199,18 +199,27 @@ def test_a_recorded_window_closes_with_the_same_assignment() -> None:
 
 
 # queues -----------------------------------------------------------------------------------------------------
-def test_an_assigned_job_is_held_for_its_busy_group_and_keeps_it() -> None:
+def test_an_assigned_job_waits_for_its_busy_group_and_takes_no_other() -> None:
     moment = scene().run("vision", "gpu-fast", "fast-0").wait("x", "vision", 50)
-    assert at_window_end(moment) == Pick("HOLD", "x", "fast-0", "gpu-fast")
-    moment.state.queue[0]["hold_option"] = NONE  # released
-    assert moment.pick("mael") == Pick("HOLD", "x", "fast-0", "gpu-fast")
+    assert at_window_end(moment) is None
     assert assigned(moment) == [FAST]
+    moment.state.clock["now_us"] += 10_000_000
+    assert moment.pick("mael") is None  # slow-0 idles
+    release(moment.state, 0)
+    assert moment.pick("mael") == Pick("START", "x", "fast-0", "gpu-fast")
 
 
-def test_a_job_that_can_start_goes_before_one_that_must_be_held() -> None:
-    moment = scene().run("vision", "gpu-fast", "fast-0")
-    moment.wait("held", "vision", 50, classes=["gpu-fast"]).wait("starts", "speech", 50, classes=["gpu-slow"])
-    assert at_window_end(moment) == Pick("START", "starts", "slow-0", "gpu-slow")
+def test_a_late_job_keeps_nobody_off_a_class_that_it_was_not_assigned_to() -> None:
+    moment = scene().run("vision", "gpu-fast", "fast-0").wait("late", "vision", 2)
+    assert at_window_end(moment) is None
+    assert assigned(moment) == [FAST]
+    moment.state.clock["now_us"] += 10_000_000
+    moment.state.classes["credit_us"] = 1e9
+    moment.wait("other", "speech", 50, classes=["gpu-slow"], priority=1)
+    assert moment.pick("fcfs") == Pick("START", "other", "slow-0", "gpu-slow")
+    moment.state.queue[0]["assigned"] = NONE
+    moment.state.classes["credit_us"] = 1e9
+    assert moment.pick("fcfs") == Pick("START", "late", "slow-0", "gpu-slow")
 
 
 def test_a_job_whose_group_can_no_longer_take_it_is_assigned_anew() -> None:
