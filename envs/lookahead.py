@@ -12,7 +12,7 @@ from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Scratch
 from synergai.envs.compile import kernel
 from synergai.envs.reward import potential
 from synergai.envs.simulator import apply_pair, apply_rule
-from synergai.envs.state import NEVER_US, NONE, ClusterState
+from synergai.envs.state import NEVER_US, NONE, ClusterState, copy_rows
 from synergai.envs.survey import forget, take_survey
 from synergai.envs.tape import Tape
 from synergai.envs.world import Sim, discount, next_event_us, pass_time, step_events, take_reward
@@ -30,12 +30,6 @@ def spare(batch: Batch) -> tuple[Sim, Scratch]:
     room.agenda.n[:] = 0
     room.agenda.entries["place"] = NONE
     return room, copy_of(batch.scratches, 0)
-
-
-@kernel
-def copy_rows(source, target, count):
-    for i in range(count):
-        target[i] = source[i]
 
 
 @kernel

@@ -24,6 +24,7 @@ from synergai.envs.state import (
     RUNNING,
     ClusterState,
     append_queued,
+    copy_rows,
     hold,
     release,
     start,
@@ -52,12 +53,6 @@ def world_for(state: ClusterState) -> World:
     anyone["classes"] = -1
     freed = np.zeros(groups + 1, np.int64)
     return World(copy, agenda_for(slots), survey_for(copy), np.zeros(groups), freed, anyone)
-
-
-@small_kernel
-def copy_rows(source, target, count):
-    for i in range(count):
-        target[i] = source[i]
 
 
 @kernel

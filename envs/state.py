@@ -273,6 +273,13 @@ def empty_state(
 
 
 @small_kernel
+def copy_rows(source, target, count):
+    """The first so many rows of an array."""
+    for i in range(count):
+        target[i] = source[i]
+
+
+@small_kernel
 def compute_us(option, samples):
     """Predicted compute alone on its node: the longer of all at hand and batch by batch."""
     batches = (samples + option.batch - 1) // option.batch
