@@ -22,7 +22,7 @@ from synergai.envs.world import Sim
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
-FORMAT = 1
+FORMAT = 2
 """Of the checkpoint folder."""
 
 
@@ -108,6 +108,19 @@ def choose(weights, work, out):
     """The network's action for one candidate list; its logits stay in `work`."""
     forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
     return best_action(work.logits)
+
+
+@kernel
+def best_actions(weights, work, out, actions):
+    """The network's likeliest actions, best first; NONE where there are fewer legal ones."""
+    actions[:] = NONE
+    actions[0] = choose(weights, work, out)
+    for k in range(1, len(actions)):
+        work.logits[actions[k - 1]] = np.float32(-np.inf)
+        following = best_action(work.logits)
+        if work.logits[following] == np.float32(-np.inf):
+            return
+        actions[k] = following
 
 
 @kernel

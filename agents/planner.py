@@ -1,13 +1,16 @@
-"""The planner as a scheduler: a rule, left where sampled futures agree that another move is better."""
+"""The planner as a scheduler: a rule or a trained policy, left where sampled futures agree on a better move."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from synergai.agents.heuristics import as_decision
+from synergai.agents.learned import CheckpointError, Learned, best_actions, read
 from synergai.envs.candidates import N_RULES, Candidates, Scratch, empty_candidates
+from synergai.envs.compile import kernel
 from synergai.envs.planner import Plan, choose, plan_for, run_planner
 from synergai.envs.rules import RULE_NUMBER
+from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import Survey, forget, survey_for, take_survey
 from synergai.envs.switches import is_rule, rule_number
@@ -16,7 +19,9 @@ from synergai.envs.world import Sim
 
 NAME = "rollout"
 FORM = "rollout[:FUTURES[:BASE]]"
-BASE = "synergai:hold=off:order=edf"
+GUIDES = 4
+"""Moves that a trained policy as base proposes: its own and those it likes next."""
+BASE = "edf_feasible"
 """The strongest of the rules, and closest to what a rollout goes on under."""
 
 
@@ -48,23 +53,45 @@ def terms_of(name: str) -> Terms:
             )
         terms = Terms(int(words[0]))
     if len(words) == 2:
-        if not is_rule(words[1]):
-            raise ValueError(f"scheduler {name!r}: BASE is {words[1]!r}; there are {', '.join(RULE_NUMBER)}")
-        rule_number(words[1])
         terms = Terms(terms.futures, words[1])
     return terms
 
 
+def policy_of(name: str, base: str) -> Learned | None:
+    """The trained policy that a planner's base is; None for a rule. ValueError if it is neither."""
+    if is_rule(base):
+        rule_number(base)
+        return None
+    try:
+        return Learned(read(base))
+    except CheckpointError as error:
+        raise ValueError(
+            f"scheduler {name!r}: BASE is {base!r}; rules are {', '.join(RULE_NUMBER)}; as a checkpoint: {error}"
+        ) from None
+
+
+@kernel
+def run_guided(sim, scratch, plan, out, weights, work, guides, horizon_taus, z):
+    """Run a whole tape under the planner on a trained policy."""
+    while advance(sim, scratch, out, NONE):
+        best_actions(weights, work, out, guides)
+        release_us = sim.progress[0].release_us
+        action = choose(sim.state, scratch.survey, plan, out, guides[0], guides, horizon_taus, release_us, z)
+        apply_action(sim, scratch, out, action)
+
+
 class Planner:
-    """One-step lookahead in sampled futures, with a rule as continuation."""
+    """One-step lookahead in sampled futures, which go on under a rule."""
 
     def __init__(self, name: str = NAME, terms: Terms | None = None, release_s: float = 0.0) -> None:
         self.name = name
         self.terms = terms or terms_of(name)
         self.release_s = release_s
         """Of the cluster: until the end of a run is seen."""
-        self.rule = rule_number(self.terms.base)
+        self.policy = policy_of(name, self.terms.base)
+        self.rule = NONE if self.policy else rule_number(self.terms.base)
         self.extra_rule = self.rule if self.rule >= N_RULES else NONE
+        self._guides = np.zeros(GUIDES, np.int64)
         self._plan: Plan | None = None
         self._survey: Survey | None = None
         self._sizes: tuple[int, ...] = ()
@@ -73,20 +100,30 @@ class Planner:
         self, state: ClusterState, candidates: Candidates, extra: np.ndarray | None = None
     ) -> Decision:
         """The base's action or a better one; `extra` are more actions to try, a network's say."""
-        base = int(candidates.picks[min(self.rule, N_RULES)])
         tried = np.zeros(0, np.int64) if extra is None else np.asarray(extra, np.int64)
+        if self.policy:
+            best_actions(self.policy.checkpoint.weights, self.policy.work, candidates, self._guides)
+            base, tried = int(self._guides[0]), np.concatenate([self._guides, tried])
+        else:
+            base = int(candidates.picks[min(self.rule, N_RULES)])
         terms, release_us = self.terms, 1e6 * self.release_s
         plan, survey = self._room(state)
         take_survey(state, survey)
         action = choose(state, survey, plan, candidates, base, tried, terms.horizon_taus, release_us, terms.z)
         why = terms.base if action == base else f"better than {terms.base} in {terms.futures} futures"
-        return as_decision(int(action), candidates, "rule", f"{self.name}: {why}")
+        source = "policy" if self.policy else "rule"
+        return as_decision(int(action), candidates, source, f"{self.name}: {why}")
 
     def run(self, sim: Sim, scratch: Scratch) -> None:
         """A whole tape of the simulator in one compiled call."""
         extra = np.zeros(0, np.int64)
         plan = plan_for(sim.state, self.terms.futures)
         terms = self.terms
+        if self.policy:
+            weights, work = self.policy.checkpoint.weights, self.policy.work
+            out, horizon_taus = empty_candidates(), terms.horizon_taus
+            run_guided(sim, scratch, plan, out, weights, work, self._guides, horizon_taus, terms.z)
+            return
         run_planner(
             sim,
             scratch,

@@ -2,18 +2,18 @@
 
 Each candidate is embedded from its features and the shared ones; embeddings are pooled over all candidates (mean and
 maximum), over those of the same job and over those of the same hardware class (mean); a second layer sees the
-candidate's embedding with the three pools and gives its logit. DONE's logit comes from the
-pool over all. So the result does not depend on the order of the candidates, and any number of jobs, options and
-nodes will do.
+candidate's embedding with the three pools and gives its logit. DONE's logit comes from the pool over all. To each logit
+is added what the rules weigh whose pick the action is. So the result does not depend on the order of the candidates,
+and any number of jobs, options and nodes will do.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from synergai.envs.candidates import DONE, MAX_CANDIDATES
+from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES
 from synergai.envs.compile import kernel
-from synergai.envs.features import N_GLOBAL, N_ROW
+from synergai.envs.features import FIRST_PICK, N_GLOBAL, N_ROW
 
 
 class Weights(NamedTuple):
@@ -33,6 +33,7 @@ class Weights(NamedTuple):
     done_bias: np.ndarray  # (H,)
     done_out: np.ndarray  # (H,)
     offsets: np.ndarray  # (2,): of candidates' logits, of DONE's
+    prior: np.ndarray  # (rules,): what being the pick of each rule adds to a logit
 
 
 def shapes(width: int) -> dict[str, tuple[int, ...]]:
@@ -42,6 +43,7 @@ def shapes(width: int) -> dict[str, tuple[int, ...]]:
         "row": (N_ROW, h), "shared": (N_GLOBAL, h), "bias": (h,), "own": (h, h), "pool_all": (2 * h, h),
         "pool_job": (h, h), "pool_class": (h, h), "bias2": (h,), "out": (h,), "done": (2 * h, h),
         "done_shared": (N_GLOBAL, h), "done_bias": (h,), "done_out": (h,), "offsets": (2,),
+        "prior": (N_RULES,),
     }  # fmt: skip
 
 
@@ -135,6 +137,15 @@ def first_of(keys, i):
 
 
 @kernel
+def is_picked(rows, count, rule):
+    """Whether some candidate is the rule's pick; otherwise it is DONE."""
+    for i in range(count):
+        if rows[i, FIRST_PICK + rule] > 0.5:
+            return True
+    return False
+
+
+@kernel
 def forward(weights, work, rows, job, klass, shared, mask, count):
     """Fill `work.logits` for one candidate list."""
     width = len(weights.bias)
@@ -154,6 +165,9 @@ def forward(weights, work, rows, job, klass, shared, mask, count):
         work.logits[DONE] = weights.offsets[1]
         for h in range(width):
             work.logits[DONE] += work.hidden[h] * weights.done_out[h]
+        for rule in range(N_RULES):
+            if not is_picked(rows, count, rule):
+                work.logits[DONE] += weights.prior[rule]
     copy(weights.bias2, work.base)
     add_product(work.pooled, weights.pool_all, work.base)
     fill_pools(job, weights.pool_job, work, count, work.by_job)
@@ -169,6 +183,8 @@ def forward(weights, work, rows, job, klass, shared, mask, count):
         total = weights.offsets[0]
         for h in range(width):
             total += work.hidden[h] * weights.out[h]
+        for rule in range(N_RULES):
+            total += weights.prior[rule] * rows[i, FIRST_PICK + rule]
         work.logits[i] = total
 
 

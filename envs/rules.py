@@ -21,6 +21,7 @@ RULES = (
     "affinity",
     "slo_mael_greedy",
     "synergai",
+    "edf_feasible",
 )
 """In the order of `pick_all`; each one's pick is always in the candidate list."""
 OTHERS = ("random", "round_robin", "mael", "slo_mael", "slo_mael_published")
@@ -29,6 +30,8 @@ RULE_NUMBER = {name: number for number, name in enumerate(RULES + OTHERS)}
 SYNERGAI_CODES, MAEL_CODES = 64, 192
 """First numbers of the rules with switches, see `envs.switches`."""
 FALLBACK = "sjf_feasible"
+EDF_FEASIBLE = synergai.EDF + 9
+"""The switches of `edf_feasible`, which is `synergai:order=edf:hold=off`."""
 
 
 @small_kernel
@@ -239,11 +242,13 @@ def pick(state, survey, rule):
     if rule == 7:
         return synergai.synergai(state, survey)
     if rule == 8:
-        return random(state, survey)
+        return synergai.switched(state, survey, EDF_FEASIBLE)
     if rule == 9:
+        return random(state, survey)
+    if rule == 10:
         return round_robin(state, survey)
     if rule < SYNERGAI_CODES:
-        return mael.window_pick(state, survey, rule - 10, 0)
+        return mael.window_pick(state, survey, rule - 11, 0)
     if rule < MAEL_CODES:
         return synergai.switched(state, survey, rule - SYNERGAI_CODES)
     return mael.window_pick(state, survey, (rule - MAEL_CODES) // 3, (rule - MAEL_CODES) % 3)

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from synergai.agents import scorer
-from synergai.envs.candidates import MAX_CANDIDATES
-from synergai.envs.features import N_GLOBAL, N_ROW
+from synergai.envs.candidates import MAX_CANDIDATES, N_RULES
+from synergai.envs.features import FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW
 
 
 def pool_mean(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
@@ -19,6 +19,12 @@ def pool_both(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch
     index = group[:, None].expand(-1, embedded.shape[1])
     most = torch.zeros(groups, embedded.shape[1]).scatter_reduce(0, index, embedded, "amax")
     return torch.cat([pool_mean(embedded, group, groups), most], dim=1)
+
+
+def any_of(bits: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
+    """The maximum per group of what is 0 or 1. (rows, N), (rows,) -> (groups, N)"""
+    index = group[:, None].expand(-1, bits.shape[1])
+    return torch.zeros(groups, bits.shape[1]).scatter_reduce(0, index, bits, "amax")
 
 
 class Trunk(nn.Module):
@@ -48,6 +54,7 @@ class Actor(nn.Module):
         self.done_shared = nn.Linear(N_GLOBAL, width, bias=False)
         self.done_out = nn.Linear(width, 1, bias=False)
         self.offsets = nn.Parameter(torch.zeros(2))
+        self.prior = nn.Parameter(torch.zeros(N_RULES))
 
     def forward(self, batch: "Packed") -> torch.Tensor:
         embedded = self.trunk(batch.rows, batch.shared, batch.sample)
@@ -57,10 +64,12 @@ class Actor(nn.Module):
         by_class = self.pool_class(pool_mean(embedded, batch.klass, batch.classes))[batch.klass]
         hidden = torch.relu(self.own(embedded) + self.pool_all(whole)[batch.sample] + by_job + by_class)
         logits = torch.full((size, MAX_CANDIDATES + 1), -1e9)
-        scores = self.out(hidden)[:, 0] + self.offsets[0]
+        picked = batch.rows[:, FIRST_PICK:N_CANDIDATE]
+        scores = self.out(hidden)[:, 0] + self.offsets[0] + picked @ self.prior
         done = (
             self.done_out(torch.relu(self.done(whole) + self.done_shared(batch.shared)))[:, 0]
             + self.offsets[1]
+            + (1.0 - any_of(picked, batch.sample, size)) @ self.prior
         )
         logits = logits.index_put((batch.sample, batch.place), scores)
         return torch.cat([logits[:, :MAX_CANDIDATES], done[:, None]], dim=1)
@@ -89,6 +98,7 @@ class Actor(nn.Module):
             "done_bias": self.done.bias,
             "done_out": self.done_out.weight,
             "offsets": self.offsets,
+            "prior": self.prior,
         }
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from synergai import __version__
 from synergai.agents.scorer import Weights
 from synergai.envs.candidates import MAX_CANDIDATES, N_ACTIONS
-from synergai.envs.features import N_GLOBAL, N_ROW, schema_hash
+from synergai.envs.features import FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW, schema_hash
 
 ONNX_FILE = "policy.onnx"
 OPSET, IR_VERSION = 23, 11
@@ -122,7 +122,14 @@ def _scorer(graph: _Graph, weights: Weights) -> None:
     done = graph.total(
         product(whole, weights.done), product("shared", weights.done_shared), constant(weights.done_bias)
     )
-    done = graph.total(product(op("Relu", done), weights.done_out[:, None]), constant(weights.offsets[1:]))
+    picked = op("Slice", "rows", *(constant([k], np.int64) for k in (FIRST_PICK, N_CANDIDATE, 2)))
+    picked = op("Mul", picked, op("Unsqueeze", real, last))
+    unpicked = op("Sub", one, op("ReduceMax", picked, middle, keepdims=0))
+    done = graph.total(
+        product(op("Relu", done), weights.done_out[:, None]),
+        constant(weights.offsets[1:]),
+        product(unpicked, weights.prior[:, None]),
+    )
 
     base = graph.total(product(whole, weights.pool_all), constant(weights.bias2))
     hidden = graph.total(
@@ -131,8 +138,10 @@ def _scorer(graph: _Graph, weights: Weights) -> None:
         product(group_mean("job"), weights.pool_job),
         product(group_mean("klass"), weights.pool_class),
     )
-    scores = op("Squeeze", product(op("Relu", hidden), weights.out[:, None]), last)
-    scores = graph.total(scores, constant(weights.offsets[0]))
+    scores = graph.total(
+        product(op("Relu", hidden), weights.out[:, None]), product(picked, weights.prior[:, None])
+    )
+    scores = graph.total(op("Squeeze", scores, last), constant(weights.offsets[0]))
 
     logits = op("Concat", scores, done, axis=1)
     op("Where", "mask", logits, constant(-np.inf), output="logits")

@@ -14,7 +14,7 @@ from synergai.training.evaluation.tapes import SELECTION
 from synergai.training.policy import ScorerPolicy
 from synergai.training.snapshot import Tensors
 
-YARDSTICKS = ("synergai", "sjf_feasible")
+YARDSTICKS = ("synergai", "edf_feasible")
 """Rules whose violation rates are drawn beside the policy's."""
 
 
