@@ -78,7 +78,7 @@ def new_batch(settings: Sequence[Setting], size: int, count: int) -> Batch:
         state.queue.shape[1],
         options_per_model,
         state.running.shape[1],
-        int(state.groups["n_devices"].max()),
+        max(int(sample.state.groups["n_devices"].max()) for sample in samples),
         state.warmth.shape[1],
     )
     return Batch(

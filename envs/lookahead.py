@@ -10,7 +10,6 @@ from synergai.envs import agenda
 from synergai.envs.batch import Batch, copy_of, scratch_at, shown_at, sim_at
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Scratch
 from synergai.envs.compile import kernel
-from synergai.envs.features import servers
 from synergai.envs.reward import potential
 from synergai.envs.simulator import apply_pair, apply_rule
 from synergai.envs.state import NEVER_US, NONE, ClusterState, copy_rows
@@ -18,9 +17,12 @@ from synergai.envs.survey import forget, take_survey
 from synergai.envs.tape import Tape
 from synergai.envs.world import Sim, discount, next_event_us, pass_time, step_events, take_reward
 
-LATE_COST = 0.3
+LATENESS = 0.1
+"""Of what the reward takes for lateness: in overload late jobs never run out, and at its full weight a branch would
+rather serve those of them that are short than be in time for others, of whom it hopes that they will be in time."""
+LATE_COST = 0.03
 """What a late job that still waits at the end of a branch costs, in violations: its lateness goes on, and nothing else
-would make it worth serving. It weighs less the more waits, see `lateness_weight`."""
+would make it worth serving."""
 OTHER_STARTS = 8
 """STARTs that no rule picks, tried beside the rules' picks: at light load the better move is often one of them."""
 
@@ -117,19 +119,7 @@ def late_waiting(state):
 
 
 @kernel
-def lateness_weight(state):
-    """What lateness counts for in branches from here, of what it costs in the reward: little where much work waits.
-    Late jobs never run out then; whoever serves one makes others late, beyond the end of the branch, where they are
-    hoped to be in time."""
-    work_us = 0.0
-    for j in range(state.clock[0].n_queued):
-        work_us += state.queue[j].best_us
-    backlog = work_us / (servers(state.clock[0]) * max(state.clock[0].tau_us, 1.0))
-    return 1.0 / (1.0 + backlog) ** 2
-
-
-@kernel
-def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us, lateness):
+def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
     """Discounted violations and lateness within the horizon, and what is expected of the jobs that are left then."""
     copy = branch(sim, spare)
     forget(spare_scratch.survey)
@@ -138,10 +128,10 @@ def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us, l
     apply_pair(copy, scratch, NONE if action == DONE else out.pair[action])
     run_until(copy, spare_scratch, rule, until_us)
     take_survey(copy.state, spare_scratch.survey)
-    left = lateness * LATE_COST * late_waiting(copy.state) - potential(copy.state, spare_scratch.survey)
+    left = LATE_COST * late_waiting(copy.state) - potential(copy.state, spare_scratch.survey)
     left *= discount(copy, copy.state.clock[0].now_us)
     terms = take_reward(copy)
-    return left - (terms[0] + lateness * terms[1] + terms[2])
+    return left - (terms[0] + LATENESS * terms[1] + terms[2])
 
 
 @kernel
@@ -160,20 +150,19 @@ def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rules, horizo
         sim, scratch, out = sim_at(sims, b), scratch_at(scratches, b), shown_at(shown, b)
         rule = rules[b]
         horizon_us = np.int64(horizon_taus * sim.progress[0].tau_us)
-        late = lateness_weight(sim.state)
         for k in range(N_RULES):
             a = out.picks[k]
             if out.mask[a] and not np.isfinite(costs[b, a]):
-                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us, late)
+                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
         if out.mask[DONE] and not np.isfinite(costs[b, DONE]):
-            costs[b, DONE] = cost_of(sim, scratch, spare, spare_scratch, out, DONE, rule, horizon_us, late)
+            costs[b, DONE] = cost_of(sim, scratch, spare, spare_scratch, out, DONE, rule, horizon_us)
         tried = 0
         offset = (first + b) % max(out.n[0], 1)
         for i in range(out.n[0]):
             a = (offset + i) % out.n[0]
             fresh = starts(scratch.survey, out.pair[a]) and not np.isfinite(costs[b, a])
             if fresh and out.mask[a] and tried < OTHER_STARTS:
-                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us, late)
+                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
                 tried += 1
 
 

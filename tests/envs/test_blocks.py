@@ -6,6 +6,7 @@ import pytest
 
 from synergai.benchmarks.worlds import resized
 from synergai.envs import scenario as scenarios
+from synergai.envs.batch import load, new_batch, step
 from synergai.envs.blocks import BOUND
 from synergai.envs.candidates import scratch_for
 from synergai.envs.place import PLACED, ROOM, find_release, find_room
@@ -77,3 +78,23 @@ def test_blocks_say_what_a_look_at_every_device_says(rule: str, seed: int) -> No
     assert busy > 1000  # else no release was looked for
     assert scratch.survey.bounds.dtype == BOUND
     assert (scratch.survey.bounds["moment"] > 0).any()
+
+
+def test_a_batch_has_room_for_what_is_known_of_the_largest_group() -> None:
+    small, big = (setting_of(resized(scenarios.load("demo"), nodes)) for nodes in (6, 120))
+    together, alone = new_batch([small, big], 2, 80), new_batch([big], 1, 80)
+    survey = scratch_for(new_sim(big, make_tape(big, 0, 80, tail=0.0)).state).survey
+    assert together.scratches.survey.blocks.shape[-1] == survey.blocks.shape[-1] > 1
+    assert together.scratches.survey.bounds.shape[-1] >= survey.bounds.shape[-1] > 0
+    tape = make_tape(big, 5, 80, tail=0.0)
+    load(together, 0, small, make_tape(small, 5, 80, tail=0.0))
+    load(together, 1, big, tape)
+    load(alone, 0, big, tape)
+    for _ in range(100):
+        actions = together.shown.picks[:, RULE_NUMBER["edf"]].astype(np.int64)
+        np.testing.assert_array_equal(together.shown.rows[1], alone.shown.rows[0])
+        step(together, actions)
+        step(alone, actions[1:])
+        assert together.alive[1] == alone.alive[0]
+        if not together.alive.all():
+            break

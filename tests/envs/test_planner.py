@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from scenes import Pick, Scene
-from worlds import toy_profile, toy_table
+from worlds import fresh, random_world, toy_profile, toy_table
 
+from synergai.agents.learned import load
 from synergai.agents.planner import Planner, Terms, terms_of
 from synergai.agents.registry import make
 from synergai.envs.candidates import empty_candidates, list_candidates
@@ -88,4 +89,23 @@ def test_a_name_says_futures_and_base() -> None:
 )
 def test_a_wrong_name_is_told(name: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
-        terms_of(name)
+        Planner(name)
+
+
+def test_a_policy_as_base_is_followed_where_no_gain_is_enough() -> None:
+    strict, policy = Planner(terms=Terms(4, "demo", z=1000.0)), load("demo")
+    outcomes = []
+    for scheduler in (strict, policy):
+        sim, scratch = fresh(*random_world(3, count=60))
+        scheduler.run(sim, scratch)
+        outcomes.append(sim.outcomes)
+    np.testing.assert_array_equal(*outcomes)
+    moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
+    out = moment.list()
+    assert strict.decide(moment.state, out).candidate == policy.decide(moment.state, out).candidate
+
+
+def test_a_planner_on_a_policy_starts_the_job_in_a_hurry_too() -> None:
+    moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
+    chosen = decide(moment, Planner("rollout:16:demo"))
+    assert chosen != Pick("START", "patient", "fast-0", "gpu-fast")
