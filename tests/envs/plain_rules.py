@@ -211,6 +211,7 @@ RULES: dict[str, Rule] = {
     "affinity": affinity,
     "slo_mael_greedy": slo_mael_greedy,
     "synergai": possible_first(lambda world, pair: slack_us(world, pair.job)),
+    "edf_feasible": switched(order="edf", hold="off"),
     "round_robin": round_robin,
     "mael": over_windows("mael", "0.1tau"),
     "mael:window=tau": over_windows("mael", "tau"),

@@ -147,6 +147,7 @@ PICKS = {
     "affinity": "slow",
     "slo_mael_greedy": "slow",
     "synergai": "slow",
+    "edf_feasible": "slow",
 }
 
 

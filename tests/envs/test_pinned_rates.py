@@ -15,7 +15,7 @@ from synergai.envs.tape import make_tape, setting_of
 
 RULES = (
     "least_allocated", "fcfs", "edf", "llf", "sjf_feasible", "affinity", "slo_mael_greedy", "synergai", "random",
-    "round_robin", "mael", "slo_mael", "slo_mael_published", "synergai:hold=off:order=edf",
+    "round_robin", "mael", "slo_mael", "slo_mael_published", "edf_feasible",
 )  # fmt: skip
 MISSED = {
     "kiosk": (59, 52, 32, 30, 30, 49, 38, 20, 53, 53, 60, 42, 54, 18),

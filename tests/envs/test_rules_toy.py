@@ -308,6 +308,7 @@ SCORES = {
     "affinity": CHOICE + HOLD + ORDER,
     "slo_mael_greedy": CHOICE + ORDER,
     "synergai": CHOICE,
+    "edf_feasible": CHOICE,
     "round_robin": CHOICE + HOLD + ORDER,
     "mael": CHOICE + ORDER,
     "slo_mael": CHOICE,
@@ -330,6 +331,7 @@ def test_holding_beats_starting_at_once_where_a_busy_device_is_the_only_one_in_t
     tape = hand_tape(setting, [0.0, 0.5], [9.0, 2.5], "vision")
     missed = {rule: (simulate(setting, tape, rule).outcomes["violated"] == 1).sum() for rule in RULES}
     assert missed["sjf_feasible"] == missed["synergai"] == missed["slo_mael_greedy"] == 0
+    assert missed["edf_feasible"] == 0  # it leaves the job alone
     assert missed["fcfs"] == missed["edf"] == missed["llf"] == missed["affinity"] == 1
 
 
