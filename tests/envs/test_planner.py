@@ -8,7 +8,9 @@ from worlds import fresh, random_world, toy_profile, toy_table
 from synergai.agents.learned import load
 from synergai.agents.planner import Planner, Terms, terms_of
 from synergai.agents.registry import make
-from synergai.envs.candidates import empty_candidates, list_candidates
+from synergai.envs.candidates import DONE, empty_candidates, list_candidates
+from synergai.envs.simulator import advance, apply_action
+from synergai.envs.state import NONE
 
 # seconds:   fast 1, slow 3
 TABLE = toy_table(toy_profile("vision", "gpu-fast", 1.0), toy_profile("vision", "gpu-slow", 3.0))
@@ -92,17 +94,24 @@ def test_a_wrong_name_is_told(name: str, fault: str) -> None:
         Planner(name)
 
 
-def test_a_policy_as_base_is_followed_where_no_gain_is_enough() -> None:
-    strict, policy = Planner(terms=Terms(4, "demo", z=1000.0)), load("demo")
+def test_a_planner_on_a_policy_decides_one_by_one_as_over_a_whole_tape() -> None:
     outcomes = []
-    for scheduler in (strict, policy):
+    for one_by_one in (False, True):
         sim, scratch = fresh(*random_world(3, count=60))
-        scheduler.run(sim, scratch)
+        planner, out = (
+            Planner("rollout:4:demo", release_s=sim.progress[0]["release_us"] * 1e-6),
+            empty_candidates(),
+        )
+        if not one_by_one:
+            planner.run(sim, scratch)
+        while one_by_one and advance(sim, scratch, out, NONE):
+            chosen = planner.decide(sim.state, out).candidate
+            apply_action(sim, scratch, out, DONE if chosen < 0 else chosen)
         outcomes.append(sim.outcomes)
     np.testing.assert_array_equal(*outcomes)
-    moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
-    out = moment.list()
-    assert strict.decide(moment.state, out).candidate == policy.decide(moment.state, out).candidate
+    sim, scratch = fresh(*random_world(3, count=60))
+    load("demo").run(sim, scratch)
+    assert (sim.outcomes["start_us"] != outcomes[0]["start_us"]).any()  # else nothing was planned
 
 
 def test_a_planner_on_a_policy_starts_the_job_in_a_hurry_too() -> None:

@@ -146,9 +146,9 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         lambda folder: (folder / CARD_FILE).write_bytes(b"\xff\xfe{}"),
         (CARD_FILE, "cannot be read"),
     ),
-    "the card is a list": (write_card("[1, 2]"), (CARD_FILE, "not of format 1")),
+    "the card is a list": (write_card("[1, 2]"), (CARD_FILE, "not of format 2")),
     "the card is empty": (write_card(""), (CARD_FILE, "cannot be read")),
-    "the format is another": (change_card("format", 2), (CARD_FILE, "not of format 1")),
+    "the format is another": (change_card("format", 1), (CARD_FILE, "not of format 2")),
     "the features are others": (change_card("features", "1:abc"), ("'1:abc'", schema_hash(), "retrain")),
     "the features are not named": (change_card("features", None), ("None", schema_hash())),
     "the weights are missing": (

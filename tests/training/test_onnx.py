@@ -15,7 +15,7 @@ from synergai.agents.learned import read, released
 from synergai.agents.scorer import Weights, best_action
 from synergai.envs import scenario
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, Candidates, empty_candidates
-from synergai.envs.features import schema_hash
+from synergai.envs.features import FIRST_PICK, N_CANDIDATE, schema_hash
 from synergai.envs.tape import setting_of
 from synergai.training.onnx_model import ONNX_FILE, model
 from synergai.training.vec_env import BatchVecEnv
@@ -30,6 +30,7 @@ def random_lists(seed: int, sizes: tuple[int, ...] = (0, 1, 2, 17, 127, 128)) ->
     for size in sizes:
         out = empty_candidates()
         out.rows[:] = rng.uniform(-1, 1, out.rows.shape)
+        out.rows[:, FIRST_PICK:N_CANDIDATE] = rng.random((MAX_CANDIDATES, N_CANDIDATE - FIRST_PICK)) < 0.02
         out.shared[:] = rng.uniform(-1, 1, out.shared.shape)
         out.job[:] = rng.integers(0, 9, out.job.shape)
         out.klass[:] = rng.integers(0, 4, out.klass.shape)
