@@ -21,6 +21,7 @@ NAME = "rollout"
 FORM = "rollout[:FUTURES[:BASE]]"
 GUIDES = 4
 """Moves that a trained policy as base proposes: its own and those it likes next."""
+NO_GUIDES = np.zeros(0, np.int64)
 BASE = "edf_feasible"
 """The strongest of the rules, and closest to what a rollout goes on under."""
 
@@ -55,6 +56,13 @@ def terms_of(name: str) -> Terms:
     if len(words) == 2:
         terms = Terms(terms.futures, words[1])
     return terms
+
+
+def base_checkpoint(name: str) -> str | None:
+    """The checkpoint that a scheduler of this name is a planner on; None if it is another scheduler."""
+    if not is_planner(name) or is_rule(base := terms_of(name).base):
+        return None
+    return base
 
 
 def policy_of(name: str, base: str) -> Learned | None:
@@ -96,45 +104,29 @@ class Planner:
         self._survey: Survey | None = None
         self._sizes: tuple[int, ...] = ()
 
-    def decide(
-        self, state: ClusterState, candidates: Candidates, extra: np.ndarray | None = None
-    ) -> Decision:
-        """The base's action or a better one; `extra` are more actions to try, a network's say."""
-        tried = np.zeros(0, np.int64) if extra is None else np.asarray(extra, np.int64)
+    def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
+        """The base's action or a better one."""
         if self.policy:
             best_actions(self.policy.checkpoint.weights, self.policy.work, candidates, self._guides)
-            base, tried = int(self._guides[0]), np.concatenate([self._guides, tried])
+            base, tried, source = int(self._guides[0]), self._guides, "policy"
         else:
-            base = int(candidates.picks[min(self.rule, N_RULES)])
+            base, tried, source = int(candidates.picks[min(self.rule, N_RULES)]), NO_GUIDES, "rule"
         terms, release_us = self.terms, 1e6 * self.release_s
         plan, survey = self._room(state)
         take_survey(state, survey)
         action = choose(state, survey, plan, candidates, base, tried, terms.horizon_taus, release_us, terms.z)
         why = terms.base if action == base else f"better than {terms.base} in {terms.futures} futures"
-        source = "policy" if self.policy else "rule"
         return as_decision(int(action), candidates, source, f"{self.name}: {why}")
 
     def run(self, sim: Sim, scratch: Scratch) -> None:
         """A whole tape of the simulator in one compiled call."""
-        extra = np.zeros(0, np.int64)
-        plan = plan_for(sim.state, self.terms.futures)
-        terms = self.terms
+        plan, out = plan_for(sim.state, self.terms.futures), empty_candidates()
+        horizon_taus, z = self.terms.horizon_taus, self.terms.z
         if self.policy:
             weights, work = self.policy.checkpoint.weights, self.policy.work
-            out, horizon_taus = empty_candidates(), terms.horizon_taus
-            run_guided(sim, scratch, plan, out, weights, work, self._guides, horizon_taus, terms.z)
-            return
-        run_planner(
-            sim,
-            scratch,
-            plan,
-            empty_candidates(),
-            self.rule,
-            self.extra_rule,
-            extra,
-            terms.horizon_taus,
-            terms.z,
-        )
+            run_guided(sim, scratch, plan, out, weights, work, self._guides, horizon_taus, z)
+        else:
+            run_planner(sim, scratch, plan, out, self.rule, self.extra_rule, NO_GUIDES, horizon_taus, z)
 
     def _room(self, state: ClusterState) -> tuple[Plan, Survey]:
         """Working memory for a state of this size, kept from call to call."""

@@ -15,7 +15,7 @@ def test_a_rule_without_switches_keeps_its_number(name: str) -> None:
     assert rule_number(name) == RULE_NUMBER[name]
 
 
-def test_rules_with_a_bit_are_those_they_were_and_windows_come_last() -> None:
+def test_rules_with_a_bit_come_first_and_windows_last() -> None:
     assert len(RULES) == 9
     assert list(RULE_NUMBER)[9:] == ["random", "round_robin", "mael", "slo_mael", "slo_mael_published"]
 

@@ -15,7 +15,7 @@ from synergai.training.evaluation import pictures, report
 from synergai.training.evaluation.book import Book
 from synergai.training.evaluation.campaign import carry_out
 from synergai.training.evaluation.evaluate import Cell
-from synergai.training.evaluation.plan import Plan
+from synergai.training.evaluation.plan import Plan, checkpoint_facts
 from synergai.training.evaluation.summary import summarise
 
 WOBBLE = (0, 7, -4, 3, -6, 1, 5, -2, -3, 4, -5, 2, 6, -7, -1, 0)
@@ -119,6 +119,11 @@ def test_the_identity_tells_scenarios_apart_that_differ_in_one_number() -> None:
     asked = plan()
     other = replace(asked, scenarios=(asked.scenarios[0].model_copy(update={"warm_up": 0.25}),))
     assert asked.identity()["scenarios"] != other.identity()["scenarios"]
+
+
+def test_the_identity_names_the_weights_that_a_planner_stands_on() -> None:
+    asked = replace(plan(), rules=("edf", "rollout:4", "rollout:4:demo"))
+    assert asked.identity()["bases"] == {"rollout:4:demo": checkpoint_facts("demo")}
 
 
 # the summary --------------------------------------------------------------------------------------------

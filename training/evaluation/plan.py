@@ -10,6 +10,7 @@ from typing import Any
 
 from synergai import __version__
 from synergai.agents.learned import CARD_FILE, WEIGHTS_FILE, read
+from synergai.agents.planner import base_checkpoint
 from synergai.envs.arrivals import read_trace
 from synergai.envs.scenario import Scenario, ScenarioError
 from synergai.offline_profiles.table import ProfileTable
@@ -70,6 +71,7 @@ class Plan:
             "loads": list(self.loads),
             "rules": list(self.rules),
             "checkpoints": {name: checkpoint_facts(name) for name in self.checkpoints},
+            "bases": {name: checkpoint_facts(base) for name in self.rules if (base := base_checkpoint(name))},
             "tapes": self.tapes,
             "max_tapes": self.max_tapes,
             "arrivals": self.arrivals,
