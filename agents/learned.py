@@ -10,11 +10,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
-from synergai.agents.heuristics import as_decision
+from synergai.agents.heuristics import ROOM, as_decision
 from synergai.agents.scorer import Buffers, Weights, best_action, buffers, forward, shapes
-from synergai.envs.candidates import Candidates, Scratch, empty_candidates
+from synergai.envs.candidates import DONE, Candidates, Scratch, empty_candidates
 from synergai.envs.compile import kernel
-from synergai.envs.features import schema_hash
+from synergai.envs.features import JOB, N_CANDIDATE, schema_hash
+from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.types import Decision
@@ -24,6 +25,9 @@ WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
 FORMAT = 2
 """Of the checkpoint folder."""
+SERVES_LATE = RULE_NUMBER["edf_feasible"]
+"""The rule that says which late job is served where the network would serve nothing more."""
+LATE = N_CANDIDATE + [feature.name for feature in JOB].index("job_late")
 
 
 class CheckpointError(ValueError):
@@ -104,10 +108,23 @@ def _check(tensors: dict[str, np.ndarray], name: str) -> Weights:
 
 
 @kernel
+def late_start(out):
+    """The START of a late job that the rule picks; NONE if it picks anything else."""
+    pick = out.picks[SERVES_LATE]
+    if pick == DONE or not out.mask[pick] or out.rows[pick, LATE] < 0.5 or out.rows[pick, ROOM] < 0.5:
+        return NONE
+    return pick
+
+
+@kernel
 def choose(weights, work, out):
-    """The network's action for one candidate list; its logits stay in `work`."""
+    """The policy's action for one candidate list; the network's logits stay in `work`. Where the network would end the
+    round and `edf_feasible` would serve a late job, that is served: nothing that could be in time wants the room, and
+    what the network has learned of late jobs is little."""
     forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
-    return best_action(work.logits)
+    action = best_action(work.logits)
+    late = late_start(out) if action == DONE else NONE
+    return action if late == NONE else late
 
 
 @kernel
@@ -139,11 +156,15 @@ class Learned:
         self.work: Buffers = buffers(checkpoint.width)
 
     def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
-        """The candidate of the highest logit, with its probability as the reason."""
+        """The candidate of the highest logit, with its probability as the reason, or a late job instead of DONE."""
         action = int(choose(self.checkpoint.weights, self.work, candidates))
         logits = self.work.logits
         if not np.isfinite(logits[action]):
             raise FloatingPointError("the network gave no finite logit")
+        if action != best_action(logits):
+            return as_decision(
+                action, candidates, "policy", f"{self.name}: late, and nothing in time to start"
+            )
         share = 1.0 / float(np.exp(logits[np.isfinite(logits)] - logits[action]).sum())
         return as_decision(action, candidates, "policy", f"{self.name} p={share:.2f}")
 

@@ -8,7 +8,7 @@ from synergai.agents.heuristics import as_decision
 from synergai.agents.learned import CheckpointError, Learned, best_actions, read
 from synergai.envs.candidates import N_RULES, Candidates, Scratch, empty_candidates
 from synergai.envs.compile import kernel
-from synergai.envs.planner import Plan, choose, plan_for, run_planner
+from synergai.envs.planner import LEAST, Plan, Search, choose, plan_for, run_planner
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
@@ -34,7 +34,8 @@ class Terms:
     base: str = BASE
     horizon_taus: float = 2.0
     z: float = 1.5
-    """Standard errors that a gain over the base must exceed."""
+    budget_us: float = 0.0
+    """See `envs.planner.Search`."""
 
 
 def is_planner(name: str) -> bool:
@@ -79,12 +80,11 @@ def policy_of(name: str, base: str) -> Learned | None:
 
 
 @kernel
-def run_guided(sim, scratch, plan, out, weights, work, guides, horizon_taus, z):
+def run_guided(sim, scratch, plan, out, weights, work, guides, search):
     """Run a whole tape under the planner on a trained policy."""
     while advance(sim, scratch, out, NONE):
         best_actions(weights, work, out, guides)
-        release_us = sim.progress[0].release_us
-        action = choose(sim.state, scratch.survey, plan, out, guides[0], guides, horizon_taus, release_us, z)
+        action = choose(sim.state, scratch.survey, plan, out, guides[0], guides, search)
         apply_action(sim, scratch, out, action)
 
 
@@ -111,22 +111,32 @@ class Planner:
             base, tried, source = int(self._guides[0]), self._guides, "policy"
         else:
             base, tried, source = int(candidates.picks[min(self.rule, N_RULES)]), NO_GUIDES, "rule"
-        terms, release_us = self.terms, 1e6 * self.release_s
         plan, survey = self._room(state)
         take_survey(state, survey)
-        action = choose(state, survey, plan, candidates, base, tried, terms.horizon_taus, release_us, terms.z)
-        why = terms.base if action == base else f"better than {terms.base} in {terms.futures} futures"
+        action = choose(state, survey, plan, candidates, base, tried, self._search(1e6 * self.release_s))
+        why = self._why(action != base, int(plan.tried[0]))
         return as_decision(int(action), candidates, source, f"{self.name}: {why}")
 
     def run(self, sim: Sim, scratch: Scratch) -> None:
         """A whole tape of the simulator in one compiled call."""
         plan, out = plan_for(sim.state, self.terms.futures), empty_candidates()
-        horizon_taus, z = self.terms.horizon_taus, self.terms.z
+        search = self._search(float(sim.progress[0]["release_us"]))
         if self.policy:
             weights, work = self.policy.checkpoint.weights, self.policy.work
-            run_guided(sim, scratch, plan, out, weights, work, self._guides, horizon_taus, z)
+            run_guided(sim, scratch, plan, out, weights, work, self._guides, search)
         else:
-            run_planner(sim, scratch, plan, out, self.rule, self.extra_rule, NO_GUIDES, horizon_taus, z)
+            run_planner(sim, scratch, plan, out, self.rule, self.extra_rule, NO_GUIDES, search)
+
+    def _why(self, left: bool, tried: int) -> str:
+        """What a person reads of a choice."""
+        if left:
+            return f"better than {self.terms.base} in {tried} futures"
+        if self.terms.budget_us > 0.0 and 0 < tried < min(LEAST, self.terms.futures):
+            return f"{self.terms.base}, as there is no time to plan"
+        return self.terms.base
+
+    def _search(self, release_us: float) -> Search:
+        return Search(self.terms.horizon_taus, self.terms.z, release_us, self.terms.budget_us)
 
     def _room(self, state: ClusterState) -> tuple[Plan, Survey]:
         """Working memory for a state of this size, kept from call to call."""

@@ -7,6 +7,8 @@ import numpy as np
 from synergai.envs.tape import Setting
 from synergai.envs.world import WAITING, Sim
 
+LATE_BY_S = (1, 3, 10, 30, 100, 300, 1000)
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -25,6 +27,16 @@ class Measures:
     flow_p95_s: float
     energy_j_per_job: float
     """Above idle."""
+    energy_j_per_sample: float
+    """Above idle, over the jobs that have started."""
+    late_1_s: float
+    """Share of the jobs that are late by more than a second; the others alike."""
+    late_3_s: float
+    late_10_s: float
+    late_30_s: float
+    late_100_s: float
+    late_300_s: float
+    late_1000_s: float
     span_s: float
     decisions: int
 
@@ -63,6 +75,7 @@ def measure(setting: Setting, sim: Sim) -> Measures:
     excess = np.maximum(finish - jobs["deadline_us"], 0) * 1e-6
     wait = (started - jobs["arrival_us"]) * 1e-6
     flow = (finish - jobs["arrival_us"]) * 1e-6
+    ran = outcomes["start_us"] >= 0
     return Measures(
         jobs=len(jobs),
         violations=int((outcomes["violated"] == 1).sum()),
@@ -74,6 +87,8 @@ def measure(setting: Setting, sim: Sim) -> Measures:
         flow_mean_s=float(flow.mean()),
         flow_p95_s=float(np.quantile(flow, 0.95)),
         energy_j_per_job=float(outcomes["energy_j"].mean()),
+        energy_j_per_sample=float(outcomes["energy_j"][ran].sum() / max(int(jobs["samples"][ran].sum()), 1)),
+        **{f"late_{limit_s}_s": float((excess > limit_s).mean()) for limit_s in LATE_BY_S},
         span_s=now_us * 1e-6,
         decisions=int(sim.progress[0]["actions"]),
     )

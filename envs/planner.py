@@ -1,9 +1,11 @@
 """`rollout`: try moves on copies of the cluster in shared sampled futures, and leave the base rule only for a gain."""
 
+import time
 from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
 from synergai.envs import futures
 from synergai.envs.candidates import DONE, N_RULES
@@ -14,6 +16,22 @@ from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
 
 MAX_MOVES = 16
+LEAST = 4
+"""Futures below which a mean gain and its error say nothing."""
+MONOTONIC = time.CLOCK_MONOTONIC
+clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.intp))
+
+
+class Search(NamedTuple):
+    """How far and how long a choice looks."""
+
+    horizon_taus: float
+    z: float
+    """Standard errors that a gain over the base must exceed."""
+    release_us: float
+    """Of the cluster: until the end of a run is seen."""
+    budget_us: float = 0.0
+    """Time after which what was found must do; 0: as long as it takes, and the same choice on every machine."""
 
 
 class Plan(NamedTuple):
@@ -25,6 +43,8 @@ class Plan(NamedTuple):
     pairs: np.ndarray  # (MAX_MOVES,) int64: the same as pairs of the survey, NONE for DONE
     alive: np.ndarray  # (MAX_MOVES,) bool: not yet given up
     costs: np.ndarray  # (MAX_MOVES, futures)
+    tried: np.ndarray  # (1,) int64: futures that the last choice looked into
+    clock: np.ndarray  # (2,) int64: seconds and nanoseconds, where the system writes the time
 
 
 def plan_for(state: ClusterState, count: int) -> Plan:
@@ -36,6 +56,8 @@ def plan_for(state: ClusterState, count: int) -> Plan:
         np.zeros(MAX_MOVES, np.int64),
         np.zeros(MAX_MOVES, np.bool_),
         np.zeros((MAX_MOVES, count)),
+        np.zeros(1, np.int64),
+        np.zeros(2, np.int64),
     )
 
 
@@ -113,17 +135,20 @@ def give_up(plan, n, count):
 
 
 @kernel
-def choose(state, survey, plan, out, base, extra, horizon_taus, release_us, z):
-    """An action of the list, which is of the survey's moment: the base's, or one whose mean gain over it exceeds z
-    standard errors."""
-    n = list_moves(plan, survey, out, base, extra)
-    if n < 2 or plan.moves[0] != base:
-        return base
-    horizon_us = np.int64(horizon_taus * state.clock[0].tau_us)
-    futures.begin(state, plan.futures)
-    look_everywhere(state, plan.world, survey)
-    plan.alive[:n] = True
+def now_ns(clock):
+    """The monotonic clock; compiled code cannot call Python's."""
+    clock_gettime(MONOTONIC, clock.ctypes.data)
+    return clock[0] * 1_000_000_000 + clock[1]
+
+
+@kernel
+def look(state, survey, plan, n, search):
+    """Roll the moves out in one future after another, the worse half of them given up each time that the futures have
+    doubled, until all futures are seen, nothing gains, or the time is over. Returns how many futures all living moves
+    have seen: 0 where the base is best."""
     count = len(plan.futures.seeds)
+    horizon_us, release_us = np.int64(search.horizon_taus * state.clock[0].tau_us), search.release_us
+    until_ns = now_ns(plan.clock) + np.int64(1e3 * search.budget_us) if search.budget_us > 0.0 else 0
     first = 0
     while first < count:
         last = min(max(2 * first, count // 8, 2), count)
@@ -134,23 +159,42 @@ def choose(state, survey, plan, out, base, extra, horizon_taus, release_us, z):
                     plan.costs[k, s] = rollout(
                         state, plan.world, plan.futures, s, survey, plan.pairs[k], horizon_us, release_us
                     )
+            plan.tried[0] = s + 1
+            if search.budget_us > 0.0 and now_ns(plan.clock) > until_ns:
+                return s + 1
         if last < count and give_up(plan, n, last) == 0:
-            return base
+            return 0
         first = last
+    return count
+
+
+@kernel
+def choose(state, survey, plan, out, base, extra, search):
+    """An action of the list, which is of the survey's moment: the base's, or one whose mean gain over it exceeds z
+    standard errors. With a budget it is what was found by then, the base's if that is of fewer than LEAST futures."""
+    plan.tried[0] = 0
+    n = list_moves(plan, survey, out, base, extra)
+    if n < 2 or plan.moves[0] != base:
+        return base
+    futures.begin(state, plan.futures)
+    look_everywhere(state, plan.world, survey)
+    plan.alive[:n] = True
+    count = look(state, survey, plan, n, search)
+    if count < min(LEAST, len(plan.futures.seeds)):
+        return base
     best, most = base, 0.0
     for k in range(1, n):
         if plan.alive[k]:
             gain, error = mean_gain(plan, k, count)
-            if gain > max(z * error, most, 1e-9):
+            if gain > max(search.z * error, most, 1e-9):
                 best, most = plan.moves[k], gain
     return best
 
 
 @kernel
-def run_planner(sim, scratch, plan, out, rule, extra_rule, extra, horizon_taus, z):
+def run_planner(sim, scratch, plan, out, rule, extra_rule, extra, search):
     """Run a whole tape under the planner. Of the tape it sees what every scheduler does: the state."""
     while advance(sim, scratch, out, extra_rule):
         base = out.picks[min(rule, N_RULES)]
-        release_us = sim.progress[0].release_us
-        action = choose(sim.state, scratch.survey, plan, out, base, extra, horizon_taus, release_us, z)
+        action = choose(sim.state, scratch.survey, plan, out, base, extra, search)
         apply_action(sim, scratch, out, action)

@@ -7,6 +7,10 @@ import typer
 
 def bridge(
     checkpoint: Annotated[str | None, typer.Option(help="Folder of a trained policy.", metavar="DIR")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="How it is played: net or net+plan.", metavar="POLICY", show_default="net"),
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="A rule by name.", metavar="RULE")] = None,
     kubeconfig: Annotated[str | None, typer.Option(help="Which cluster.", metavar="FILE")] = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Decide and log, write nothing.")] = None,
@@ -27,9 +31,12 @@ def bridge(
     try:
         if checkpoint and scheduler:
             raise ConfigError("--checkpoint and --scheduler exclude each other; give one")
+        if policy and scheduler:
+            raise ConfigError("--policy says how a checkpoint is played; --scheduler names a rule")
         settings = load_settings(
             config,
             checkpoint="" if scheduler else checkpoint,
+            policy=policy,
             scheduler=scheduler,
             kubeconfig=kubeconfig,
             dry_run=dry_run,

@@ -37,6 +37,10 @@ class Settings(BaseModel):
     """A rule by name; unused when there is a checkpoint."""
     checkpoint: str = ""
     """Directory of a trained policy."""
+    policy: Literal["net", "net+plan"] = "net"
+    """How the policy is played: the network alone, or the planner on it."""
+    plan_budget_ms: float = Field(1.0, gt=0, le=10_000)
+    """How long the planner may think of one decision."""
     fallback: str = "sjf_feasible"
     """The rule that answers where the policy's answer is refused."""
     profiles: tuple[str, ...] = ()

@@ -54,15 +54,17 @@ def load_scheduler(settings: Settings) -> Scheduler:
         fallback = make(settings.fallback)
     except ValueError as error:
         raise StartupError(str(error)) from error
-    return Guarded(_load_policy(settings.checkpoint), fallback)
+    return Guarded(_load_policy(settings), fallback)
 
 
-def _load_policy(directory: str) -> Scheduler:
-    from synergai.agents import learned  # brings in the network's code, which a rule does not need
+def _load_policy(settings: Settings) -> Scheduler:
+    # they bring in the network's code, which a rule does not need
+    from synergai.agents.learned import CheckpointError
+    from synergai.agents.policies import make_policy, name_of
 
     try:
-        return learned.load(directory)
-    except learned.CheckpointError as error:
+        return make_policy(name_of(settings.checkpoint, settings.policy), 1e3 * settings.plan_budget_ms)
+    except CheckpointError as error:
         raise StartupError(str(error)) from error
 
 

@@ -72,11 +72,31 @@ def export(
 
 
 def evaluate(
+    matrix: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of cells to play, e.g. training/evaluation/matrix.yaml.", metavar="FILE"
+        ),
+    ] = None,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(help="Shipped name or YAML file; repeat it. Default: demo, edge and datacenter."),
+        typer.Option(
+            "--scenario",
+            "--scenarios",
+            help="Shipped name or YAML file; a comma list, or repeat it. Default: demo, edge and datacenter; with "
+            "--matrix they take the place of the scenarios that it names.",
+        ),
     ] = None,
     load: Annotated[list[str] | None, typer.Option(help="rho, or a comma list; may be repeated.")] = None,
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trace",
+            "--traces",
+            help="CSV file of arrivals to replay (docs/scenarios.md); a comma list, or repeat it. With --matrix they "
+            "take the place of the shipped trace.",
+        ),
+    ] = None,
     schedulers: Annotated[
         str,
         typer.Option(
@@ -87,7 +107,16 @@ def evaluate(
     checkpoint: Annotated[
         list[str] | None, typer.Option(help="Folder or released name; may be repeated.")
     ] = None,
-    tapes: Annotated[int, typer.Option(min=2, max=100_000, help="Tapes of the first look.")] = 32,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How checkpoints are played: `net`, `net+plan`, `reference`; a comma list, or repeat it.",
+            show_default="net",
+        ),
+    ] = None,
+    tapes: Annotated[
+        int | None, typer.Option(min=2, max=100_000, help="Tapes of the first look.", show_default="32")
+    ] = None,
     max_tapes: Annotated[
         int | None,
         typer.Option(min=2, max=100_000, help="Of the last look. Default: 512, or --tapes if that is more."),
@@ -106,25 +135,28 @@ def evaluate(
     tape, and gets more tapes until it is known to be no worse, or worse (docs/evaluation.md)."""
     from synergai.agents.learned import CheckpointError
     from synergai.envs.scenario import ScenarioError
-    from synergai.training.evaluation.ask import plan_of
+    from synergai.training.evaluation.ask import Ask, plan_of
     from synergai.training.evaluation.book import BookError
     from synergai.training.evaluation.evaluate import PlayError
+    from synergai.training.evaluation.matrix import MatrixError
     from synergai.training.evaluation.run import run
 
     try:
-        plan = plan_of(
-            scenario or [],
-            load or [],
-            schedulers,
-            checkpoint or [],
-            tapes,
-            max_tapes,
-            arrivals,
-            seed,
-            table_of(profiles, hardware),
+        ask = Ask(
+            scenarios=scenario or (),
+            loads=load or (),
+            schedulers=schedulers,
+            checkpoints=checkpoint or (),
+            policies=policy or ("net",),
+            matrix=matrix,
+            traces=trace or (),
+            tapes=tapes,
+            max_tapes=max_tapes,
+            arrivals=arrivals,
+            seed=seed,
         )
-        run(plan, jobs, out)
-    except (ScenarioError, CheckpointError, BookError, OSError, ValueError) as error:
+        run(plan_of(ask, table_of(profiles, hardware)), jobs, out)
+    except (MatrixError, ScenarioError, CheckpointError, BookError, OSError, ValueError) as error:
         fail("evaluate", error)
     except PlayError as error:
         typer.echo(f"synergai evaluate: {error}", err=True)
@@ -143,6 +175,9 @@ def simulate(
         ),
     ] = "synergai",
     checkpoint: Annotated[str | None, typer.Option(help="A trained policy instead of a rule.")] = None,
+    policy: Annotated[
+        str, typer.Option(help="How the checkpoint is played: `net`, `net+plan`, `reference`.")
+    ] = "net",
     seed: Annotated[int, typer.Option(min=0, help="Of the tape.")] = 0,
     load: Annotated[
         float | None, typer.Option(min=0.01, max=5, help="rho, instead of the scenario's.")
@@ -165,6 +200,7 @@ def simulate(
     from synergai.envs.tape import make_tape, setting_of
     from synergai.training.evaluation import gantt as pictures
     from synergai.training.evaluation import tables
+    from synergai.training.evaluation.ask import Ask, policies_of
     from synergai.training.evaluation.evaluate import runners
     from synergai.training.evaluation.events import write_events
     from synergai.training.evaluation.playing import play_all
@@ -176,7 +212,9 @@ def simulate(
         settings = [setting_of(asked.model_copy(update=changes), table) for asked in loaded]
         setting = settings[0]
         wanted = [] if checkpoint else [name.strip() for name in scheduler.split(",") if name.strip()]
-        players = runners(wanted, [checkpoint] if checkpoint else [])
+        players = runners(
+            wanted, policies_of(Ask(checkpoints=[checkpoint], policies=[policy])) if checkpoint else []
+        )
         if not players:
             raise ValueError("--scheduler names none")
         if (len(players) > 1 or len(settings) > 1) and (events or gantt or nodes):

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from synergai.training.config import TrainConfig
 
 
 class _Curves(TensorBoardOutputFormat):
@@ -21,3 +23,14 @@ def curves(folder: Path, step: int) -> Logger:
 def no_curves() -> Logger:
     """For training of which nothing is kept."""
     return Logger(None, [])
+
+
+def record_settings(logger: Logger, config: TrainConfig) -> None:
+    """The settings of a run for TensorBoard's table of hyper-parameters, beside the rate that tells runs apart."""
+    values = {
+        key: value if isinstance(value, bool | int | float | str) else ", ".join(map(str, value or ()))
+        for key, value in config.model_dump().items()
+    }
+    logger.record(
+        "settings", HParam(values, {"violation_rate/mean": 0.0}), exclude=("stdout", "log", "json", "csv")
+    )

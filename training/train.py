@@ -17,7 +17,7 @@ from synergai.offline_profiles.options import table_of
 from synergai.training import snapshot as snapshots
 from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
-from synergai.training.curves import curves
+from synergai.training.curves import curves, record_settings
 from synergai.training.export import export
 from synergai.training.folder import RunFolder, write_atomically
 from synergai.training.policy import ScorerPolicy
@@ -128,6 +128,8 @@ class Training:
         self.stages = stages_of(config, self.model, self.env, rng, folder.states)
         self.logger = curves(folder.curves, self.progress.step)
         self.model.set_logger(self.logger)
+        if kept is None:
+            record_settings(self.logger, config)
         self.bar = _bar(quiet)
         tell = (lambda line: None) if quiet else self.bar.console.print
         self.watcher = Watcher(config, self.settings, policy, self.logger, tell)
@@ -190,7 +192,7 @@ class Training:
         self.progress.drawn = {
             name: float(value)
             for name, value in self.logger.name_to_value.items()
-            if "tensorboard" not in self.logger.name_to_excluded[name]
+            if isinstance(value, int | float | np.number)
         }
         snapshots.save(
             self.folder.snapshot,

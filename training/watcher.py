@@ -3,19 +3,24 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.logger import Figure, Logger
 
 from synergai.agents.learned import Checkpoint, Learned
 from synergai.agents.scorer import Weights
-from synergai.envs.tape import Setting
+from synergai.envs.candidates import scratch_for
+from synergai.envs.tape import Setting, make_tape
+from synergai.envs.world import new_sim
 from synergai.training.config import TrainConfig
 from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
+from synergai.training.evaluation.gantt import MOST_NODES, figure_of
 from synergai.training.evaluation.tapes import SELECTION
 from synergai.training.policy import ScorerPolicy
 from synergai.training.snapshot import Tensors
 
 YARDSTICKS = ("synergai", "edf_feasible")
 """Rules whose violation rates are drawn beside the policy's."""
+PICTURED_ARRIVALS = 120
+"""Of the episode that is drawn after each evaluation: always the same one."""
 
 
 class Watcher:
@@ -49,11 +54,15 @@ class Watcher:
             ours = evaluate(setting, [policy], seeds, self.config.evaluation_arrivals)
             rates.append(float(column(ours, policy.name, "violation_rate").mean()))
             self.logger.record(f"violation_rate/{tag}", rates[-1])
+            self.logger.record(
+                f"excess_mean_s/{tag}", float(column(ours, policy.name, "excess_mean_s").mean())
+            )
             for rule in YARDSTICKS:
                 self.logger.record(f"fewer_than_{rule}/{tag}", self._rule_rate(i, rule) - rates[-1])
         mean = float(np.mean(rates))
         rules = {rule: np.mean([self._rule_rate(i, rule) for i in range(len(rates))]) for rule in YARDSTICKS}
         self.logger.record("violation_rate/mean", mean)
+        self._draw(policy)
         self.last = f"violations {100 * mean:.2f} %"
         beside = ", ".join(f"{rule} {100 * rate:.2f} %" for rule, rate in rules.items())
         self.tell(f"{when}: {self.last} on selection tapes ({beside})")
@@ -61,6 +70,17 @@ class Watcher:
             self.best_rate = mean
             self.best = {name: value.clone() for name, value in self.policy.state_dict().items()}
         return mean
+
+    def _draw(self, policy: Learned) -> None:
+        """What runs where and when in one short episode of the first setting."""
+        setting = self.settings[0]
+        if len(setting.catalog.nodes) > MOST_NODES:
+            return
+        sim = new_sim(setting, make_tape(setting, SELECTION[0], PICTURED_ARRIVALS))
+        policy.run(sim, scratch_for(sim.state))
+        title = f"{setting.scenario.name}, load {setting.scenario.load:g}, tape {SELECTION[0]}"
+        figure = Figure(figure_of(setting, sim, title), close=True)
+        self.logger.record("episode", figure, exclude=("stdout", "log", "json", "csv"))
 
     def _rule_rate(self, i: int, rule: str) -> float:
         if (i, rule) not in self._rules:

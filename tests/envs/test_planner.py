@@ -7,6 +7,7 @@ from worlds import fresh, random_world, toy_profile, toy_table
 
 from synergai.agents.learned import load
 from synergai.agents.planner import Planner, Terms, terms_of
+from synergai.agents.policies import make_policy, parts_of
 from synergai.agents.registry import make
 from synergai.envs.candidates import DONE, empty_candidates, list_candidates
 from synergai.envs.simulator import advance, apply_action
@@ -49,6 +50,30 @@ def test_no_gain_is_enough_where_a_thousand_standard_errors_are_asked_for() -> N
     moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
     strict = Planner(terms=Terms(8, "edf", z=1000.0))
     assert decide(moment, strict) == moment.pick("edf")
+
+
+def test_without_time_it_does_what_its_base_does_and_says_so() -> None:
+    moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
+    hasty = Planner(terms=Terms(32, "fcfs", budget_us=1e-3))
+    assert decide(moment, hasty) == moment.pick("fcfs")
+    decision = hasty.decide(moment.state, moment.list())
+    assert decision.reason == "rollout: fcfs, as there is no time to plan"
+
+
+def test_with_time_enough_a_budget_changes_nothing() -> None:
+    moment = scene().wait("patient", "vision", 30, arrival_s=-1).wait("hurried", "vision", 1.5)
+    patient = Planner(terms=Terms(32, "fcfs", budget_us=60e6))
+    assert decide(moment, patient) == decide(moment, Planner(terms=Terms(32, "fcfs")))
+    reason = patient.decide(moment.state, moment.list()).reason
+    assert reason == "rollout: better than fcfs in 32 futures"
+
+
+def test_a_checkpoint_and_its_planner_are_told_apart_by_name() -> None:
+    assert [parts_of(name) for name in ("demo", "runs/a/checkpoint+plan", "demo+reference")] == [
+        ("demo", "net"), ("runs/a/checkpoint", "net+plan"), ("demo", "reference")]  # fmt: skip
+    planner = make_policy("demo+plan", budget_us=500.0)
+    assert isinstance(planner, Planner)
+    assert (planner.name, planner.terms) == ("demo+plan", Terms(32, "demo", budget_us=500.0))
 
 
 def test_planning_changes_nothing_of_the_state() -> None:

@@ -83,6 +83,21 @@ def test_a_damaged_checkpoint(tmp_path):
     assert_one_line(run("--checkpoint", str(tmp_path)), str(tmp_path), "card.json")
 
 
+def test_a_missing_checkpoint_of_a_planner(tmp_path):
+    path = str(tmp_path / "none")
+    assert_one_line(run("--checkpoint", path, "--policy", "net+plan"), f"no checkpoint folder '{path}'")
+
+
+def test_an_unknown_policy_lists_the_known_ones():
+    assert_one_line(
+        run("--checkpoint", "demo", "--policy", "guess"), "policy is 'guess'", "'net' or 'net+plan'"
+    )
+
+
+def test_a_policy_of_a_rule():
+    assert_one_line(run("--scheduler", "edf", "--policy", "net+plan"), "--policy", "--scheduler")
+
+
 def test_a_checkpoint_and_a_rule_at_once():
     assert_one_line(run("--checkpoint", "x", "--scheduler", "edf"), "--checkpoint", "--scheduler")
 

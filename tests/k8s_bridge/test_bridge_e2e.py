@@ -44,8 +44,9 @@ def untrained(folder: Path) -> str:
     return str(folder)
 
 
-async def test_a_checkpoint_schedules_behind_the_guard(tmp_path):
-    policy = load_scheduler(Settings(checkpoint=untrained(tmp_path)))
+@pytest.mark.parametrize("policy", ["net", "net+plan"])
+async def test_a_checkpoint_schedules_behind_the_guard(tmp_path, policy):
+    policy = load_scheduler(Settings(checkpoint=untrained(tmp_path), policy=policy))
     async with world() as w, daemon_in_process(w, policy):
         await submit(w.client, requests(20), speed=SPEED)
         await until(w.all_done, 120)

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from synergai.envs import scenario
 from synergai.envs.metrics import Measures
 from synergai.training.evaluation.evaluate import Cell, Row
-from synergai.training.evaluation.plan import Plan
+from synergai.training.evaluation.plan import Plan, at_loads
 from synergai.training.evaluation.workers import Task
 
-ONE = Measures(1000, 100, 0, 0.5, 2.0, 0.1, 0.3, 1.0, 2.0, 40.0, 60.0, 120)
+ONE = Measures(
+    1000, 100, 0, 0.5, 2.0, 0.1, 0.3, 1.0, 2.0, 40.0, 0.4, *(0.1, 0.08, 0.05, 0.02, 0.01, 0.0, 0.0), 60.0, 120
+)
 CELL = Cell("demo", 0.7)
 Play = Callable[[Cell, str, int], Measures]
 
@@ -44,9 +46,9 @@ class Looked:
 
 def plan(
     rules: tuple[str, ...] = ("edf", "synergai"),
-    checkpoints: tuple[str, ...] = ("demo",),
+    policies: tuple[str, ...] = ("demo",),
     loads: tuple[float, ...] = (0.7,),
     tapes: int = 16,
     max_tapes: int = 64,
 ) -> Plan:
-    return Plan((scenario.load("demo"),), loads, rules, checkpoints, tapes, max_tapes)
+    return Plan(at_loads([scenario.load("demo")], loads), rules, policies, tapes, max_tapes)

@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner, Result
 from worlds import toy_profile, toy_setting, toy_table
 
-from synergai.agents.learned import load
 from synergai.agents.registry import names
 from synergai.cli import app
 from synergai.envs import scenario
@@ -23,7 +22,6 @@ from synergai.envs.world import Sim, new_sim
 from synergai.training.evaluation import evaluate as module
 from synergai.training.evaluation.campaign import stage_of
 from synergai.training.evaluation.evaluate import (
-    TIMED_EVERY,
     Cell,
     PlayError,
     RuleRunner,
@@ -31,8 +29,8 @@ from synergai.training.evaluation.evaluate import (
     column,
     evaluate,
     play,
-    run_timed,
     runners,
+    time_decisions,
 )
 from synergai.training.evaluation.plan import Plan
 from synergai.training.evaluation.playing import play_all
@@ -112,19 +110,25 @@ def test_jobs_with_less_time_than_the_best_run_are_born_hopeless() -> None:
     assert 0.3 < born_hopeless(sim) < 0.7
 
 
-def test_timing_decisions_changes_none(setting: Setting) -> None:
-    learned, tape = load("demo"), make_tape(setting, 0, 60)
-    plain, timed = new_sim(setting, tape), new_sim(setting, tape)
-    learned.run(plain, scratch_for(plain.state))
-    took_us = run_timed(learned, timed, scratch_for(timed.state))
-    assert np.array_equal(plain.outcomes, timed.outcomes)
-    assert len(took_us) == timed.progress[0]["decisions"] - 1
+def test_decisions_are_timed_on_the_run_that_the_scheduler_plays_alone(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one in Python it decides what it does in one compiled call."""
+    monkeypatch.setattr(module, "TIMED_ARRIVALS", 60)
+    timed: list[Sim] = []
+    monkeypatch.setattr(module, "new_sim", lambda *words: timed.append(new_sim(*words)) or timed[-1])
+    for player in runners(["edf", "rollout:4", "synergai:order=edf:choice=tightest"], ["demo", "demo+plan"]):
+        plain = new_sim(setting, make_tape(setting, 0, 60))
+        player.run(plain, scratch_for(plain.state))
+        took_us = time_decisions(setting, player, 0)
+        assert np.array_equal(plain.outcomes, timed[-1].outcomes), player.name
+        assert 0 < len(took_us) < plain.progress[0]["actions"]
 
 
-def test_a_checkpoint_is_timed_on_some_tapes_and_a_rule_on_none(setting: Setting) -> None:
-    rows = evaluate(setting, runners(["edf"], ["demo"]), [0, 1, TIMED_EVERY], 60)
-    timed = [(row.scheduler, row.seed) for row in rows if row.decision_us]
-    assert timed == [("demo", 0), ("demo", TIMED_EVERY)]
+def test_everybody_is_timed_on_the_first_tapes(setting: Setting) -> None:
+    rows = evaluate(setting, runners(["edf"], ["demo"]), [0, 1, 2], 60)
+    assert {(row.scheduler, row.seed) for row in rows if row.decision_us} == {
+        ("edf", 0), ("edf", 1), ("demo", 0), ("demo", 1)}  # fmt: skip
 
 
 class Broken(RuleRunner):
@@ -154,8 +158,7 @@ def test_no_tape_is_for_two_purposes() -> None:
 
 # processes ----------------------------------------------------------------------------------------------
 def plan(**changes: object) -> Plan:
-    asked = {"scenarios": (scenario.load("demo"),), "loads": (0.7,), "rules": ("edf", "synergai"), "checkpoints": (),
-             "tapes": 2, "arrivals": 30}  # fmt: skip
+    asked = {"scenarios": (scenario.load("demo"),), "rules": ("edf", "synergai"), "tapes": 2, "arrivals": 30}
     return Plan(**(asked | changes))  # type: ignore[arg-type] - a test's shorthand
 
 
@@ -203,7 +206,8 @@ def summary(out: Path) -> dict:
     del found["jobs"], found["commit"]
     for cell in found["cells"]:
         for entry in cell["schedulers"].values():
-            entry.pop("decision_us", None)
+            entry.pop("decision_us_p50", None)
+            entry.pop("decision_us_p99", None)
     return found
 
 
@@ -218,7 +222,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_command_leaves_its_files(once: Path) -> None:
     assert sorted(file.name for file in once.iterdir()) == [
-        "gains.png", "plan.json", "results.csv", "summary.json", "violations.png"]  # fmt: skip
+        "gains.png", "plan.json", "report.html", "results.csv", "summary.json", "violations.png"]  # fmt: skip
 
 
 def test_the_summary_names_what_was_evaluated_by_hashes(once: Path) -> None:
@@ -299,6 +303,17 @@ def test_a_tape_that_breaks_ends_the_command_in_one_line(
         (("--scenario", "nowhere"), "'nowhere'"),
         (("--scenario", "demo", "--scenario", "demo"), "two scenarios are called 'demo'"),
         (("--checkpoint", "demo", "--checkpoint", "demo"), "'demo' stands twice"),
+        (
+            ("--checkpoint", "demo", "--policy", "net,guess"),
+            "--policy 'guess' is none of net, net+plan, reference",
+        ),
+        (("--checkpoint", "nowhere", "--policy", "net+plan"), "no checkpoint folder 'nowhere'"),
+        (("--matrix", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+        (
+            ("--matrix", "training/evaluation/matrix.yaml", "--load", "0.7"),
+            "--load: the matrix says the loads",
+        ),
+        (("--traces", "nowhere.csv"), "nowhere.csv"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(words: tuple[str, ...], said: str) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from synergai.envs.metrics import Measures
 from synergai.envs.scenario import ScenarioError
-from synergai.training.evaluation import pictures, report
+from synergai.training.evaluation import page, pictures, report
 from synergai.training.evaluation.book import Book
 from synergai.training.evaluation.campaign import carry_out
 from synergai.training.evaluation.evaluate import Cell
@@ -75,7 +75,7 @@ def test_a_cell_that_is_too_late_anyway_asks_for_no_more_tapes_on_lateness() -> 
 
 def test_without_a_checkpoint_the_first_look_is_all() -> None:
     team = Looked(close)
-    played(plan(checkpoints=()), team)
+    played(plan(policies=()), team)
     assert team.tapes(CELL, "edf") == 16
 
 
@@ -106,7 +106,7 @@ def test_each_look_says_how_many_runs_it_has() -> None:
 # what is asked for --------------------------------------------------------------------------------------
 def test_an_evaluation_of_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing to evaluate"):
-        plan(rules=(), checkpoints=())
+        plan(rules=(), policies=())
 
 
 def test_two_scenarios_of_one_name_are_refused() -> None:
@@ -119,6 +119,26 @@ def test_the_identity_tells_scenarios_apart_that_differ_in_one_number() -> None:
     asked = plan()
     other = replace(asked, scenarios=(asked.scenarios[0].model_copy(update={"warm_up": 0.25}),))
     assert asked.identity()["scenarios"] != other.identity()["scenarios"]
+
+
+def test_two_worlds_of_one_name_are_refused_at_unlike_loads_too() -> None:
+    asked = plan()
+    other = asked.scenarios[0].model_copy(update={"load": 1.1, "warm_up": 0.25})
+    with pytest.raises(ScenarioError, match="two scenarios are called 'demo'"):
+        replace(asked, scenarios=(*asked.scenarios, other))
+
+
+def test_planners_play_the_cells_that_they_are_asked_to() -> None:
+    asked = replace(
+        plan(loads=(0.7, 1.1), tapes=16, max_tapes=16), rules=("edf", "rollout:8"),
+        policies=("demo", "demo+plan"), planned=frozenset({("demo", 1.1)}),
+    )  # fmt: skip
+    team = Looked(lambda cell, name, seed: late(50))
+    found = summarise(asked, played(asked, team))
+    tapes = {(name, cell.load): team.tapes(cell, name) for cell in (CELL, BUSY) for name in asked.schedulers}
+    assert {key for key, count in tapes.items() if count == 0} == {("rollout:8", 0.7), ("demo+plan", 0.7)}
+    assert [sorted(cell["verdicts"]) for cell in found["cells"]] == [["demo"], ["demo", "demo+plan"]]
+    assert [sum(found["overall"][name]["comparisons"].values()) for name in ("demo", "demo+plan")] == [3, 2]
 
 
 def test_the_identity_names_the_weights_that_a_planner_stands_on() -> None:
@@ -206,7 +226,7 @@ def test_the_summary_is_json(found: dict) -> None:
 
 
 def test_unfinished_jobs_are_added_up() -> None:
-    asked = plan(checkpoints=(), tapes=2)
+    asked = plan(policies=(), tapes=2)
     book = Book(
         row(CELL, name, seed, replace(ONE, unfinished=seed + 2)) for name in asked.rules for seed in (0, 1)
     )
@@ -219,21 +239,46 @@ def test_decision_times_are_medians_over_the_tapes_that_were_timed() -> None:
     took = [(10.0, 90.0), None, (20.0, 80.0), (30.0, 500.0)]
     book = Book(row(CELL, "demo", seed, ONE, took[seed]) for seed in range(4))
     entry = summarise(asked, book)["cells"][0]["schedulers"]["demo"]
-    assert entry["decision_us"] == {"p50": 20.0, "p99": 90.0, "tapes": 3}
+    assert (entry["decision_us_p50"], entry["decision_us_p99"]) == (20.0, 90.0)
 
 
 def test_rules_alone_have_no_verdicts() -> None:
-    asked = plan(checkpoints=())
+    asked = plan(policies=())
     found = summarise(asked, played(asked, Looked(close)))
     assert (found["overall"], found["cells"][0]["verdicts"]) == ({}, {})
 
 
 def test_two_checkpoints_are_judged_apart() -> None:
-    asked = plan(checkpoints=("a", "b"))
+    asked = plan(policies=("a", "b"))
     found = summarise(
         asked, played(asked, Looked(lambda cell, name, seed: late({"a": 50, "b": 400}.get(name, 200))))
     )
     assert [found["overall"][name]["comparisons"]["passed"] for name in ("a", "b")] == [2, 0]
+
+
+def ratios(policy_rate: int = 50) -> dict:
+    """`demo` misses half as many deadlines as `synergai` at both loads, and a sixth of those of `edf`."""
+    rates = {"demo": policy_rate, "synergai": 100, "edf": 300}
+    asked = plan(loads=(0.7, 1.1))
+    book = played(asked, Looked(lambda cell, name, seed: late(rates[name] + WOBBLE[seed % 16])))
+    return summarise(asked, book)["overall"]["demo"]["ratios"]
+
+
+def test_ratios_are_of_violations_with_a_lower_bound() -> None:
+    found = ratios()
+    assert found["up to 1"]["edf"]["ratio"] == pytest.approx(6.0, rel=0.02)
+    assert found["up to 1"]["best rule"]["ratio"] == pytest.approx(2.0, rel=0.02)
+    assert all(
+        0.9 * one["ratio"] < one["lower"] < one["ratio"] for by in found.values() for one in by.values()
+    )
+
+
+def test_ratios_are_over_the_cells_of_a_range_that_tell_schedulers_apart() -> None:
+    assert {words: by["edf"]["cells"] for words, by in ratios().items()} == {
+        "up to 1": 1, "0.5 to 0.9": 1, "0.9 to 1.3": 1}  # fmt: skip
+    asked = plan()
+    easy = summarise(asked, played(asked, Looked(lambda cell, name, seed: late(3))))
+    assert easy["overall"]["demo"]["ratios"] == {"up to 1": {}, "0.5 to 0.9": {}, "0.9 to 1.3": {}}
 
 
 # tables and pictures ------------------------------------------------------------------------------------
@@ -252,7 +297,7 @@ def test_a_cell_table_shows_gains_and_verdicts(found: dict) -> None:
 
 
 def test_unfinished_jobs_stand_under_the_table() -> None:
-    asked = plan(checkpoints=(), rules=("edf",), tapes=2)
+    asked = plan(policies=(), rules=("edf",), tapes=2)
     book = Book(row(CELL, "edf", seed, replace(ONE, unfinished=3)) for seed in (0, 1))
     shown = text(report.cell_table(summarise(asked, book)["cells"][0], ()))
     assert "edf left 6 of 2000 jobs unfinished" in shown
@@ -288,3 +333,17 @@ def test_pictures_are_pngs(tmp_path: Path, found: dict) -> None:
     assert all(
         (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n") for name in ("rates.png", "gains.png")
     )
+
+
+def test_the_page_needs_nothing_else_and_shows_the_worst_cell_first(tmp_path: Path, found: dict) -> None:
+    page.write({**found, "commit": "<abc>", "synergai": "1"}, ("demo",), tmp_path / "report.html")
+    shown = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert shown.index("<td>demo, load 1.1</td>") < shown.index("<td>demo, load 0.7</td>")
+    assert shown.count("data:image/png;base64,") == 4
+    assert "http" not in shown
+    assert "&lt;abc&gt;" in shown
+
+
+def test_the_front_is_what_nobody_beats_in_both() -> None:
+    assert pictures.front([(3.0, 1.0), (1.0, 3.0), (2.0, 2.0), (2.5, 2.5), (3.0, 4.0)]) == [
+        (1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]  # fmt: skip

@@ -18,12 +18,12 @@ def unwatched(look: int, runs: int) -> Callable[[], None]:
 
 
 def stage_of(plan: Plan) -> Stage:
-    return Stage(plan.worlds, plan.rules, plan.checkpoints, plan.arrivals, plan.table)
+    return Stage(plan.worlds, plan.rules, plan.policies, plan.arrivals, plan.table)
 
 
 def carry_out(plan: Plan, book: Book, team: Team, watch: Watch = unwatched) -> None:
     """Play what the book does not hold yet."""
-    wanted = {cell: set(plan.schedulers) for cell in plan.worlds}
+    wanted = {cell: set(plan.schedulers_of(cell)) for cell in plan.worlds}
     for look, tapes in enumerate(plan.looks, start=1):
         tasks = missing(plan, book, wanted, tapes)
         tick = watch(look, sum(len(task.schedulers) for task in tasks))
@@ -48,7 +48,7 @@ def judgements(plan: Plan, book: Book, cell: Cell, ours: str, field: str) -> dic
     """By rule."""
     return {
         rule: judge(*book.pairs(cell, ours, rule, field), MARGINS[field], plan.looks, plan.seed)
-        for rule in plan.rules
+        for rule in plan.rules_of(cell)
     }
 
 
@@ -56,7 +56,7 @@ def undecided(plan: Plan, book: Book, cell: Cell) -> set[str]:
     """The schedulers of a cell that need more tapes: those of an open verdict on violations, and those of an open
     verdict on lateness as long as no rule has decided that of the cell."""
     names: set[str] = set()
-    for ours in plan.checkpoints:
+    for ours in plan.policies_of(cell):
         for field in MARGINS:
             found = judgements(plan, book, cell, ours, field)
             decided = field != "violation_rate" and together(j.verdict for j in found.values()) == "failed"

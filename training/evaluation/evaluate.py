@@ -7,19 +7,22 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from synergai.agents.learned import Learned, choose, read
+from synergai.agents.heuristics import Rule
 from synergai.agents.planner import Planner, is_planner
+from synergai.agents.policies import make_policy
 from synergai.agents.registry import names
-from synergai.envs.candidates import Scratch, empty_candidates, list_candidates, scratch_for
+from synergai.envs.candidates import DONE, Candidates, Scratch, empty_candidates, list_candidates, scratch_for
 from synergai.envs.metrics import Measures, counted_jobs, measure
 from synergai.envs.simulator import advance, apply_action, run_rule
-from synergai.envs.state import NONE
-from synergai.envs.switches import is_rule, rule_number
+from synergai.envs.state import NONE, ClusterState
+from synergai.envs.switches import is_rule
 from synergai.envs.tape import Setting, make_tape
+from synergai.envs.types import Action, Decision
 from synergai.envs.world import Sim, new_sim
 
-TIMED_EVERY = 8
-"""Decisions of a checkpoint are timed on every so manyth tape, as timing them one by one makes a run slower."""
+TIMED = (0, 1)
+"""Tapes whose beginning each scheduler plays again, decision by decision, to time them."""
+TIMED_ARRIVALS = 600
 ALL_ARRIVALS = np.iinfo(np.int64).max
 
 
@@ -28,14 +31,16 @@ class PlayError(RuntimeError):
 
 
 class Runner(Protocol):
-    """Something that plays a whole tape."""
+    """A scheduler that can also play a whole tape in compiled code."""
 
     name: str
+
+    def decide(self, state: ClusterState, candidates: Candidates) -> Decision: ...
 
     def run(self, sim: Sim, scratch: Scratch) -> None: ...
 
 
-class RuleRunner:
+class RuleRunner(Rule):
     """A rule in compiled code."""
 
     def __init__(self, name: str) -> None:
@@ -43,23 +48,20 @@ class RuleRunner:
             raise ValueError(
                 f"no scheduler {name!r}; there are {', '.join(names())}, all, or --checkpoint DIR"
             )
-        self.name = name
-        self.number = rule_number(name)
+        super().__init__(name)
 
     def run(self, sim: Sim, scratch: Scratch) -> None:
         run_rule(sim, scratch, self.number, ALL_ARRIVALS)
 
 
-def runners(schedulers: Sequence[str], checkpoints: Sequence[str] = ()) -> list[Runner]:
-    """Rules and planners by name (`all` for every rule) and checkpoints by folder."""
+def runners(schedulers: Sequence[str], policies: Sequence[str] = ()) -> list[Runner]:
+    """Rules and planners by name (`all` for every rule), and checkpoints as `agents.policies` names them."""
     wanted = names() if "all" in schedulers else tuple(dict.fromkeys(schedulers))
-    clashes = sorted({*names()} & {*checkpoints}) or sorted(
-        c for c in checkpoints if checkpoints.count(c) > 1
-    )
+    clashes = sorted({*names()} & {*policies}) or sorted(c for c in policies if policies.count(c) > 1)
     if clashes:
         raise ValueError(f"checkpoint {clashes[0]!r} stands twice or is called like a rule")
     ruled = [Planner(name) if is_planner(name) else RuleRunner(name) for name in wanted]
-    return [*ruled, *(Learned(read(path)) for path in checkpoints)]
+    return [*ruled, *(make_policy(name) for name in policies)]
 
 
 class Cell(NamedTuple):
@@ -83,7 +85,7 @@ class Row:
     born_hopeless: float
     """Share of the counted jobs that no option could have served in time, had the cluster been empty."""
     decision_us: tuple[float, float] | None = None
-    """p50 and p99 of candidates, features and network, where they were timed."""
+    """p50 and p99 of candidates, features and choice, where they were timed."""
 
 
 def play(
@@ -98,33 +100,28 @@ def play(
     for player in players:
         try:
             sim = new_sim(setting, tape)
-            decision_us = _run(player, sim, seed)
-            row = Row(cell, player.name, seed, measure(setting, sim), born_hopeless(sim), decision_us)
+            player.run(sim, scratch_for(sim.state))
+            timed = time_decisions(setting, player, seed) if seed in TIMED else np.zeros(0)
+            took = (float(np.quantile(timed, 0.5)), float(np.quantile(timed, 0.99))) if len(timed) else None
+            row = Row(cell, player.name, seed, measure(setting, sim), born_hopeless(sim), took)
         except Exception as error:
             raise PlayError(f"{cell}, {player.name}, tape {seed}: {type(error).__name__}: {error}") from error
         yield row
 
 
-def _run(player: Runner, sim: Sim, seed: int) -> tuple[float, float] | None:
-    scratch = scratch_for(sim.state)
-    if not isinstance(player, Learned) or seed % TIMED_EVERY:
-        player.run(sim, scratch)
-        return None
-    took_us = run_timed(player, sim, scratch)
-    return (float(np.quantile(took_us, 0.5)), float(np.quantile(took_us, 0.99))) if len(took_us) else None
-
-
-def run_timed(player: Learned, sim: Sim, scratch: Scratch) -> np.ndarray:
-    """`player.run`, decision by decision: microseconds of this thread for each but the first, which loads the code.
-    Time in which the machine did something else is not in it. (decisions - 1,)"""
-    out = empty_candidates()
-    took_us = []
-    while advance(sim, scratch, out, NONE):
+def time_decisions(setting: Setting, player: Runner, seed: int) -> np.ndarray:
+    """Microseconds of this thread for each decision of a short tape but the first, which loads the code: listing
+    candidates with their features, and the choice. Time in which the machine did something else is not in it.
+    (decisions - 1,)"""
+    sim = new_sim(setting, make_tape(setting, seed, TIMED_ARRIVALS))
+    scratch, out, took_us = scratch_for(sim.state), empty_candidates(), []
+    extra_rule = getattr(player, "extra_rule", NONE)
+    while advance(sim, scratch, out, extra_rule):
         began = time.thread_time()
-        list_candidates(sim.state, scratch, out, NONE)
-        action = choose(player.checkpoint.weights, player.work, out)
+        list_candidates(sim.state, scratch, out, extra_rule)
+        decision = player.decide(sim.state, out)
         took_us.append(1e6 * (time.thread_time() - began))
-        apply_action(sim, scratch, out, action)
+        apply_action(sim, scratch, out, DONE if decision.action == Action.DONE else decision.candidate)
     return np.array(took_us[1:])
 
 

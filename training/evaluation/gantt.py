@@ -6,6 +6,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from synergai.envs.tape import Setting
@@ -65,8 +66,20 @@ def draw(setting: Setting, sim: Sim, path: Path, title: str) -> None:
     """A picture of a run that is over, as PNG, SVG or a page that holds it."""
     from matplotlib import pyplot as plt
 
+    check(path, len(setting.catalog.nodes))
+    figure = figure_of(setting, sim, title)
+    if path.suffix == ".html":
+        _write_page(figure, path, title)
+    else:
+        figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def figure_of(setting: Setting, sim: Sim, title: str) -> Figure:
+    """The same as a figure of pyplot's, which whoever asked for it closes."""
+    from matplotlib import pyplot as plt
+
     nodes = setting.catalog.nodes
-    check(path, len(nodes))
     bars = bars_of(sim)
     lanes = np.ones(len(nodes), int)
     for bar in bars:
@@ -93,11 +106,7 @@ def draw(setting: Setting, sim: Sim, path: Path, title: str) -> None:
         ),
     ]
     figure.legend(handles=models + marks, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
-    if path.suffix == ".html":
-        _write_page(figure, path, title)
-    else:
-        figure.savefig(path, dpi=110)
-    plt.close(figure)
+    return figure
 
 
 def _draw_bars(axes: Axes, bars: list[Bar], tops: np.ndarray) -> None:
@@ -135,7 +144,7 @@ def _draw_nodes(axes: Axes, names: list[str], tops: np.ndarray, row_inch: float)
         axes.spines[side].set_visible(False)
 
 
-def _write_page(figure, path: Path, title: str) -> None:  # type: ignore[no-untyped-def] - pyplot's Figure
+def _write_page(figure: Figure, path: Path, title: str) -> None:
     """The picture within a page of its own: nothing else is loaded."""
     import html
     import io

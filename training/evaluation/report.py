@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from synergai.agents.policies import name_of, parts_of
+from synergai.training.evaluation.ratios import BEST
 from synergai.training.evaluation.summary import severity_of
 
 STYLES = {"passed": "green", "undecided": "yellow", "failed": "red"}
@@ -12,8 +14,10 @@ STYLES = {"passed": "green", "undecided": "yellow", "failed": "red"}
 
 def label(name: str) -> str:
     """A checkpoint folder by what tells it from others."""
-    path = Path(name)
-    return path.parent.name if path.name == "checkpoint" and path.parent.name else path.name
+    checkpoint, policy = parts_of(name)
+    path = Path(checkpoint)
+    shown = path.parent.name if path.name == "checkpoint" and path.parent.name else path.name
+    return name_of(shown, policy)
 
 
 def points(share: float) -> str:
@@ -21,7 +25,7 @@ def points(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def cell_table(cell: dict[str, Any], checkpoints: tuple[str, ...]) -> Table:
+def cell_table(cell: dict[str, Any], policies: tuple[str, ...]) -> Table:
     """Schedulers from the fewest violations to the most; for each checkpoint the paired gain and the verdict."""
     shown = Table(title=_title(cell), caption=_notes(cell), caption_justify="left")
     shown.add_column("scheduler", no_wrap=True)
@@ -40,7 +44,7 @@ def cell_table(cell: dict[str, Any], checkpoints: tuple[str, ...]) -> Table:
             f"{entry['excess_p99_s']:.1f}",
             f"{entry['energy_j_per_job']:.0f}",
             *[text for found in against for text in (_against(found) if found else ("", ""))],
-            style="bold" if name in checkpoints else None,
+            style="bold" if name in policies else None,
         )
     return shown
 
@@ -60,9 +64,9 @@ def _notes(cell: dict[str, Any]) -> str | None:
     for name, entry in cell["schedulers"].items():
         if entry["unfinished"]:
             notes.append(f"{label(name)} left {entry['unfinished']} of {entry['jobs']} jobs unfinished")
-        if "decision_us" in entry:
-            took = entry["decision_us"]
-            notes.append(f"{label(name)} decides in {took['p50']:.0f} us (p99 {took['p99']:.0f})")
+        if "decision_us_p50" in entry and "verdict" in entry:
+            p50, p99 = entry["decision_us_p50"], entry["decision_us_p99"]
+            notes.append(f"{label(name)} decides in {p50:.0f} us (p99 {p99:.0f})")
     return "; ".join(notes) or None
 
 
@@ -78,9 +82,10 @@ def verdict_table(summary: dict[str, Any], ours: str) -> Table:
         shown.add_column(head)
     for head in ("late mean", "late p99"):
         shown.add_column(head)
-    for cell in sorted(summary["cells"], key=lambda cell: severity_of(_worst(cell, ours)[1])):
+    cells = [cell for cell in summary["cells"] if ours in cell["verdicts"]]
+    for cell in sorted(cells, key=lambda cell: severity_of(_worst(cell, ours)[1])):
         rule, judged = _worst(cell, ours)
-        entries = [entry["against"][ours] for entry in cell["schedulers"].values() if "against" in entry]
+        entries = [e["against"][ours] for e in cell["schedulers"].values() if ours in e.get("against", {})]
         verdicts = cell["verdicts"][ours]
         shown.add_row(
             f"{cell['scenario']}, load {cell['load']:g}",
@@ -102,6 +107,28 @@ def _worst(cell: dict[str, Any], ours: str) -> tuple[str, dict[str, Any]]:
 
 def _verdict(found: dict[str, Any]) -> str:
     return f"[{STYLES[found['verdict']]}]{found['verdict']}[/]"
+
+
+def ratio_table(summary: dict[str, Any], ours: str) -> Table:
+    """How many times as many deadlines each rule misses, by range of loads, with the lower bound."""
+    ratios = summary["overall"][ours]["ratios"]
+    shown = Table(
+        title=f"violations of the rule over those of {label(ours)} (geometric mean; lower 95 % bound)"
+    )
+    shown.add_column("rule", no_wrap=True)
+    for words in ratios:
+        cells = next(iter(ratios[words].values()), {"cells": 0})["cells"]
+        shown.add_column(f"load {words} ({cells} cells)", justify="right")
+    rules = {rule: None for by_rule in ratios.values() for rule in by_rule}
+    for rule in sorted(rules, key=lambda rule: rule != BEST):
+        found = [by_rule.get(rule) for by_rule in ratios.values()]
+        shown.add_row(rule, *map(ratio, found))
+    return shown
+
+
+def ratio(found: dict[str, Any] | None) -> str:
+    """With its lower bound."""
+    return f"{found['ratio']:.2f} ({found['lower']:.2f})" if found else ""
 
 
 def totals(overall: dict[str, Any], ours: str) -> str:

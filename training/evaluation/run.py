@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from synergai.training.commit import commit
-from synergai.training.evaluation import pictures, report
+from synergai.training.evaluation import page, pictures, report
 from synergai.training.evaluation.book import ROWS_FILE, Book, KeptBook
 from synergai.training.evaluation.campaign import Watch, carry_out, stage_of
 from synergai.training.evaluation.plan import Plan
@@ -20,6 +20,7 @@ from synergai.training.evaluation.summary import summarise
 from synergai.training.evaluation.workers import Alone, Workers
 
 SUMMARY_FILE, RATES_FILE, GAINS_FILE = "summary.json", "violations.png", "gains.png"
+REPORT_FILE = "report.html"
 
 
 def run(plan: Plan, jobs: int | None, out: Path | None) -> None:
@@ -84,20 +85,25 @@ def watching(looks: int) -> Iterator[Watch]:
 def tell(console: Console, plan: Plan, figures: dict[str, Any], jobs: int) -> None:
     """Tables, then verdicts."""
     for cell in figures["cells"]:
-        console.print(report.cell_table(cell, plan.checkpoints))
-    if plan.checkpoints and jobs > 1:
+        console.print(report.cell_table(cell, plan.policies))
+    if plan.policies and jobs > 1:
         console.print(f"decisions were timed with {jobs} runs at a time on this machine: an indication only")
     for ours, overall in figures["overall"].items():
+        if not overall:
+            continue
         console.print(report.verdict_table(figures, ours))
+        console.print(report.ratio_table(figures, ours))
         console.print(report.totals(overall, ours), soft_wrap=True)
 
 
 def write(summary: dict[str, Any], plan: Plan, out: Path) -> list[str]:
     """Names of the files."""
     (out / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    pictures.draw_rates(summary, plan.checkpoints, out / RATES_FILE)
+    pictures.draw_rates(summary, plan.policies, out / RATES_FILE)
     written = [ROWS_FILE, SUMMARY_FILE, RATES_FILE]
-    if summary["overall"]:
+    if any(summary["overall"].values()):
         pictures.draw_gains(summary, out / GAINS_FILE)
         written.append(GAINS_FILE)
+    page.write(summary, plan.policies, out / REPORT_FILE)
+    written.append(REPORT_FILE)
     return written

@@ -5,14 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from synergai.envs.metrics import LATE_BY_S
 from synergai.training.evaluation.book import Book, values
 from synergai.training.evaluation.campaign import judgements
-from synergai.training.evaluation.evaluate import TIMED_EVERY, Cell, Row
+from synergai.training.evaluation.evaluate import TIMED, TIMED_ARRIVALS, Cell, Row
 from synergai.training.evaluation.intervals import RESAMPLES, Interval, interval
 from synergai.training.evaluation.plan import Plan
+from synergai.training.evaluation.ratios import ratios_of
 from synergai.training.evaluation.verdicts import ERROR, MARGINS, Judgement, Verdict, together
 
-MEANS = ("excess_mean_s", "excess_p99_s", "wait_mean_s", "flow_p95_s", "energy_j_per_job")
+MEANS = (
+    "excess_mean_s", "excess_p99_s", "wait_mean_s", "flow_p95_s", "energy_j_per_job", "energy_j_per_sample",
+    *(f"late_{limit_s}_s" for limit_s in LATE_BY_S),
+)  # fmt: skip
 VERDICTS: tuple[Verdict, ...] = ("failed", "undecided", "passed")
 """The worst first."""
 
@@ -26,27 +31,34 @@ def summarise(plan: Plan, book: Book) -> dict[str, Any]:
             "error": ERROR,
             "margins": {field: asdict(margin) for field, margin in MARGINS.items()},
             "resamples": RESAMPLES,
-            "timed_every": TIMED_EVERY,
+            "timed_tapes": list(TIMED),
+            "timed_arrivals": TIMED_ARRIVALS,
         },
-        "overall": {ours: _overall(cells, ours) for ours in plan.checkpoints} if plan.rules else {},
+        "overall": {ours: _overall(plan, book, cells, ours) for ours in plan.policies} if plan.rules else {},
         "cells": cells,
     }
 
 
 def _cell(plan: Plan, book: Book, cell: Cell) -> dict[str, Any]:
-    schedulers = {name: _scheduler(book.of(cell, name), plan.seed) for name in plan.schedulers}
+    names, rules = plan.schedulers_of(cell), plan.rules_of(cell)
+    schedulers = {name: _scheduler(book.of(cell, name), plan.seed) for name in names}
     against: dict[str, Any] = {}
-    for ours in plan.checkpoints if plan.rules else ():
+    for ours in plan.policies_of(cell) if rules else ():
         found = {field: judgements(plan, book, cell, ours, field) for field in MARGINS}
-        for rule in plan.rules:
+        for rule in rules:
             schedulers[rule].setdefault("against", {})[ours] = _against(plan, book, cell, ours, rule, found)
         against[ours] = _verdicts(found, schedulers)
-    rows = [row for name in plan.schedulers for row in book.of(cell, name)]
+        schedulers[ours]["verdict"] = against[ours]["violation_rate"]["verdict"]
+    rows = [row for name in names for row in book.of(cell, name)]
     hopeless = {row.seed: row.born_hopeless for row in rows}
     order = sorted(schedulers, key=lambda name: (schedulers[name]["violation_rate"], name))
+    world = plan.worlds[cell]
     return {
         "scenario": cell.scenario,
         "load": cell.load,
+        "arrivals": world.arrivals.kind,
+        "profile_error": world.noise.profile_error,
+        "nodes": sum(kind.count for kind in world.machines),
         "born_hopeless": float(np.mean([hopeless[seed] for seed in sorted(hopeless)])),
         "schedulers": {name: schedulers[name] for name in order},
         "verdicts": against,
@@ -66,7 +78,7 @@ def _scheduler(rows: list[Row], seed: int) -> dict[str, Any]:
     timed = np.array([row.decision_us for row in rows if row.decision_us])
     if len(timed):
         p50, p99 = np.median(timed, axis=0)
-        entry["decision_us"] = {"p50": float(p50), "p99": float(p99), "tapes": len(timed)}
+        entry["decision_us_p50"], entry["decision_us_p99"] = float(p50), float(p99)
     return entry
 
 
@@ -113,14 +125,17 @@ def severity_of(judged: dict[str, Any]) -> tuple[int, float]:
     return severity(judged["verdict"], judged["upper"] - judged["delta"])
 
 
-def _overall(cells: list[dict[str, Any]], ours: str) -> dict[str, Any]:
+def _overall(plan: Plan, book: Book, cells: list[dict[str, Any]], ours: str) -> dict[str, Any]:
     """Over all cells and rules, and the comparison that went worst."""
+    cells = [cell for cell in cells if ours in cell["verdicts"]]
     single = [
         (cell, rule, entry["against"][ours])
         for cell in cells
         for rule, entry in cell["schedulers"].items()
-        if "against" in entry
+        if ours in entry.get("against", {})
     ]
+    if not single:
+        return {}
     cell, rule, worst = min(single, key=lambda item: severity_of(item[2]["no_worse"]["violation_rate"]))
     return {
         "comparisons": count(entry["verdict"] for _, _, entry in single),
@@ -129,6 +144,7 @@ def _overall(cells: list[dict[str, Any]], ours: str) -> dict[str, Any]:
             field: count(cell["verdicts"][ours][field]["verdict"] for cell in cells) for field in MARGINS
         },
         "worst": {"scenario": cell["scenario"], "load": cell["load"], "rule": rule, **worst},
+        "ratios": ratios_of(plan, book, cells, ours),
     }
 
 

@@ -24,7 +24,7 @@ def of_one(setting: Setting, sim: Sim, measured: Measures, title: str) -> Table:
         )
     table.add_row(
         "energy above idle",
-        f"{measured.energy_j_per_job:.1f} J a job, {1000 * energy_j_per_sample(sim):.2f} mJ a sample",
+        f"{measured.energy_j_per_job:.1f} J a job, {1000 * measured.energy_j_per_sample:.2f} mJ a sample",
     )
     idle_j, active_j = node_energy_j(setting, sim).sum(axis=0)
     table.add_row("energy of all nodes", f"{1e-3 * idle_j:.1f} kJ idle, {1e-3 * active_j:.1f} kJ above it")
@@ -91,14 +91,6 @@ def spans_s(sim: Sim) -> tuple[np.ndarray, np.ndarray]:
         return (np.where(at_us >= 0, at_us, now_us) - jobs["arrival_us"]) * 1e-6
 
     return since_arrival_s(outcomes["start_us"]), since_arrival_s(outcomes["finish_us"])
-
-
-def energy_j_per_sample(sim: Sim) -> float:
-    """Above idle, over the jobs of the window that have started."""
-    first, last = sim.tape.window
-    started = sim.outcomes["start_us"][first:last] >= 0
-    samples = sim.tape.jobs["samples"][first:last][started].sum()
-    return float(sim.outcomes["energy_j"][first:last][started].sum() / max(int(samples), 1))
 
 
 def in_use(setting: Setting, sim: Sim) -> float:

@@ -38,7 +38,7 @@ class Stage:
 
     worlds: dict[Cell, Scenario]
     rules: tuple[str, ...]
-    checkpoints: tuple[str, ...]
+    policies: tuple[str, ...]
     arrivals: int | None = None
     table: ProfileTable = field(default_factory=ProfileTable.default)
 
@@ -56,7 +56,7 @@ class Alone:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._players = {player.name: player for player in runners(stage.rules, stage.checkpoints)}
+        self._players = {player.name: player for player in runners(stage.rules, stage.policies)}
         self._settings: dict[Cell, Setting] = {}
 
     def play(self, tasks: Sequence[Task]) -> Iterator[Row]:
