@@ -71,6 +71,23 @@ def export(
     typer.echo(f"written: {out} (sha256 {sha256})")
 
 
+def certify(
+    checkpoint: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
+    evaluation: Annotated[Path, typer.Option(help="Folder that `synergai evaluate --out` wrote.")],
+) -> None:
+    """Write into a checkpoint's card in which cells an evaluation found it no worse than every rule."""
+    from synergai.agents.learned import CheckpointError
+    from synergai.training.card import CertifyError
+    from synergai.training.card import certify as write
+
+    try:
+        found = write(checkpoint, evaluation)
+    except (CertifyError, CheckpointError, OSError) as error:
+        fail("certify", error)
+    for policy, cells in found.items():
+        typer.echo(f"{policy}: certified in {cells} cells")
+
+
 def evaluate(
     matrix: Annotated[
         Path | None,

@@ -1,15 +1,15 @@
 """From a trained policy to a checkpoint folder: weights that run no code when they are loaded, and a card."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
 from synergai import __version__
-from synergai.agents.learned import CARD_FILE, FORMAT, WEIGHTS_FILE
+from synergai.agents.learned import FORMAT, WEIGHTS_FILE
 from synergai.agents.scorer import Weights
 from synergai.envs.features import FEATURES_VERSION, schema_hash
+from synergai.training.card import write_card
 from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
 from synergai.training.onnx_model import ONNX_FILE, write_onnx
@@ -34,4 +34,4 @@ def export(policy: ScorerPolicy, directory: Path, config: TrainConfig, facts: di
         "config": config.model_dump(mode="json"),
         **facts,
     }
-    (directory / CARD_FILE).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_card(directory, card)

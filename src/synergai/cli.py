@@ -10,7 +10,7 @@ from synergai.k8s_bridge.cli import bridge
 from synergai.k8s_bridge.demo.cli import demo
 from synergai.k8s_bridge.embedded.cli import cluster
 from synergai.offline_profiles.cli import app as profiles_app
-from synergai.training.cli import evaluate, export, simulate, train
+from synergai.training.cli import certify, evaluate, export, simulate, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +31,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(evaluate)
 app.command()(train)
+app.command()(certify)
 app.command()(export)
 app.command()(cluster)
 app.command()(bridge)

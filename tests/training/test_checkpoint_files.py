@@ -25,6 +25,8 @@ from synergai.envs.features import schema_hash
 from synergai.envs.state import empty_state
 from synergai.envs.tape import setting_of
 from synergai.envs.types import Action
+from synergai.training.card import PAGE_FILE, CertifyError, certify, page
+from synergai.training.evaluation.plan import checkpoint_facts
 from synergai.training.onnx_model import ONNX_FILE
 from synergai.training.policy import ScorerPolicy
 from synergai.training.vec_env import BatchVecEnv
@@ -97,10 +99,69 @@ def test_the_card_says_what_the_weights_are_for(folder: Path) -> None:
 
 
 def test_a_folder_holds_weights_model_and_card_and_nothing_that_runs_code(folder: Path) -> None:
-    assert sorted(file.name for file in folder.iterdir()) == [CARD_FILE, ONNX_FILE, WEIGHTS_FILE]
+    assert sorted(file.name for file in folder.iterdir()) == [CARD_FILE, PAGE_FILE, ONNX_FILE, WEIGHTS_FILE]
     raw = (folder / WEIGHTS_FILE).read_bytes()
     header = int.from_bytes(raw[:8], "little")  # https://github.com/huggingface/safetensors#format
     assert set(json.loads(raw[8 : 8 + header])) >= {"row", "offsets"}
+
+
+def test_the_page_says_what_the_card_says(folder: Path) -> None:
+    card, shown = read(folder).card, (folder / PAGE_FILE).read_text()
+    assert shown == page(card)
+    assert shown.startswith("# small\n")
+    assert card["features"] in shown
+
+
+# what an evaluation certifies ---------------------------------------------------------------------------
+def evaluation(folder: Path, sha256: str, verdicts: dict[float, tuple[str, str]]) -> Path:
+    """A summary in which the checkpoint `mine` has these verdicts on violations and excess, by load."""
+    cells = [
+        {
+            "scenario": "demo", "load": load, "verdicts": {"mine": {
+                "violation_rate": {"verdict": on_rate}, "excess_mean_s": {"verdict": on_excess},
+                "excess_p99_s": {"verdict": "passed"}}},
+        }
+        for load, (on_rate, on_excess) in verdicts.items()
+    ]  # fmt: skip
+    summary = {"matrix_sha256": "m" * 64, "commit": "abc", "max_tapes": 32, "cells": cells,
+               "checkpoints": {"mine": {"sha256": sha256}, "other": {"sha256": "0" * 64}}}  # fmt: skip
+    folder.mkdir()
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def test_a_card_is_given_the_cells_that_were_passed(folder: Path, tmp_path: Path) -> None:
+    verdicts = {0.7: ("passed", "passed"), 0.9: ("passed", "undecided"), 1.1: ("failed", "passed")}
+    found = certify(folder, evaluation(tmp_path / "out", checkpoint_facts(str(folder))["sha256"], verdicts))
+    assert found == {"net": 2}
+    assert read(folder).card["certified"]["net"]["cells"] == [
+        {"scenario": "demo", "load": 0.7, "excess": True},
+        {"scenario": "demo", "load": 0.9, "excess": False},
+    ]
+    shown = (folder / PAGE_FILE).read_text()
+    assert "in 2 of 3 cells" in shown
+    assert "| demo | 0.7 | yes |" in shown
+
+
+def test_certifying_changes_no_result(folder: Path, tmp_path: Path) -> None:
+    before = checkpoint_facts(str(folder))
+    certify(folder, evaluation(tmp_path / "out", before["sha256"], {0.7: ("passed", "passed")}))
+    assert checkpoint_facts(str(folder)) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [('{"cells": []}', "is not the summary of an evaluation"), ("[", "is not the summary of an evaluation"),
+     ('{"checkpoints": {"a": {"sha256": "0"}}}', "none of its checkpoints has the weights of")],
+)  # fmt: skip
+def test_an_evaluation_of_something_else_certifies_nothing(
+    folder: Path, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    before = (folder / CARD_FILE).read_bytes()
+    with pytest.raises(CertifyError, match=said):
+        certify(folder, tmp_path)
+    assert (folder / CARD_FILE).read_bytes() == before
 
 
 # faults -------------------------------------------------------------------------------------------------

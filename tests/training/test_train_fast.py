@@ -85,7 +85,17 @@ def test_the_violation_rate_is_among_the_curves(out: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     curves = EventAccumulator(str(out / "tensorboard")).Reload().Tags()["scalars"]
-    assert {"violation_rate/mean", "fewer_than_synergai/demo-rho0.8"} <= set(curves)
+    assert {"violation_rate/mean", "fewer_than_synergai/demo-rho0.8", "excess_mean_s/demo-rho0.8"} <= set(
+        curves
+    )
+
+
+def test_one_episode_is_drawn_and_the_settings_are_in_the_table(out: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    assert len(events.Images("episode")) == len(events.Scalars("violation_rate/mean"))
+    assert "_hparams_/session_start_info" in events.summary_metadata
 
 
 def test_the_card_tells_where_the_policy_comes_from(out: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synergai import __version__
-from synergai.agents.learned import CARD_FILE, WEIGHTS_FILE, read
+from synergai.agents.learned import WEIGHTS_FILE, read
 from synergai.agents.planner import base_checkpoint, is_planner
 from synergai.agents.policies import NET, parts_of
 from synergai.envs.arrivals import read_trace
@@ -125,13 +125,11 @@ def scenario_facts(scenario: Scenario) -> dict[str, str]:
 
 
 def checkpoint_facts(name: str) -> dict[str, Any]:
-    """The hash of a checkpoint's files, and what its card says of where it comes from."""
+    """The hash of a checkpoint's weights, and what its card says of where it comes from."""
     folder: Any = Path(name) if Path(name).is_dir() else files("synergai.checkpoints") / name
-    digest = hashlib.sha256()
-    for file in (WEIGHTS_FILE, CARD_FILE):
-        digest.update((folder / file).read_bytes())
     card = read(name).card
-    return {"sha256": digest.hexdigest(), **{key: card.get(key) for key in ("name", "commit", "features")}}
+    sha256 = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    return {"sha256": sha256, **{key: card.get(key) for key in ("name", "commit", "features")}}
 
 
 def code_sha256() -> str:
