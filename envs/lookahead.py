@@ -15,7 +15,7 @@ from synergai.envs.simulator import apply_pair, apply_rule
 from synergai.envs.state import NEVER_US, NONE, ClusterState, copy_rows
 from synergai.envs.survey import forget, take_survey
 from synergai.envs.tape import Tape
-from synergai.envs.world import Sim, discount, next_event_us, pass_time, step_events, take_reward
+from synergai.envs.world import ENDED, Sim, discount, next_event_us, pass_time, step_events, take_reward
 
 LATENESS = 0.1
 """Of what the reward takes for lateness: in overload late jobs never run out, and at its full weight a branch would
@@ -23,6 +23,9 @@ rather serve those of them that are short than be in time for others, of whom it
 LATE_COST = 0.03
 """What a late job that still waits at the end of a branch costs, in violations: its lateness goes on, and nothing else
 would make it worth serving."""
+DRAIN_SHARE = 2.0
+"""For so many horizons more, at most, what waits is worked off while nothing comes: jobs that wait are in each other's
+way, and each of them alone would still hope to be in time."""
 OTHER_STARTS = 8
 """STARTs that no rule picks, tried beside the rules' picks: at light load the better move is often one of them."""
 
@@ -109,6 +112,35 @@ def run_until(sim, scratch, rule, until_us):
 
 
 @kernel
+def stop_arrivals(sim, until_us):
+    """From now on nothing comes to this copy any more; deadlines of what would have come mean nothing."""
+    progress, n = sim.progress[0], len(sim.tape.jobs)
+    while progress.next_arrival < n and sim.tape.jobs[progress.next_arrival].arrival_us <= until_us:
+        sim.outcomes[progress.next_arrival].status = ENDED
+        progress.next_arrival += 1
+    progress.next_arrival = n
+    progress.stop_arrival = n + 1
+
+
+@kernel
+def drain(sim, scratch, rule, until_us):
+    """Let nothing more come, and go on under a rule until nothing waits, or to this instant."""
+    stop_arrivals(sim, until_us)
+    state, progress = sim.state, sim.progress[0]
+    while state.clock[0].n_queued > 0:
+        while progress.in_round == 1:
+            if state.clock[0].n_queued == 0:
+                progress.in_round = 0
+                break
+            apply_rule(sim, scratch, rule)
+        if next_event_us(sim) > until_us:
+            pass_time(sim, until_us)
+            return
+        if not step_events(sim, scratch):
+            return
+
+
+@kernel
 def late_waiting(state):
     """How many jobs wait whose deadline has passed."""
     count = 0
@@ -120,13 +152,15 @@ def late_waiting(state):
 
 @kernel
 def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
-    """Discounted violations and lateness within the horizon, and what is expected of the jobs that are left then."""
+    """Discounted violations and lateness within the horizon and while what waits at its end is worked off, and what is
+    expected of the jobs that are left then."""
     copy = branch(sim, spare)
     forget(spare_scratch.survey)
     take_reward(copy)
     until_us = copy.state.clock[0].now_us + horizon_us
     apply_pair(copy, scratch, NONE if action == DONE else out.pair[action])
     run_until(copy, spare_scratch, rule, until_us)
+    drain(copy, spare_scratch, rule, until_us + np.int64(DRAIN_SHARE * horizon_us))
     take_survey(copy.state, spare_scratch.survey)
     left = LATE_COST * late_waiting(copy.state) - potential(copy.state, spare_scratch.survey)
     left *= discount(copy, copy.state.clock[0].now_us)
