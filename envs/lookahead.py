@@ -124,7 +124,10 @@ def stop_arrivals(sim, until_us):
 
 @kernel
 def drain(sim, scratch, rule, until_us):
-    """Let nothing more come, and go on under a rule until nothing waits, or to this instant."""
+    """Let nothing more come, and go on under a rule until nothing waits, or to this instant. In a closed loop jobs come
+    of themselves: there it does nothing."""
+    if sim.progress[0].clients > 0:
+        return
     stop_arrivals(sim, until_us)
     state, progress = sim.state, sim.progress[0]
     while state.clock[0].n_queued > 0:

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from worlds import hand_tape, toy_profile, toy_setting, toy_table
 
 from synergai.envs import scenario as scenarios
+from synergai.envs.batch import load
 from synergai.envs.candidates import DONE
+from synergai.envs.reward import DISCOUNT_TAUS
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import setting_of
 from synergai.training.branches import Branches
@@ -87,6 +90,18 @@ def test_a_longer_look_ahead_meets_what_the_rule_itself_would(env: BatchVecEnv) 
     own = costs[np.arange(env.num_envs), env.batch.shown.picks[:, rule]]
     assert np.isfinite(own).all()
     assert (own >= 0.0).all()
+
+
+def test_jobs_that_wait_at_the_end_of_a_branch_are_in_each_others_way() -> None:
+    """Ten jobs of a second each on one machine, due at 3.5 s: each alone could be in time, seven cannot."""
+    setting = toy_setting(
+        toy_table(toy_profile("vision", "gpu-fast", 1.0)), [{"name": "a", "hardware": {"gpu-fast": 1}}]
+    )
+    env = BatchVecEnv([setting], 1, 11, 0, seed=0, scale=1.0)
+    load(env.batch, 0, setting, hand_tape(setting, [0.0] * 10 + [100.0], [3.5] * 10 + [200.0]))
+    costs = branches(env, "edf_feasible", 1.5).costs()[0]
+    discounted = 7.0 * np.exp(-3.5 / DISCOUNT_TAUS)
+    assert discounted <= costs[np.isfinite(costs)].min() < discounted + 0.5
 
 
 UNTRIED = float("inf")
