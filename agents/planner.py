@@ -34,8 +34,9 @@ class Terms:
     base: str = BASE
     horizon_taus: float = 2.0
     z: float = 1.5
+    backlog_taus: float = 4.0
+    """Twice the horizon. It and the next: see `envs.planner.Search`."""
     budget_us: float = 0.0
-    """See `envs.planner.Search`."""
 
 
 def is_planner(name: str) -> bool:
@@ -113,14 +114,14 @@ class Planner:
             base, tried, source = int(candidates.picks[min(self.rule, N_RULES)]), NO_GUIDES, "rule"
         plan, survey = self._room(state)
         take_survey(state, survey)
-        action = choose(state, survey, plan, candidates, base, tried, self._search(1e6 * self.release_s))
+        action = choose(state, survey, plan, candidates, base, tried, self.search(1e6 * self.release_s))
         why = self._why(action != base, int(plan.tried[0]))
         return as_decision(int(action), candidates, source, f"{self.name}: {why}")
 
     def run(self, sim: Sim, scratch: Scratch) -> None:
         """A whole tape of the simulator in one compiled call."""
         plan, out = plan_for(sim.state, self.terms.futures), empty_candidates()
-        search = self._search(float(sim.progress[0]["release_us"]))
+        search = self.search(float(sim.progress[0]["release_us"]))
         if self.policy:
             weights, work = self.policy.checkpoint.weights, self.policy.work
             run_guided(sim, scratch, plan, out, weights, work, self._guides, search)
@@ -135,8 +136,10 @@ class Planner:
             return f"{self.terms.base}, as there is no time to plan"
         return self.terms.base
 
-    def _search(self, release_us: float) -> Search:
-        return Search(self.terms.horizon_taus, self.terms.z, release_us, self.terms.budget_us)
+    def search(self, release_us: float) -> Search:
+        """The terms as compiled code takes them."""
+        terms = self.terms
+        return Search(terms.horizon_taus, terms.z, release_us, terms.backlog_taus, terms.budget_us)
 
     def _room(self, state: ClusterState) -> tuple[Plan, Survey]:
         """Working memory for a state of this size, kept from call to call."""

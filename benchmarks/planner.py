@@ -10,7 +10,7 @@ from synergai.benchmarks.figure import Figure
 from synergai.benchmarks.worlds import resized, setting_at
 from synergai.envs.candidates import N_RULES, empty_candidates, scratch_for
 from synergai.envs.compile import kernel
-from synergai.envs.planner import Search, choose, plan_for
+from synergai.envs.planner import choose, plan_for
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.tape import make_tape, setting_of
 from synergai.envs.world import new_sim
@@ -45,7 +45,7 @@ def plan_us(
     sim = new_sim(setting, make_tape(setting, seed, ARRIVALS))
     scratch, out, plan = scratch_for(sim.state), empty_candidates(), plan_for(sim.state, futures)
     extra, terms = np.zeros(0, np.int64), planner.terms
-    search = Search(terms.horizon_taus, terms.z, float(sim.progress[0]["release_us"]))
+    search = planner.search(float(sim.progress[0]["release_us"]))
     times_us, queued, changed = [], [], []
     while advance(sim, scratch, out, planner.extra_rule):
         base = out.picks[min(planner.rule, N_RULES)]

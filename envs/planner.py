@@ -10,6 +10,7 @@ from numba import types
 from synergai.envs import futures
 from synergai.envs.candidates import DONE, N_RULES
 from synergai.envs.compile import kernel
+from synergai.envs.features import GLOBAL, soft
 from synergai.envs.futures import Futures, futures_for
 from synergai.envs.rollout import World, look_everywhere, rollout, world_for
 from synergai.envs.simulator import advance, apply_action
@@ -18,6 +19,7 @@ from synergai.envs.state import NONE, ClusterState
 MAX_MOVES = 16
 LEAST = 4
 """Futures below which a mean gain and its error say nothing."""
+BACKLOG = [feature.name for feature in GLOBAL].index("backlog")
 MONOTONIC = time.CLOCK_MONOTONIC
 clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.intp))
 
@@ -30,6 +32,9 @@ class Search(NamedTuple):
     """Standard errors that a gain over the base must exceed."""
     release_us: float
     """Of the cluster: until the end of a run is seen."""
+    backlog_taus: float
+    """Beyond so much waiting work, in time that the whole cluster takes for it, what counts lies beyond the horizon,
+    and the base's action stands."""
     budget_us: float = 0.0
     """Time after which what was found must do; 0: as long as it takes, and the same choice on every machine."""
 
@@ -173,6 +178,8 @@ def choose(state, survey, plan, out, base, extra, search):
     """An action of the list, which is of the survey's moment: the base's, or one whose mean gain over it exceeds z
     standard errors. With a budget it is what was found by then, the base's if that is of fewer than LEAST futures."""
     plan.tried[0] = 0
+    if out.shared[BACKLOG] > soft(search.backlog_taus):
+        return base
     n = list_moves(plan, survey, out, base, extra)
     if n < 2 or plan.moves[0] != base:
         return base
