@@ -1,5 +1,6 @@
 """Schedulers on common tapes: who plays what, here and in other processes, killed and gone on with."""
 
+import hashlib
 import json
 import os
 import signal
@@ -258,6 +259,28 @@ def test_the_same_command_again_plays_nothing_and_says_the_same(
     assert result.exit_code == 0, result.output
     assert "goes on from" in result.stdout
     assert summary(tmp_path) == summary(once)
+
+
+def test_the_command_plays_a_matrix(tmp_path: Path) -> None:
+    matrix = tmp_path / "matrix.yaml"
+    matrix.write_text(
+        "blocks:\n"
+        "  - {scenarios: [kiosk], loads: [0.7], arrivals: [own, bursty]}\n"
+        "  - {scenarios: [kiosk], loads: [0.9], planned: true}\n"
+    )
+    words = ["--schedulers", "edf,synergai", "--checkpoint", "demo", "--policy", "net,net+plan", "--arrivals", "40",
+             "--tapes", "2", "--max-tapes", "2", "--jobs", "1", "--out", str(tmp_path / "out")]  # fmt: skip
+    result = run("evaluate", "--matrix", str(matrix), *words)
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert found["matrix_sha256"] == hashlib.sha256(matrix.read_bytes()).hexdigest()
+    assert [(cell["scenario"], cell["load"], cell["arrivals"]) for cell in found["cells"]] == [
+        ("kiosk", 0.7, "poisson"), ("kiosk-bursty", 0.7, "bursty"), ("kiosk", 0.9, "poisson")]  # fmt: skip
+    assert ["demo+plan" in cell["schedulers"] for cell in found["cells"]] == [False, False, True]
+    asked = {"violation_rate", "ci95", "excess_mean_s", "excess_p99_s", "energy_j_per_sample", "decision_us_p50",
+             "decision_us_p99", "tapes"}  # fmt: skip
+    assert all(asked <= set(entry) for cell in found["cells"] for entry in cell["schedulers"].values())
+    assert "kiosk-bursty, load 0.7" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow
