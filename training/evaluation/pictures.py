@@ -44,7 +44,7 @@ def draw_rates(summary: dict[str, Any], policies: tuple[str, ...], path: Path | 
         axes.set_title(scenario, loc="left", fontsize=11)
         axes.set_xticks(sorted({cell["load"] for cell in cells}))
         axes.set_ylim(bottom=0)
-    figure.supxlabel("load (1 is the most the cluster can sustain)", fontsize=10)
+    _label_below(panels, "load (1 is the most the cluster can sustain)")
     figure.supylabel("jobs that missed their deadline, %", fontsize=10)
     _finish(
         figure,
@@ -70,7 +70,7 @@ def draw_lateness(summary: dict[str, Any], policies: tuple[str, ...], path: Path
         axes.set_yscale("symlog", linthresh=0.1)
         axes.set_ylim(bottom=0)
         axes.set_title(f"{scenario}, load {cell['load']:g}", loc="left", fontsize=11)
-    figure.supxlabel("late by more than so many seconds", fontsize=10)
+    _label_below(panels, "late by more than so many seconds")
     figure.supylabel("jobs, %", fontsize=10)
     _finish(figure, [Line2D([], [], label=label(name), **styles[name]) for name in names], path)
 
@@ -93,7 +93,7 @@ def draw_energy(summary: dict[str, Any], policies: tuple[str, ...], path: Path |
             axes.plot(*points[name], **styles[name])
         axes.set_title(f"{scenario}, load {cell['load']:g}", loc="left", fontsize=11)
         axes.set_xlim(left=0)
-    figure.supxlabel("jobs that missed their deadline, %", fontsize=10)
+    _label_below(panels, "jobs that missed their deadline, %")
     figure.supylabel("energy above idle, J a job", fontsize=10)
     _finish(figure, [Line2D([], [], label=label(name), **styles[name]) for name in names], path)
 
@@ -141,6 +141,12 @@ def _grid(count: int, wide: float, high: float) -> tuple[Any, list[Axes]]:
     for axes in panels.flat[:count]:
         _bare(axes)
     return figure, list(panels.flat[:count])
+
+
+def _label_below(panels: list[Axes], text: str) -> None:
+    """Under the panels that have none below them."""
+    for axes in panels[-ACROSS:]:
+        axes.set_xlabel(text)
 
 
 def _finish(figure: Any, handles: list[Line2D], path: Path | BytesIO, title: str = "") -> None:
@@ -203,7 +209,7 @@ def draw_gains(summary: dict[str, Any], path: Path | BytesIO, most: int | None =
     several = len({ours for _, ours in pairs}) > 1
     for axes, (cell, ours) in zip(panels, pairs):
         _forest(axes, cell, ours, several)
-    figure.supxlabel("fewer violations than the rule, points", fontsize=10)
+    _label_below(panels, "fewer violations than the rule, points")
     handles = [
         Line2D([], [], linestyle="", marker=MARKS[v][0], color=MARKS[v][1], label=v) for v in VERDICTS[::-1]
     ]
