@@ -14,7 +14,7 @@ from synergai.agents.heuristics import ROOM, as_decision
 from synergai.agents.scorer import Buffers, Weights, best_action, buffers, forward, shapes
 from synergai.envs.candidates import DONE, Candidates, Scratch, empty_candidates
 from synergai.envs.compile import kernel
-from synergai.envs.features import JOB, N_CANDIDATE, schema_hash
+from synergai.envs.features import CANDIDATE, JOB, N_CANDIDATE, schema_hash
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
@@ -28,6 +28,10 @@ FORMAT = 2
 SERVES_LATE = RULE_NUMBER["edf_feasible"]
 """The rule that says which late job is served where the network would serve nothing more."""
 LATE = N_CANDIDATE + [feature.name for feature in JOB].index("job_late")
+SPEED = [feature.name for feature in CANDIDATE].index("speed")
+SLOWEST_LATE = np.float32(np.log(4.0) / 5.0)
+"""Of `speed`, log(e / e*) / 5: four times a job's shortest run time. Branches charge little for jobs that are late
+already, so that the network puts them where they are in nobody's way, however long they take there."""
 
 
 class CheckpointError(ValueError):
@@ -117,12 +121,25 @@ def late_start(out):
 
 
 @kernel
+def keep_late_off_slow(work, out):
+    """Take out of the logits what would give a late job a run of over SLOWEST_LATE times its shortest one."""
+    for i in range(out.n[0]):
+        if out.rows[i, LATE] > 0.5 and out.rows[i, SPEED] > SLOWEST_LATE:
+            work.logits[i] = np.float32(-np.inf)
+
+
+@kernel
 def choose(weights, work, out):
-    """The policy's action for one candidate list; the network's logits stay in `work`. Where the network would end the
-    round and `edf_feasible` would serve a late job, that is served: nothing that could be in time wants the room, and
-    what the network has learned of late jobs is little."""
+    """The policy's action for one candidate list; the network's logits stay in `work`, less those of slow options for
+    late jobs unless nothing else is legal. Where the network would end the round and `edf_feasible` would serve a late
+    job, that is served: nothing that could be in time wants the room, and what the network has learned of late jobs is
+    little."""
     forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
+    keep_late_off_slow(work, out)
     action = best_action(work.logits)
+    if work.logits[action] == np.float32(-np.inf):
+        forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
+        return best_action(work.logits)
     late = late_start(out) if action == DONE else NONE
     return action if late == NONE else late
 
