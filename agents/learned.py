@@ -176,9 +176,10 @@ class Learned:
         """The candidate of the highest logit, with its probability as the reason, or a late job instead of DONE."""
         action = int(choose(self.checkpoint.weights, self.work, candidates))
         logits = self.work.logits
-        if not np.isfinite(logits[action]):
+        likeliest = best_action(logits)
+        if not np.isfinite(logits[likeliest]):
             raise FloatingPointError("the network gave no finite logit")
-        if action != best_action(logits):
+        if action != likeliest:
             return as_decision(
                 action, candidates, "policy", f"{self.name}: late, and nothing in time to start"
             )

@@ -211,6 +211,7 @@ def test_evaluate_writes_its_files(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert {file.name for file in out.iterdir()} == {
         "plan.json",
+        "report.html",
         "results.csv",
         "summary.json",
         "violations.png",
