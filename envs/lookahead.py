@@ -95,20 +95,24 @@ def branch(sim, spare):
 
 
 @kernel
+def step_under(sim, scratch, rule, until_us):
+    """The round that is open under a rule, then the next instant. False at `until_us` or the end of the tape."""
+    while sim.progress[0].in_round == 1:
+        if sim.state.clock[0].n_queued == 0:
+            sim.progress[0].in_round = 0
+            break
+        apply_rule(sim, scratch, rule)
+    if next_event_us(sim) > until_us:
+        pass_time(sim, until_us)
+        return False
+    return step_events(sim, scratch)
+
+
+@kernel
 def run_until(sim, scratch, rule, until_us):
     """Go on under a rule to this instant, or to the end of the tape."""
-    progress = sim.progress[0]
-    while True:
-        while progress.in_round == 1:
-            if sim.state.clock[0].n_queued == 0:
-                progress.in_round = 0
-                break
-            apply_rule(sim, scratch, rule)
-        if next_event_us(sim) > until_us:
-            pass_time(sim, until_us)
-            return
-        if not step_events(sim, scratch):
-            return
+    while step_under(sim, scratch, rule, until_us):
+        pass
 
 
 @kernel
@@ -129,18 +133,8 @@ def drain(sim, scratch, rule, until_us):
     if sim.progress[0].clients > 0:
         return
     stop_arrivals(sim, until_us)
-    state, progress = sim.state, sim.progress[0]
-    while state.clock[0].n_queued > 0:
-        while progress.in_round == 1:
-            if state.clock[0].n_queued == 0:
-                progress.in_round = 0
-                break
-            apply_rule(sim, scratch, rule)
-        if next_event_us(sim) > until_us:
-            pass_time(sim, until_us)
-            return
-        if not step_events(sim, scratch):
-            return
+    while sim.state.clock[0].n_queued > 0 and step_under(sim, scratch, rule, until_us):
+        pass
 
 
 @kernel

@@ -48,6 +48,8 @@ def make_cluster(settings: Settings) -> Cluster:
 
 def load_scheduler(settings: Settings) -> Scheduler:
     """The rule, or the learned policy behind the guard."""
+    if settings.policy != "net" and not settings.checkpoint:
+        raise StartupError(f"policy {settings.policy} is a way to play a checkpoint; give one")
     try:
         if not settings.checkpoint:
             return make(settings.scheduler)

@@ -9,6 +9,7 @@ from synergai.agents.policies import parts_of
 from synergai.training.evaluation.plan import checkpoint_facts
 from synergai.training.evaluation.run import SUMMARY_FILE
 from synergai.training.evaluation.verdicts import MARGINS
+from synergai.training.folder import write_atomically
 
 PAGE_FILE = "card.md"
 
@@ -18,9 +19,9 @@ class CertifyError(ValueError):
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
-    """Both files."""
-    (folder / CARD_FILE).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / PAGE_FILE).write_text(page(card), encoding="utf-8")
+    """Both files, each in one step: a checkpoint with half a card cannot be read."""
+    write_atomically(folder / CARD_FILE, (json.dumps(card, indent=2, sort_keys=True) + "\n").encode())
+    write_atomically(folder / PAGE_FILE, page(card).encode())
 
 
 def page(card: dict[str, Any]) -> str:

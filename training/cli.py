@@ -229,9 +229,8 @@ def simulate(
         settings = [setting_of(asked.model_copy(update=changes), table) for asked in loaded]
         setting = settings[0]
         wanted = [] if checkpoint else [name.strip() for name in scheduler.split(",") if name.strip()]
-        players = runners(
-            wanted, policies_of(Ask(checkpoints=[checkpoint], policies=[policy])) if checkpoint else []
-        )
+        checkpoints = [checkpoint] if checkpoint else []
+        players = runners(wanted, policies_of(Ask(checkpoints=checkpoints, policies=[policy])))
         if not players:
             raise ValueError("--scheduler names none")
         if (len(players) > 1 or len(settings) > 1) and (events or gantt or nodes):

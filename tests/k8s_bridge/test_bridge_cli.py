@@ -94,6 +94,10 @@ def test_an_unknown_policy_lists_the_known_ones():
     )
 
 
+def test_a_policy_of_nothing():
+    assert_one_line(run("--policy", "net+plan"), "policy net+plan is a way to play a checkpoint")
+
+
 def test_a_policy_of_a_rule():
     assert_one_line(run("--scheduler", "edf", "--policy", "net+plan"), "--policy", "--scheduler")
 

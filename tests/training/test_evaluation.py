@@ -330,6 +330,7 @@ def test_a_tape_that_breaks_ends_the_command_in_one_line(
             ("--checkpoint", "demo", "--policy", "net,guess"),
             "--policy 'guess' is none of net, net+plan, reference",
         ),
+        (("--policy", "net+plan"), "--policy net+plan is a way to play a checkpoint"),
         (("--checkpoint", "nowhere", "--policy", "net+plan"), "no checkpoint folder 'nowhere'"),
         (("--matrix", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (

@@ -69,6 +69,8 @@ def policies_of(ask: Ask) -> tuple[str, ...]:
     for policy in wanted:
         if policy not in POLICIES:
             raise ValueError(f"--policy {policy!r} is none of {', '.join(POLICIES)}")
+        if policy != NET and not ask.checkpoints:
+            raise ValueError(f"--policy {policy} is a way to play a checkpoint: name one by --checkpoint")
     return tuple(
         name_of(checkpoint, policy) for checkpoint in ask.checkpoints for policy in dict.fromkeys(wanted)
     )

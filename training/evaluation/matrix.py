@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from synergai.envs import scenario as scenarios
 from synergai.envs import strict_yaml
-from synergai.envs.scenario import Arrivals, Scenario, ScenarioError
+from synergai.envs.scenario import Arrivals, Scenario
 from synergai.envs.strict_yaml import YamlError
 
 Load = Annotated[float, Field(ge=0.01, le=5.0)]
@@ -153,6 +153,3 @@ def vary(
 def word(text: str) -> str:
     """What a scenario's name may hold of it."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "trace"
-
-
-__all__ = ["Cells", "MatrixError", "ScenarioError", "read", "vary"]
