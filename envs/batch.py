@@ -190,6 +190,7 @@ def scratch_at(scratches, b):
         scratches.taken[b],
         scratches.pressure[b],
         scratches.slacks[b],
+        scratches.outlooks[b],
         scratches.listed[b],
         scratches.stamp[b],
         scratches.top[b],

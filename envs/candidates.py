@@ -12,7 +12,7 @@ import numpy as np
 from synergai.envs import features, rules
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.epochs import done_is_legal
-from synergai.envs.features import DUE, FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW, SIGMA
+from synergai.envs.features import DUE, FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW, OUTLOOK, SIGMA
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import Survey, survey_for, take_survey
 
@@ -45,6 +45,7 @@ class Scratch(NamedTuple):
     taken: np.ndarray  # (pairs,) int64: stamp of the list it was last put into
     pressure: np.ndarray  # (classes,) float64
     slacks: np.ndarray  # (jobs,) float64
+    outlooks: np.ndarray  # (jobs,) OUTLOOK: of jobs in the list
     listed: np.ndarray  # (jobs,) int64: the stamp of the last list that had the job, and its first row there
     stamp: np.ndarray  # (1,) int64
     top: np.ndarray  # (classes, N_KEYS, KEEP) int64: best pairs by key
@@ -76,6 +77,7 @@ def scratch_of(survey: Survey) -> Scratch:
         np.zeros(len(survey.pairs), np.int64),
         np.zeros(len(survey.due)),
         np.zeros(len(survey.jobs)),
+        np.zeros(len(survey.jobs), OUTLOOK),
         np.zeros(len(survey.jobs), np.int64),
         np.zeros(1, np.int64),
         np.zeros((len(survey.due), N_KEYS, KEEP), np.int64),
@@ -260,7 +262,8 @@ def fill_job_row(state, scratch, out, i):
     sigma = state.options[out.option[i]].sigma
     if scratch.listed[j] // MAX_CANDIDATES != scratch.stamp[0]:
         scratch.listed[j] = scratch.stamp[0] * MAX_CANDIDATES + i
-        features.fill_job(state, scratch.survey, j, sigma, own[N_CANDIDATE:])
+        features.look_ahead(state, scratch.survey, j, scratch.outlooks[j])
+        features.fill_job(state, scratch.survey, j, sigma, scratch.outlooks[j], own[N_CANDIDATE:])
         return
     first = out.rows[scratch.listed[j] % MAX_CANDIDATES]
     for k in range(N_CANDIDATE, N_ROW):
@@ -273,8 +276,9 @@ def fill_features(state, scratch, out):
     survey = scratch.survey
     features.class_pressure(state, survey, scratch.pressure)
     for i in range(out.n[0]):
-        features.fill_candidate(state, survey, scratch.pressure, out.pair[i], out.rows[i])
         fill_job_row(state, scratch, out, i)
+        outlook = scratch.outlooks[out.job[i]]
+        features.fill_candidate(state, survey, scratch.pressure, outlook, out.pair[i], out.rows[i])
     features.fill_global(state, survey, scratch.slacks, out.shared)
 
 

@@ -2,18 +2,33 @@
 
 All features are dimensionless with fixed squashings and ranges, without ids, seconds or node counts, so a policy
 trained on one cluster reads any other. The table's hash is part of every checkpoint. `soft(x) = x / (1 + |x|)`,
-`symlog(x) = sign(x) log(1 + |x|)`.
+`symlog(x) = sign(x) log(1 + |x|)`. `e'` is the run time e corrected by what was seen of the option, `sigma'` what is still
+not known of it (`envs/calibration.py`).
 """
 
 import hashlib
 from math import erf, exp, log, sqrt
 from typing import NamedTuple
 
+import numpy as np
+
+from synergai.envs.calibration import expected_us, run_sd
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.rules import RULES
 from synergai.envs.state import NONE, share_ppm, slow_down, transfer_us
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
+
+
+OUTLOOK = np.dtype(
+    [
+        ("least_us", "f8"),  # the shortest corrected run time
+        ("chance", "f8"),  # the best chance to be on time
+        ("other", "f8"),  # the best on another class than that one's
+        ("klass", "i8"),  # where the best chance is
+    ],
+    align=True,
+)
 
 
 class Feature(NamedTuple):
@@ -50,6 +65,10 @@ CANDIDATE = (
     Feature("regret", "soft((f of the job's best other class - f) / e)", -1, 1, 0),
     Feature("drift", "clip(EWMA of log(observed / predicted), -2, 2) / 2", -1, 1, 0),
     Feature("confidence", "runs seen / (runs seen + 5)", 0, 1, 0),
+    Feature("seen_speed", "clip(log(e' / least e' of the job), 0, 5) / 5", 0, 1, 0),
+    Feature("seen_z", "soft(((d - now - w - e') / (sigma' e')) / 4)", -1, 1, 0),
+    Feature("seen_p", "Phi((d - now - w - e') / (sigma' e'))", 0, 1, 0.5),
+    Feature("seen_else", "the best seen_p of the job on another class, 0 if there is none", 0, 1, 0),
     Feature("due", "1 if the ageing share asks for it", 0, 1, 0),
 ) + tuple(Feature(f"pick_{rule}", f"1 if it is the pick of {rule}", 0, 1, 0) for rule in RULES)
 JOB = (
@@ -63,6 +82,7 @@ JOB = (
     Feature("job_reach", "share of the cluster's classes that can serve it", 0, 1, 0),
     Feature("job_attempts", "min(attempts, 4) / 4", 0, 1, 0),
     Feature("job_priority", "soft(priority / 1000)", -1, 1, 0),
+    Feature("job_chance", "the best seen_p of all its pairs", 0, 1, 0),
 )
 GLOBAL = (
     Feature("backlog", "soft(queued work / (capacity tau))", 0, 1, 0),
@@ -86,6 +106,7 @@ N_ROW = N_CANDIDATE + N_JOB
 N_GLOBAL = len(GLOBAL)
 FIRST_PICK = N_CANDIDATE - len(RULES)
 DUE = FIRST_PICK - 1
+BACKLOG = [feature.name for feature in GLOBAL].index("backlog")
 SIGMA = [feature.name for feature in JOB].index("job_sigma")
 """The one feature of a job that differs from option to option."""
 
@@ -126,6 +147,37 @@ def other_class_finish(state, survey, pair):
     return best if best >= 0.0 else float(pair.wait_us + pair.e_us)
 
 
+@small_kernel
+def chance_seen(state, queued, pair):
+    """Chance to be on time by what was seen of the pair's option; and in z."""
+    seen = state.history[pair.option]
+    e_us = expected_us(seen, float(max(pair.e_us, 1)))
+    spread = max(run_sd(state.options[pair.option].sigma, seen.count) * e_us, 1.0)
+    z = (queued.deadline_us - state.clock[0].now_us - pair.wait_us - e_us) / spread
+    return 0.5 * (1.0 + erf(z / sqrt(2.0))), z
+
+
+@kernel
+def look_ahead(state, survey, j, outlook):
+    """What the options of job j promise together."""
+    job, queued = survey.jobs[j], state.queue[j]
+    outlook.klass, outlook.chance, outlook.other, outlook.least_us = NONE, 0.0, 0.0, np.inf
+    for p in range(job.first_pair, job.first_pair + job.n_pairs):
+        pair = survey.pairs[p]
+        klass = state.options[pair.option].klass
+        chance = chance_seen(state, queued, pair)[0]
+        outlook.least_us = min(
+            outlook.least_us, expected_us(state.history[pair.option], float(max(pair.e_us, 1)))
+        )
+        if klass == outlook.klass:
+            outlook.chance = max(outlook.chance, chance)
+        elif outlook.klass == NONE or chance > outlook.chance:
+            outlook.other = max(outlook.other, outlook.chance)
+            outlook.klass, outlook.chance = klass, chance
+        else:
+            outlook.other = max(outlook.other, chance)
+
+
 @kernel
 def inflicted(state, pair):
     """How much likelier the tenants of the pair's node are to be late beside it: sum of the rises of 1 - p_ontime."""
@@ -148,8 +200,8 @@ def inflicted(state, pair):
 
 
 @small_kernel
-def fill_candidate(state, survey, pressure, p, row):
-    """The candidate part of one row; the rule bits are set by `candidates`."""
+def fill_candidate(state, survey, pressure, outlook, p, row):
+    """The candidate part of one row; the rule bits are set by `candidates`. `outlook` is of the pair's job."""
     pair = survey.pairs[p]
     option = state.options[pair.option]
     queued = state.queue[pair.j]
@@ -187,10 +239,15 @@ def fill_candidate(state, survey, pressure, p, row):
     row[19] = soft((other_class_finish(state, survey, pair) - pair.wait_us - e) / e)
     row[20] = clip(seen.log_ratio, -2.0, 2.0) / 2.0
     row[21] = seen.count / (seen.count + 5.0)
+    chance, z = chance_seen(state, queued, pair)
+    row[22] = clip(log(expected_us(seen, e) / outlook.least_us), 0.0, 5.0) / 5.0
+    row[23] = soft(z / 4.0)
+    row[24] = chance
+    row[25] = outlook.other if option.klass == outlook.klass else outlook.chance
 
 
 @small_kernel
-def fill_job(state, survey, j, sigma, row):
+def fill_job(state, survey, j, sigma, outlook, row):
     """The job part of one row."""
     clock = state.clock[0]
     queued = state.queue[j]
@@ -207,6 +264,7 @@ def fill_job(state, survey, j, sigma, row):
     row[7] = job.reach / max(clock.n_classes, 1)
     row[8] = min(queued.attempt, 4) / 4.0
     row[9] = soft(queued.priority / 1000.0)
+    row[10] = outlook.chance
 
 
 @small_kernel

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synergai.envs import noise
+from synergai.envs.calibration import RUN_SD, known_ratio, run_sd, unknown
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.place import STRAGGLER_Z, ever_fits, normal_cdf, normal_quantile
 from synergai.envs.state import NEVER_US, NONE, QUEUED, ClusterState, alone_us
@@ -18,10 +19,6 @@ MAX_ARRIVALS = 256
 """In one future; a longer one has none after these."""
 LOG_SD = 0.7
 """Of sizes around the remembered median, as in `envs.mix`: the state does not remember their spread."""
-RUN_SD = 0.06
-"""From run to run: `noise.RUN_SD` and `noise.DRIFT_SD` together. It does not shrink with what has been observed."""
-OBSERVED = 1.0
-"""An option's profile weighs as much as so many observed runs."""
 FIRST_JOB = 1 << 40
 """Number of a future's first arrival, beyond any real one."""
 
@@ -145,16 +142,10 @@ def calibrate(state, futures):
     """How long runs take of what is predicted, as far as the history tells; and what can run at all."""
     for o in range(state.clock[0].n_options):
         seen, sigma = state.history[o], state.options[o].sigma
-        futures.mean[o] = seen.log_ratio * seen.count / (seen.count + OBSERVED)
-        futures.sd[o] = sqrt(unknown(sigma, seen.count) + min(sigma, RUN_SD) ** 2)
+        futures.mean[o] = known_ratio(seen)
+        futures.sd[o] = run_sd(sigma, seen.count)
         futures.typical[o] = exp(futures.mean[o])
         futures.runs[o] = ever_fits(state, state.options[o])
-
-
-@small_kernel
-def unknown(sigma, count):
-    """Variance of the log of an option's profile error after so many observed runs."""
-    return max(sigma * sigma - RUN_SD * RUN_SD, 0.0) / (1.0 + count / OBSERVED)
 
 
 @kernel

@@ -4,13 +4,17 @@ The copy meets the tape's own arrivals and noise, so all actions of one state ar
 teacher's instrument for training: it sees the true future, which a scheduler never does.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from synergai.envs import agenda
 from synergai.envs.batch import Batch, copy_of, scratch_at, shown_at, sim_at
 from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Scratch
 from synergai.envs.compile import kernel
-from synergai.envs.reward import potential
+from synergai.envs.features import BACKLOG, soft
+from synergai.envs.place import expected_end_us
+from synergai.envs.reward import EXCESS_WEIGHT, potential
 from synergai.envs.simulator import apply_pair, apply_rule
 from synergai.envs.state import NEVER_US, NONE, ClusterState, copy_rows
 from synergai.envs.survey import forget, take_survey
@@ -28,6 +32,16 @@ DRAIN_SHARE = 2.0
 way, and each of them alone would still hope to be in time."""
 OTHER_STARTS = 8
 """STARTs that no rule picks, tried beside the rules' picks: at light load the better move is often one of them."""
+
+
+class Look(NamedTuple):
+    """How far moves are looked at, and where."""
+
+    horizon_taus: float
+    crowded_taus: float = np.inf
+    """Where more waits than the whole cluster does in this time, branches take long, and every move is alike."""
+    crowded_every: int = 1
+    """Of so many states there, one gets branches."""
 
 
 def spare(batch: Batch) -> tuple[Sim, Scratch]:
@@ -148,6 +162,19 @@ def late_waiting(state):
 
 
 @kernel
+def late_running(sim):
+    """How late the late jobs that run will have become by their expected ends, in units of their e*."""
+    state, total = sim.state, 0.0
+    now_us = state.clock[0].now_us
+    for r in range(state.clock[0].running_top):
+        record = state.running[r]
+        if record.used == 1 and record.option != NONE and record.job != NONE and record.deadline_us <= now_us:
+            end_us = expected_end_us(record, state.options[record.option].sigma, now_us)
+            total += (end_us - now_us) / max(sim.outcomes[record.job].best_us, 1)
+    return total
+
+
+@kernel
 def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
     """Discounted violations and lateness within the horizon and while what waits at its end is worked off, and what is
     expected of the jobs that are left then."""
@@ -160,6 +187,7 @@ def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
     drain(copy, spare_scratch, rule, until_us + np.int64(DRAIN_SHARE * horizon_us))
     take_survey(copy.state, spare_scratch.survey)
     left = LATE_COST * late_waiting(copy.state) - potential(copy.state, spare_scratch.survey)
+    left += LATENESS * EXCESS_WEIGHT * late_running(copy)
     left *= discount(copy, copy.state.clock[0].now_us)
     terms = take_reward(copy)
     return left - (terms[0] + LATENESS * terms[1] + terms[2])
@@ -171,30 +199,38 @@ def starts(survey, p):
 
 
 @kernel
-def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rules, horizon_taus, first, costs):
-    """For every living cluster the cost of each rule's pick, of DONE and of a few other STARTs; inf elsewhere. `rules`
-    (clusters,) are what the branches go on under, `first` shifts which other STARTs are tried."""
+def costs_of_moves(sim, scratch, spare, spare_scratch, out, rule, horizon_us, offset, costs):
+    """Fill in the cost of each rule's pick, of DONE and of a few other STARTs."""
+    for k in range(N_RULES):
+        a = out.picks[k]
+        if out.mask[a] and not np.isfinite(costs[a]):
+            costs[a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
+    if out.mask[DONE] and not np.isfinite(costs[DONE]):
+        costs[DONE] = cost_of(sim, scratch, spare, spare_scratch, out, DONE, rule, horizon_us)
+    tried = 0
+    for i in range(out.n[0]):
+        a = (offset + i) % out.n[0]
+        fresh = starts(scratch.survey, out.pair[a]) and not np.isfinite(costs[a])
+        if fresh and out.mask[a] and tried < OTHER_STARTS:
+            costs[a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
+            tried += 1
+
+
+@kernel
+def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rules, terms, first, costs):
+    """For every living cluster the cost of each rule's pick, of DONE and of a few other STARTs; inf elsewhere, and
+    everywhere in the clusters that are left out. `rules` (clusters,) are what the branches go on under, `first` shifts
+    which other STARTs are tried."""
     for b in range(len(alive)):
         costs[b] = np.inf
         if not alive[b]:
             continue
         sim, scratch, out = sim_at(sims, b), scratch_at(scratches, b), shown_at(shown, b)
-        rule = rules[b]
-        horizon_us = np.int64(horizon_taus * sim.progress[0].tau_us)
-        for k in range(N_RULES):
-            a = out.picks[k]
-            if out.mask[a] and not np.isfinite(costs[b, a]):
-                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
-        if out.mask[DONE] and not np.isfinite(costs[b, DONE]):
-            costs[b, DONE] = cost_of(sim, scratch, spare, spare_scratch, out, DONE, rule, horizon_us)
-        tried = 0
+        if out.shared[BACKLOG] > soft(terms.crowded_taus) and (first + b) % terms.crowded_every != 0:
+            continue
+        horizon_us = np.int64(terms.horizon_taus * sim.progress[0].tau_us)
         offset = (first + b) % max(out.n[0], 1)
-        for i in range(out.n[0]):
-            a = (offset + i) % out.n[0]
-            fresh = starts(scratch.survey, out.pair[a]) and not np.isfinite(costs[b, a])
-            if fresh and out.mask[a] and tried < OTHER_STARTS:
-                costs[b, a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
-                tried += 1
+        costs_of_moves(sim, scratch, spare, spare_scratch, out, rules[b], horizon_us, offset, costs[b])
 
 
 def empty_costs(size: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from numba import types
 from synergai.envs import futures
 from synergai.envs.candidates import DONE, N_RULES
 from synergai.envs.compile import kernel
-from synergai.envs.features import GLOBAL, soft
+from synergai.envs.features import BACKLOG, soft
 from synergai.envs.futures import Futures, futures_for
 from synergai.envs.rollout import World, look_everywhere, rollout, world_for
 from synergai.envs.simulator import advance, apply_action
@@ -19,7 +19,6 @@ from synergai.envs.state import NONE, ClusterState
 MAX_MOVES = 16
 LEAST = 4
 """Futures below which a mean gain and its error say nothing."""
-BACKLOG = [feature.name for feature in GLOBAL].index("backlog")
 MONOTONIC = time.CLOCK_MONOTONIC
 clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.intp))
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from synergai.envs.batch import rows_of
-from synergai.envs.lookahead import costs_all, empty_costs, spare
+from synergai.envs.lookahead import Look, costs_all, empty_costs, spare
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import Setting
 from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
@@ -49,9 +49,9 @@ class Branches:
     the number of threads.
     """
 
-    def __init__(self, env: BatchVecEnv, rules: Sequence[str], horizon_taus: float, threads: int = 1) -> None:
+    def __init__(self, env: BatchVecEnv, rules: Sequence[str], terms: Look, threads: int = 1) -> None:
         self.env = env
-        self.horizon_taus = horizon_taus
+        self.terms = terms
         self.rules = np.array([RULE_NUMBER[rule] for rule in rules])
         """By cluster, as numbers."""
         self._turn = 0
@@ -82,7 +82,7 @@ class Branches:
             sim,
             scratch,
             self.rules[part],
-            self.horizon_taus,
+            self.terms,
             first,
             costs,
         )

@@ -7,6 +7,8 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from synergai.training.evaluation.matrix import Block
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -25,6 +27,9 @@ class TrainConfig(BaseModel):
     scenarios: Annotated[list[str], Field(min_length=1)] = ["demo"]
     loads: Annotated[list[Positive], Field(min_length=1)] = [0.6, 0.7, 0.8, 0.9, 1.0]
     """Each scenario at each of these; clusters of the batch take them in turn."""
+    also: list[Block] = []
+    """More to train on, written like the blocks of a matrix (docs/evaluation.md): other loads, arrivals, profile errors,
+    sizes."""
     profiles: list[str] = []
     """CSV files that add to the shipped profiles (docs/profiles.md)."""
     hardware: str | None = None
@@ -66,7 +71,8 @@ class TrainConfig(BaseModel):
     improve_epochs: Count = 6
     """Passes over all states that were gathered, at the end of a part."""
     improve_prices: Annotated[list[NonNegative], Field(min_length=1)] = [0.01]
-    """What a nat of distance from the rule costs: one for each of `loads`, or one for all."""
+    """What a nat of distance from the rule costs: one for each of `loads`, with straight lines between them, or one for
+    all."""
     improve_passes: Count = 2
     """Parts of the stage; the policy is evaluated after each, and gathers the next one's states."""
 

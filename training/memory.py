@@ -27,41 +27,43 @@ class Labelled(NamedTuple):
 
 
 class Memory:
-    """Labelled states, 15 KiB each, kept in files too, so that a run that is killed has them again."""
+    """Labelled states, 17 KiB each, kept in files too, so that a run that is killed has them again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.count = 0
+        self.seen = 0
         self._parts: list[Labelled] = []
 
-    def add(self, fresh: Labelled) -> None:
+    def add(self, fresh: Labelled, seen: int) -> None:
+        """States of which something is known, among so many that were seen."""
         lists = {name: value.half() if name == "rows" else value for name, value in fresh.lists.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
-        torch.save((lists, *fresh[1:]), self._file(self.count))
-        self._keep(Labelled(lists, *fresh[1:]))
+        torch.save((seen, lists, *fresh[1:]), self._file(self.seen))
+        self._keep(seen, Labelled(lists, *fresh[1:]))
 
-    def restore(self, count: int) -> None:
+    def restore(self, seen: int) -> None:
         """What was added before the run had seen so many states. ValueError names a file that is missing."""
-        self.count = 0
+        self.seen = 0
         self._parts = []
-        while self.count < count:
-            file = self._file(self.count)
+        while self.seen < seen:
+            file = self._file(self.seen)
             if not file.exists():
                 raise ValueError(f"{file} is missing: the run cannot go on without its states")
-            self._keep(Labelled(*torch.load(file, weights_only=True)))
+            count, *part = torch.load(file, weights_only=True)
+            self._keep(count, Labelled(*part))
 
     def forget(self) -> None:
         """They are not needed any more."""
         for file in self.folder.glob("states.*.pt"):
             file.unlink()
-        self.count = 0
+        self.seen = 0
         self._parts = []
 
     def minibatches(self, size: int, rng: np.random.Generator) -> list[Labelled]:
         """All states once, in random order, in minibatches of about this size."""
         kept = self._joined()
-        order = rng.permutation(self.count)
-        return [kept.at(torch.as_tensor(part)) for part in np.array_split(order, max(self.count // size, 1))]
+        order = rng.permutation(len(kept.masks))
+        return [kept.at(torch.as_tensor(part)) for part in np.array_split(order, max(len(order) // size, 1))]
 
     def _joined(self) -> Labelled:
         if len(self._parts) > 1:
@@ -72,9 +74,9 @@ class Memory:
             self._parts = [Labelled(lists, *rest)]
         return self._parts[0]
 
-    def _keep(self, part: Labelled) -> None:
+    def _keep(self, seen: int, part: Labelled) -> None:
         self._parts.append(part)
-        self.count += len(part.masks)
+        self.seen += seen
 
     def _file(self, first: int) -> Path:
         return self.folder / f"states.{first:08d}.pt"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from synergai.envs.lookahead import Look
 from synergai.envs.rules import RULES
 from synergai.training.branches import BEST, Branches, rules_of
 from synergai.training.clone import agreement, clone
@@ -18,6 +19,8 @@ from synergai.training.ppo import TimedMaskablePPO
 from synergai.training.stage import Stage, Update
 from synergai.training.vec_env import BatchVecEnv
 
+CROWDED_TAUS, CROWDED_EVERY = 4.0, 2
+"""Where more waits than the cluster does in so many mean run times, of so many states one is learned from."""
 AGREEMENT_DECISIONS = 4096
 """States on which the finished clone is compared with its teacher."""
 
@@ -105,14 +108,14 @@ def lead_up(env: BatchVecEnv, rules: list[str]) -> None:
 def branches_of(config: TrainConfig, env: BatchVecEnv, rules: list[str]) -> Branches:
     """What all passes learn from."""
     lead_up(env, rules)
-    return Branches(env, rules, config.improve_taus, config.threads)
+    return Branches(env, rules, Look(config.improve_taus, CROWDED_TAUS, CROWDED_EVERY), config.threads)
 
 
 def prices_of(config: TrainConfig, env: BatchVecEnv) -> np.ndarray:
     """By cluster, what leaving the rule costs at its load."""
     prices = config.improve_prices * (len(config.loads) if len(config.improve_prices) == 1 else 1)
-    by_load = dict(zip(config.loads, prices))
-    return np.array([by_load[setting.scenario.load] for setting in env.settings])
+    loads, prices = zip(*sorted(zip(config.loads, prices)))
+    return np.interp([setting.scenario.load for setting in env.settings], loads, prices)
 
 
 def improve_stage(

@@ -11,13 +11,13 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from synergai.agents.learned import read
-from synergai.envs import scenario as scenarios
 from synergai.envs.tape import Setting, setting_of
 from synergai.offline_profiles.options import table_of
 from synergai.training import snapshot as snapshots
 from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
 from synergai.training.curves import curves, record_settings
+from synergai.training.evaluation.matrix import Block, spread
 from synergai.training.export import export
 from synergai.training.folder import RunFolder, write_atomically
 from synergai.training.policy import ScorerPolicy
@@ -51,12 +51,12 @@ def resume(out: Path, asked: Mapping[str, Any], quiet: bool = False) -> Path:
 
 
 def settings_of(config: TrainConfig) -> list[Setting]:
-    """Every scenario at every load, on the profiles that the run is given."""
+    """Every scenario at every load, and what the run trains on besides, on the profiles that it is given."""
     table = table_of(
         [Path(name) for name in config.profiles], Path(config.hardware) if config.hardware else None
     )
-    loaded = [scenarios.load(name) for name in config.scenarios]
-    return [setting_of(s.model_copy(update={"load": rho}), table) for s in loaded for rho in config.loads]
+    blocks = [Block(scenarios=config.scenarios, loads=config.loads), *config.also]
+    return [setting_of(scenario, table) for block in blocks for scenario in spread(block)]
 
 
 def build(
@@ -226,7 +226,7 @@ class Training:
             "profiles_sha256": self.settings[0].table.sha256,
             "reference_sha256": self.settings[0].table.reference_sha256,
             "scenarios": sorted({setting.scenario.name for setting in self.settings}),
-            "loads": self.config.loads,
+            "loads": sorted({setting.scenario.load for setting in self.settings}),
         }
         export(self.policy, self.folder.checkpoint, self.config, facts)
         read(self.folder.checkpoint)  # what was written can be served
