@@ -21,7 +21,7 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/uv
 	@touch $@
 
 $(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/uv
-	$(UV) --editable '.[train,dev]'
+	$(UV) --editable '.[train,scale,dev]'
 	@touch $@ $(VENV)/.base
 
 install: $(VENV)/.all  ## everything, with torch and the developers' tools, into .venv

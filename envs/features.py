@@ -2,8 +2,8 @@
 
 All features are dimensionless with fixed squashings and ranges, without ids, seconds or node counts, so a policy
 trained on one cluster reads any other. The table's hash is part of every checkpoint. `soft(x) = x / (1 + |x|)`,
-`symlog(x) = sign(x) log(1 + |x|)`. `e'` is the run time e corrected by what was seen of the option, `sigma'` what is still
-not known of it (`envs/calibration.py`).
+`symlog(x) = sign(x) log(1 + |x|)`. `e'` is the run time e corrected by what was seen of the option, `sigma'` what is
+still not known of it (`envs/calibration.py`).
 """
 
 import hashlib

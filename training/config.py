@@ -28,8 +28,8 @@ class TrainConfig(BaseModel):
     loads: Annotated[list[Positive], Field(min_length=1)] = [0.6, 0.7, 0.8, 0.9, 1.0]
     """Each scenario at each of these; clusters of the batch take them in turn."""
     also: list[Block] = []
-    """More to train on, written like the blocks of a matrix (docs/evaluation.md): other loads, arrivals, profile errors,
-    sizes."""
+    """More to train on, written like the blocks of a matrix (docs/evaluation.md): other loads, arrivals, profile
+    errors, sizes."""
     profiles: list[str] = []
     """CSV files that add to the shipped profiles (docs/profiles.md)."""
     hardware: str | None = None

@@ -10,7 +10,8 @@ from synergai.k8s_bridge.cli import bridge
 from synergai.k8s_bridge.demo.cli import demo
 from synergai.k8s_bridge.embedded.cli import cluster
 from synergai.offline_profiles.cli import app as profiles_app
-from synergai.training.cli import certify, evaluate, export, simulate, train
+from synergai.training.cli import certify, export, train
+from synergai.training.evaluation.cli import evaluate, simulate
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -61,6 +61,12 @@ def shared_of(scene: Scene) -> dict[str, float]:
     return dict(zip([f.name for f in GLOBAL], scene.list().shared.tolist()))
 
 
+# one run on `slow` took 1.5 times as long, which counts half
+SEEN_SLOW = E_SLOW * sqrt(1.5)
+SD_SEEN = sqrt((SIGMA**2 - 0.06**2) / 2 + 0.06**2)
+Z_SLOW = (DEADLINE - NOW - SEEN_SLOW) / (SD_SEEN * SEEN_SLOW)
+Z_FAST = (DEADLINE - NOW - 5.0 - E_FAST) / (SIGMA * E_FAST)  # never seen: as predicted
+
 # a START on `slow`: 8 s from now is 18 s, one second too late
 SPARE_SLOW = DEADLINE - NOW - E_SLOW
 # the tightest node is the one with a unit taken; after this 6 of 8 cores, nothing else is left of it
@@ -87,6 +93,10 @@ SLOW = {
     "regret": soft((5.0 + E_FAST - E_SLOW) / E_SLOW),  # `fast` is free in 5 s
     "drift": log(1.5) / 2,
     "confidence": 1 / 6,
+    "seen_speed": log(SEEN_SLOW / E_FAST) / 5,
+    "seen_z": soft(Z_SLOW / 4),
+    "seen_p": phi(Z_SLOW),
+    "seen_else": phi(Z_FAST),
     "due": 0.0,
 }
 # a HOLD for `fast`: 5 s wait and 5 s run end at 20 s, three too late
@@ -109,6 +119,10 @@ FAST = {
     "regret": soft((E_SLOW - 5.0 - E_FAST) / E_FAST),
     "drift": 0.0,
     "confidence": 0.0,
+    "seen_speed": 0.0,
+    "seen_z": soft(Z_FAST / 4),
+    "seen_p": phi(Z_FAST),
+    "seen_else": phi(Z_SLOW),
 }
 JOB_X = {
     "job_slack": soft((DEADLINE - NOW - E_FAST) / E_FAST),
@@ -121,6 +135,7 @@ JOB_X = {
     "job_reach": 1.0,
     "job_attempts": 0.25,
     "job_priority": soft(0.5),
+    "job_chance": max(phi(Z_FAST), phi(Z_SLOW)),
 }
 SHARED = {
     "backlog": soft(E_FAST / (2.0 * TAU * TAU)),
@@ -244,6 +259,24 @@ def test_lateness_inflicted_is_the_rise_of_what_a_tenant_risks() -> None:
     rise = phi(1.0 / (SIGMA * run)) - phi((1.0 - more) / (SIGMA * (run + more)))
     assert rise > 0.01
     assert row_of(scene, "slow")["inflicted"] == pytest.approx(soft(rise), rel=1e-5)
+
+
+def test_a_job_with_one_class_has_no_chance_elsewhere() -> None:
+    scene = moment()
+    scene.state.queue["classes"] = 1 << scene.catalog.class_index["slow"]
+    row = row_of(scene, "slow")
+    assert row["seen_else"] == 0.0
+    assert row["job_chance"] == pytest.approx(row["seen_p"])
+    assert row["seen_speed"] == 0.0
+
+
+def test_the_more_runs_are_seen_the_more_they_count() -> None:
+    scene = moment()
+    scene.state.clock["now_us"] = 1_000_000  # time enough for 8 s, and for 12
+    once = row_of(scene, "slow")["seen_p"]
+    for _ in range(20):
+        observe(scene.state, scene.option("m", "slow"), 8_000_000, 20_000_000)
+    assert once > 0.9 > 0.1 > row_of(scene, "slow")["seen_p"]
 
 
 @pytest.mark.parametrize("name", ["transfer_share", "slowdown", "inflicted"])

@@ -8,7 +8,9 @@ from worlds import hand_tape, toy_profile, toy_setting, toy_table
 from synergai.envs import scenario as scenarios
 from synergai.envs.batch import load
 from synergai.envs.candidates import DONE
-from synergai.envs.reward import DISCOUNT_TAUS
+from synergai.envs.features import BACKLOG
+from synergai.envs.lookahead import LATENESS, Look
+from synergai.envs.reward import DISCOUNT_TAUS, EXCESS_WEIGHT
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import setting_of
 from synergai.training.branches import Branches
@@ -25,7 +27,7 @@ def env() -> BatchVecEnv:
 
 
 def branches(env: BatchVecEnv, rule: str, taus: float, threads: int = 1) -> Branches:
-    return Branches(env, [rule] * env.num_envs, taus, threads)
+    return Branches(env, [rule] * env.num_envs, Look(taus), threads)
 
 
 def snapshot(env: BatchVecEnv) -> list[np.ndarray]:
@@ -79,7 +81,7 @@ def test_threads_share_the_work_and_change_nothing(env: BatchVecEnv) -> None:
 
 def test_each_cluster_goes_on_under_its_own_rule(env: BatchVecEnv) -> None:
     rules = ["synergai", "affinity", "edf", "llf"]
-    mixed = Branches(env, rules, 1.0).costs()
+    mixed = Branches(env, rules, Look(1.0)).costs()
     for b, rule in enumerate(rules):
         np.testing.assert_array_equal(mixed[b], branches(env, rule, 1.0).costs()[b])
 
@@ -102,6 +104,35 @@ def test_jobs_that_wait_at_the_end_of_a_branch_are_in_each_others_way() -> None:
     costs = branches(env, "edf_feasible", 1.5).costs()[0]
     discounted = 7.0 * np.exp(-3.5 / DISCOUNT_TAUS)
     assert discounted <= costs[np.isfinite(costs)].min() < discounted + 0.5
+
+
+def test_a_late_run_is_charged_to_its_end() -> None:
+    """A job that is late by then takes 1 s or 100 s; a branch sees 6 s at most of either."""
+    table = toy_table(toy_profile("vision", "gpu-fast", 1.0), toy_profile("vision", "cpu", 100.0))
+    machines = [{"name": "a", "hardware": {"gpu-fast": 1}}, {"name": "b", "hardware": {"cpu": 1}}]
+    setting = toy_setting(table, machines)
+    env = BatchVecEnv([setting], 1, 2, 0, seed=0, scale=1.0)
+    load(env.batch, 0, setting, hand_tape(setting, [0.0, 400.0], [0.5, 900.0]))
+    costs = branches(env, "edf_feasible", 2.0).costs()[0]
+    shown = env.batch.shown
+    by_class = {int(shown.klass[0, i]): costs[i] for i in range(int(shown.n[0, 0]))}
+    slow, fast = (by_class[setting.catalog.class_index[name]] for name in ("cpu", "gpu-fast"))
+    tau_s = setting.capacity.tau_s
+    share = np.exp(-6.0 / DISCOUNT_TAUS)
+    assert slow - fast > 0.8 * LATENESS * EXCESS_WEIGHT * share * (99.5 - 6.0 * tau_s)
+
+
+def test_where_much_waits_some_states_are_left_out() -> None:
+    busy = setting_of(scenarios.load("demo").model_copy(update={"load": 1.1}))
+    env = BatchVecEnv([busy], 8, 120, 100, seed=3, scale=1.0)
+    env.reset()
+    crowded = env.batch.shown.shared[:, BACKLOG] > 0.5
+    assert 0 < crowded.sum() < 8
+    look = Look(1.0, crowded_taus=1.0, crowded_every=2)
+    some = Branches(env, ["edf"] * 8, look)
+    first, second = (np.isfinite(some.costs()).any(axis=1) for _ in range(2))
+    assert first[~crowded].all()
+    assert (first ^ second)[crowded].all()
 
 
 UNTRIED = float("inf")

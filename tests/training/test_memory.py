@@ -20,9 +20,10 @@ def states(first: int, count: int) -> Labelled:
 
 
 def filled(folder: Path, parts: int = 3) -> Memory:
+    """Parts of five states out of six that were seen."""
     memory = Memory(folder)
     for k in range(parts):
-        memory.add(states(5 * k, 5))
+        memory.add(states(5 * k, 5), seen=6)
     return memory
 
 
@@ -43,16 +44,16 @@ def test_minibatches_hold_every_state_once(tmp_path: Path) -> None:
 def test_a_killed_run_has_its_states_again(tmp_path: Path) -> None:
     filled(tmp_path)
     again = Memory(tmp_path)
-    again.restore(10)  # the last part was added after the snapshot
+    again.restore(12)  # the last part was added after the snapshot
     (part,) = again.minibatches(100, np.random.default_rng(0))
     assert sorted(part.rule.tolist()) == list(range(10))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     filled(tmp_path)
-    (tmp_path / "states.00000005.pt").unlink()
-    with pytest.raises(ValueError, match=r"states\.00000005\.pt is missing"):
-        Memory(tmp_path).restore(15)
+    (tmp_path / "states.00000006.pt").unlink()
+    with pytest.raises(ValueError, match=r"states\.00000006\.pt is missing"):
+        Memory(tmp_path).restore(18)
 
 
 def test_states_that_are_forgotten_leave_no_files(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.rows import write_rows
 from synergai.offline_profiles.table import ProfileTable
 from synergai.training.config import ConfigError, TrainConfig, read
+from synergai.training.stages import prices_of
 from synergai.training.train import settings_of
 
 CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.yaml"))
@@ -28,6 +30,8 @@ BAD = {
     "no scenarios": ("scenarios: []", "scenarios", "[]"),
     "one scenario that is no list": ("scenarios: demo", "scenarios", "'demo'"),
     "a name with a slash": ("name: ../up", "name", "'../up'"),
+    "more to train on without loads": ("also: [{scenarios: [demo]}]", "also.0.loads", "required"),
+    "a load of zero there": ("also: [{scenarios: [demo], loads: [0]}]", "also.0.loads.0", "0"),
     "a width beyond all": ("width: 100000", "width", "100000"),
 }
 
@@ -124,3 +128,23 @@ def test_a_run_takes_hardware_from_its_own_files(tmp_path: Path) -> None:
     )
     (setting,) = settings_of(config)
     assert [profile.hardware for profile in setting.catalog.profiles] == ["my-board"]
+
+
+def test_a_run_also_trains_on_what_its_blocks_name() -> None:
+    also = [
+        {"scenarios": ["kiosk"], "loads": [0.5]},
+        {"scenarios": ["demo"], "loads": [0.7], "arrivals": ["bursty"]},
+    ]
+    config = TrainConfig.model_validate({"scenarios": ["edge"], "loads": [0.9, 1.0], "also": also})
+    assert [(s.scenario.name, s.scenario.load) for s in settings_of(config)] == [
+        ("edge", 0.9), ("edge", 1.0), ("kiosk", 0.5), ("demo-bursty", 0.7),
+    ]  # fmt: skip
+
+
+def test_prices_between_the_loads_lie_on_straight_lines() -> None:
+    also = [{"scenarios": ["kiosk"], "loads": [0.7]}]
+    config = TrainConfig.model_validate(
+        {"scenarios": ["kiosk"], "loads": [1.0, 0.6], "improve_prices": [0.4, 0.0], "also": also}
+    )
+    env = SimpleNamespace(settings=settings_of(config))
+    assert prices_of(config, env) == pytest.approx([0.4, 0.0, 0.1])  # type: ignore[arg-type]

@@ -56,12 +56,10 @@ def draw_rates(summary: dict[str, Any], policies: tuple[str, ...], path: Path | 
 
 def draw_lateness(summary: dict[str, Any], policies: tuple[str, ...], path: Path | BytesIO) -> None:
     """A panel per scenario, at the load nearest to NEAR: the share of jobs that are late by more than so much."""
-    by_scenario = cells_by_scenario(summary)
     names = schedulers_of(summary, policies)
     styles = {name: {**style, "marker": ""} for name, style in _styles(names, policies).items()}
-    figure, panels = _grid(len(by_scenario), 4.3, 3.4)
-    for axes, (scenario, cells) in zip(panels, by_scenario.items()):
-        cell = nearest(cells)
+    figure, panels, cells = _near_one_load(summary)
+    for axes, cell in zip(panels, cells):
         for name in reversed([name for name in names if name in cell["schedulers"]]):
             entry = cell["schedulers"][name]
             late = [entry[f"late_{limit_s}_s"] for limit_s in LATE_BY_S]
@@ -69,7 +67,6 @@ def draw_lateness(summary: dict[str, Any], policies: tuple[str, ...], path: Path
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=0.1)
         axes.set_ylim(bottom=0)
-        axes.set_title(f"{scenario}, load {cell['load']:g}", loc="left", fontsize=11)
     _label_below(panels, "late by more than so many seconds")
     figure.supylabel("jobs, %", fontsize=10)
     _finish(figure, [Line2D([], [], label=label(name), **styles[name]) for name in names], path)
@@ -78,12 +75,10 @@ def draw_lateness(summary: dict[str, Any], policies: tuple[str, ...], path: Path
 def draw_energy(summary: dict[str, Any], policies: tuple[str, ...], path: Path | BytesIO) -> None:
     """A panel per scenario, at the load nearest to NEAR: energy against violations; nobody is better in both than those
     on the line."""
-    by_scenario = cells_by_scenario(summary)
     names = schedulers_of(summary, policies)
     styles = {name: {**style, "linestyle": ""} for name, style in _styles(names, policies).items()}
-    figure, panels = _grid(len(by_scenario), 4.3, 3.4)
-    for axes, (scenario, cells) in zip(panels, by_scenario.items()):
-        cell = nearest(cells)
+    figure, panels, cells = _near_one_load(summary)
+    for axes, cell in zip(panels, cells):
         points = {
             name: (100 * entry["violation_rate"], entry["energy_j_per_job"])
             for name, entry in cell["schedulers"].items()
@@ -91,7 +86,6 @@ def draw_energy(summary: dict[str, Any], policies: tuple[str, ...], path: Path |
         axes.step(*zip(*front(list(points.values()))), where="post", color="#b0b7bf", linewidth=1)
         for name in reversed([name for name in names if name in points]):
             axes.plot(*points[name], **styles[name])
-        axes.set_title(f"{scenario}, load {cell['load']:g}", loc="left", fontsize=11)
         axes.set_xlim(left=0)
     _label_below(panels, "jobs that missed their deadline, %")
     figure.supylabel("energy above idle, J a job", fontsize=10)
@@ -141,6 +135,15 @@ def _grid(count: int, wide: float, high: float) -> tuple[Any, list[Axes]]:
     for axes in panels.flat[:count]:
         _bare(axes)
     return figure, list(panels.flat[:count])
+
+
+def _near_one_load(summary: dict[str, Any]) -> tuple[Any, list[Axes], list[dict[str, Any]]]:
+    """A figure with a panel for each scenario, and its cell there: the one whose load is nearest to NEAR."""
+    cells = [nearest(cells) for cells in cells_by_scenario(summary).values()]
+    figure, panels = _grid(len(cells), 4.3, 3.4)
+    for axes, cell in zip(panels, cells):
+        axes.set_title(f"{cell['scenario']}, load {cell['load']:g}", loc="left", fontsize=11)
+    return figure, panels, cells
 
 
 def _label_below(panels: list[Axes], text: str) -> None:
@@ -199,7 +202,7 @@ def _band(axes: Axes, cells: list[dict[str, Any]], name: str, colour: str, alpha
     axes.fill_between(_rates(cells, name)[0], low, high, color=colour, alpha=alpha, linewidth=0)
 
 
-def draw_gains(summary: dict[str, Any], path: Path | BytesIO, most: int | None = None) -> None:
+def draw_gains(summary: dict[str, Any], path: Path | BytesIO, most: int = 24) -> None:
     """A panel per cell and policy, the worst cells first, at most so many: paired gain over every rule with its
     interval."""
     pairs = [(cell, ours) for cell in summary["cells"] for ours in cell["verdicts"]]
