@@ -108,15 +108,15 @@ def test_jobs_that_wait_at_the_end_of_a_branch_are_in_each_others_way() -> None:
 
 def test_a_late_run_is_charged_to_its_end() -> None:
     """A job that is late by then takes 1 s or 100 s; a branch sees 6 s at most of either."""
-    table = toy_table(toy_profile("vision", "gpu-fast", 1.0), toy_profile("vision", "cpu", 100.0))
-    machines = [{"name": "a", "hardware": {"gpu-fast": 1}}, {"name": "b", "hardware": {"cpu": 1}}]
+    table = toy_table(toy_profile("vision", "fast", 1.0), toy_profile("vision", "slow", 100.0))
+    machines = [{"name": "a", "hardware": {"fast": 1}}, {"name": "b", "hardware": {"slow": 1}}]
     setting = toy_setting(table, machines)
     env = BatchVecEnv([setting], 1, 2, 0, seed=0, scale=1.0)
     load(env.batch, 0, setting, hand_tape(setting, [0.0, 400.0], [0.5, 900.0]))
     costs = branches(env, "edf_feasible", 2.0).costs()[0]
     shown = env.batch.shown
     by_class = {int(shown.klass[0, i]): costs[i] for i in range(int(shown.n[0, 0]))}
-    slow, fast = (by_class[setting.catalog.class_index[name]] for name in ("cpu", "gpu-fast"))
+    slow, fast = (by_class[setting.catalog.class_index[name]] for name in ("slow", "fast"))
     tau_s = setting.capacity.tau_s
     share = np.exp(-6.0 / DISCOUNT_TAUS)
     assert slow - fast > 0.8 * LATENESS * EXCESS_WEIGHT * share * (99.5 - 6.0 * tau_s)

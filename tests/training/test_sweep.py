@@ -8,7 +8,7 @@ from small_runs import SMALL, small
 from typer.testing import CliRunner
 
 from synergai.cli import app
-from synergai.training.config import ConfigError
+from synergai.training.config import ConfigError, TrainConfig
 from synergai.training.sweep import REPORT_FILE, SweepError, Variant, summary, sweep, variants
 
 
@@ -51,9 +51,13 @@ def test_of_runs_that_all_failed_none_is_the_best() -> None:
     assert summary(variants(small(), 2), {}) == {"violation_rate": {}, "groups": {}, "best": None}
 
 
+def short() -> TrainConfig:
+    return small(improve_decisions=0)
+
+
 @pytest.mark.slow
 def test_runs_end_side_by_side_and_are_left_alone_when_asked_for_again(tmp_path: Path) -> None:
-    runs = variants(small(), 2)
+    runs = variants(short(), 2)
     told = sweep(runs, tmp_path)
     assert json.loads((tmp_path / REPORT_FILE).read_text()) == told
     assert set(told["violation_rate"]) == {"seed-0", "seed-1"}
@@ -72,7 +76,7 @@ def test_a_run_that_fails_is_named_and_the_others_end(tmp_path: Path) -> None:
     (tmp_path / "seed-0").mkdir()
     (tmp_path / "seed-0" / "snapshot.pt").write_bytes(b"nothing that could be read")
     with pytest.raises(SweepError, match="seed-0"):
-        sweep(variants(small(), 2), tmp_path)
+        sweep(variants(short(), 2), tmp_path)
     assert list(json.loads((tmp_path / REPORT_FILE).read_text())["violation_rate"]) == ["seed-1"]
 
 
