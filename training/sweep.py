@@ -7,6 +7,7 @@ alone and what was cut off goes on, so a sweep that was killed is started again 
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,19 +47,31 @@ def variants(config: TrainConfig, seeds: int, values: Sequence[str] = ()) -> lis
         changes = dict(chosen)
         if "seed" in changes:
             raise ConfigError("--sweep: seed is what --seeds is for")
-        group = ",".join(f"{key}-{value}" for key, value in chosen)
+        group = ",".join(f"{key}-{_name(value)}" for key, value in chosen)
         for seed in range(config.seed, config.seed + seeds):
             name = f"{group},seed-{seed}" if group else f"seed-{seed}"
             found.append(Variant(name, group, _changed(config, {**changes, "seed": seed})))
+    names = [run.name for run in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"--sweep: two runs would be in the same folder: {', '.join(twice)}")
     return found
 
 
 def _axis(text: str) -> list[tuple[str, Any]]:
-    """One setting and its values."""
+    """One setting and its values, each as it would stand in a YAML file."""
     key, found, values = text.partition("=")
-    if not found or not values:
+    try:
+        chosen = yaml.safe_load(f"[{values}]") if found else []
+    except yaml.YAMLError:
+        chosen = []
+    if not chosen:
         raise ConfigError(f"--sweep: {text!r} is not of the form KEY=VALUE,VALUE")
-    return [(key, yaml.safe_load(value)) for value in values.split(",")]
+    return [(key, value) for value in chosen]
+
+
+def _name(value: Any) -> str:
+    """What a folder's name may hold of it."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", str(value)).strip("-")
 
 
 def _changed(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:

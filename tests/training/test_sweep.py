@@ -20,9 +20,15 @@ def test_each_seed_is_a_run_from_that_of_the_settings_on() -> None:
 
 
 def test_values_of_settings_are_combined() -> None:
-    runs = variants(small(), 1, ["width=8,16", "loads=[0.5]"])
-    assert [run.name for run in runs] == ["width-8,loads-[0.5],seed-0", "width-16,loads-[0.5],seed-0"]
-    assert [(run.config.width, run.config.loads) for run in runs] == [(8, [0.5]), (16, [0.5])]
+    runs = variants(small(), 1, ["width=8,16", "loads=[0.5, 0.6]"])
+    assert [run.name for run in runs] == ["width-8,loads-0.5-0.6,seed-0", "width-16,loads-0.5-0.6,seed-0"]
+    assert [(run.config.width, run.config.loads) for run in runs] == [(8, [0.5, 0.6]), (16, [0.5, 0.6])]
+
+
+def test_a_value_with_slashes_stays_one_folder() -> None:
+    (run,) = variants(small(), 1, ["start=runs/mine/checkpoint"])
+    assert run.name == "start-runs-mine-checkpoint,seed-0"
+    assert run.config.start == "runs/mine/checkpoint"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +38,8 @@ def test_values_of_settings_are_combined() -> None:
         ("width=wide", "width: .*'wide'"),
         ("width", "not of the form KEY=VALUE"),
         ("width=", "not of the form KEY=VALUE"),
+        ("loads=[0.5", "not of the form KEY=VALUE"),
+        ("width=8,8", "the same folder: width-8,seed-0"),
         ("seed=1,2", "--seeds"),
     ],
 )
