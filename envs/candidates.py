@@ -12,7 +12,8 @@ import numpy as np
 from synergai.envs import features, rules
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.epochs import done_is_legal
-from synergai.envs.features import DUE, FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW, OUTLOOK, SIGMA
+from synergai.envs.features import DUE, FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW, SIGMA
+from synergai.envs.outlook import OUTLOOK, look_ahead
 from synergai.envs.state import NONE, ClusterState
 from synergai.envs.survey import Survey, survey_for, take_survey
 
@@ -262,7 +263,7 @@ def fill_job_row(state, scratch, out, i):
     sigma = state.options[out.option[i]].sigma
     if scratch.listed[j] // MAX_CANDIDATES != scratch.stamp[0]:
         scratch.listed[j] = scratch.stamp[0] * MAX_CANDIDATES + i
-        features.look_ahead(state, scratch.survey, j, scratch.outlooks[j])
+        look_ahead(state, scratch.survey, j, scratch.outlooks[j])
         features.fill_job(state, scratch.survey, j, sigma, scratch.outlooks[j], own[N_CANDIDATE:])
         return
     first = out.rows[scratch.listed[j] % MAX_CANDIDATES]

@@ -38,7 +38,7 @@ class Look(NamedTuple):
     """How far moves are looked at, and where."""
 
     horizon_taus: float
-    crowded_taus: float = np.inf
+    crowded_taus: float = 0.0
     """Where more waits than the whole cluster does in this time, branches take long, and every move is alike."""
     crowded_every: int = 1
     """Of so many states there, one gets branches."""

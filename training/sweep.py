@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ REPORT_FILE = "sweep.json"
 
 
 class SweepError(ValueError):
-    """Runs of a sweep failed, each with a line of its own; the others are complete."""
+    """There is no Ray cluster, or runs of a sweep failed, each with a line of its own; the others are complete."""
 
 
 @dataclass(frozen=True)
@@ -95,30 +96,16 @@ def sweep(
     `address` is that of a Ray cluster whose machines see `out` under the same path; empty: this machine, for itself
     alone. SweepError names the runs that failed, after all others are through.
     """
+    if address and address != "auto":
+        knock(address)
+    out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
-    from ray.exceptions import RayError
 
     alone: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     ray.init(address=address or "local", log_to_driver=False, **({} if address else alone))
     try:
-        cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        waiting = {}
-        for run in runs:
-            wanted = min(max(run.config.threads, run.config.torch_threads), cores)
-            task = ray.remote(num_cpus=wanted, max_retries=0)(train_one)
-            waiting[task.remote(run.config.model_dump(mode="json"), str((out / run.name).absolute()))] = run
-        rates: dict[str, float] = {}
-        failed = {}
-        while waiting:
-            (done,), _ = ray.wait(list(waiting), num_returns=1)
-            run = waiting.pop(done)
-            try:
-                rates[run.name] = ray.get(done)
-                tell(f"{run.name}: violations {100 * rates[run.name]:.2f} % on selection tapes")
-            except RayError as error:
-                failed[run.name] = " ".join(str(getattr(error, "cause", None) or error).split())
-                tell(f"{run.name}: failed: {failed[run.name]}")
+        rates, failed = _train_all(runs, out, tell)
     finally:
         ray.shutdown()
     report = summary(runs, rates)
@@ -126,6 +113,44 @@ def sweep(
     if failed:
         raise SweepError("\n".join(f"{out / name}: {why}" for name, why in failed.items()))
     return report
+
+
+def _train_all(
+    runs: Sequence[Variant], out: Path, tell: Callable[[str], None]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Violation rates of the runs that ended, and why the others did not, by name. Ray must be up."""
+    import ray
+    from ray.exceptions import RayError
+
+    cores = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
+    waiting = {}
+    for run in runs:
+        wanted = min(max(run.config.threads, run.config.torch_threads), cores)
+        task = ray.remote(num_cpus=wanted, max_retries=0)(train_one)
+        waiting[task.remote(run.config.model_dump(mode="json"), str((out / run.name).absolute()))] = run
+    rates: dict[str, float] = {}
+    failed = {}
+    while waiting:
+        (done,), _ = ray.wait(list(waiting), num_returns=1)
+        run = waiting.pop(done)
+        try:
+            rates[run.name] = ray.get(done)
+            tell(f"{run.name}: violations {100 * rates[run.name]:.2f} % on selection tapes")
+        except RayError as error:
+            failed[run.name] = " ".join(str(getattr(error, "cause", None) or error).split())
+            tell(f"{run.name}: failed: {failed[run.name]}")
+    return rates, failed
+
+
+def knock(address: str) -> None:
+    """SweepError if nobody answers there: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise SweepError(f"--ray-address: {address!r} is not of the form HOST:PORT, and not `auto`")
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except (OSError, OverflowError) as error:
+        raise SweepError(f"--ray-address: nobody answers at {address}: {error}") from None
 
 
 def train_one(settings: dict[str, Any], out: str) -> float:

@@ -101,3 +101,17 @@ def test_an_address_without_a_sweep_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 2
     assert "--seeds" in result.output
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "nobody answers at 127.0.0.1:1"),
+        ("somewhere", "HOST:PORT"),
+        ("a.b:99999", "nobody answers"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_named(tmp_path: Path, address: str, said: str) -> None:
+    with pytest.raises(SweepError, match=said):
+        sweep(variants(small(), 1), tmp_path, address)
+    assert list(tmp_path.iterdir()) == []
