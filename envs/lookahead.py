@@ -1,4 +1,4 @@
-"""What an action is worth: branch off a copy of the cluster, take the action, go on under a rule for a while.
+"""What an action is worth: branch off a copy of the cluster, take the action, let it go on alone for a while.
 
 The copy meets the tape's own arrivals and noise, so all actions of one state are compared under the same luck. It is a
 teacher's instrument for training: it sees the true future, which a scheduler never does.
@@ -10,16 +10,18 @@ import numpy as np
 
 from synergai.envs import agenda
 from synergai.envs.batch import Batch, copy_of, scratch_at, shown_at, sim_at
-from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES, Scratch
+from synergai.envs.candidates import DONE, MAX_CANDIDATES, N_RULES
 from synergai.envs.compile import kernel
+from synergai.envs.continuation import have_seen, start_all, step_alone
+from synergai.envs.epochs import TICK_US
 from synergai.envs.features import BACKLOG, soft
 from synergai.envs.place import expected_end_us
 from synergai.envs.reward import EXCESS_WEIGHT, potential
-from synergai.envs.simulator import apply_pair, apply_rule
+from synergai.envs.simulator import apply_pair
 from synergai.envs.state import NEVER_US, NONE, ClusterState, copy_rows
-from synergai.envs.survey import forget, take_survey
+from synergai.envs.survey import Survey, forget, take_survey
 from synergai.envs.tape import Tape
-from synergai.envs.world import ENDED, Sim, discount, next_event_us, pass_time, step_events, take_reward
+from synergai.envs.world import ENDED, Sim, discount, take_reward
 
 LATENESS = 0.1
 """Of what the reward takes for lateness: in overload late jobs never run out, and at its full weight a branch would
@@ -44,12 +46,20 @@ class Look(NamedTuple):
     """Of so many states there, one gets branches."""
 
 
-def spare(batch: Batch) -> tuple[Sim, Scratch]:
-    """Room for one copy of any cluster of this batch, and working memory for it."""
+class Spare(NamedTuple):
+    """Room for one copy of any cluster of a batch, and working memory for it."""
+
+    sim: Sim
+    survey: Survey
+    seen: np.ndarray  # (groups,) int64: their versions when the copy last looked for starts
+
+
+def spare(batch: Batch) -> Spare:
+    """A spare cluster for this batch."""
     room = copy_of(batch.sims, 0)
     room.agenda.n[:] = 0
     room.agenda.entries["place"] = NONE
-    return room, copy_of(batch.scratches, 0)
+    return Spare(room, copy_of(batch.scratches, 0).survey, np.zeros(len(room.state.groups), np.int64))
 
 
 @kernel
@@ -109,23 +119,9 @@ def branch(sim, spare):
 
 
 @kernel
-def step_under(sim, scratch, rule, until_us):
-    """The round that is open under a rule, then the next instant. False at `until_us` or the end of the tape."""
-    while sim.progress[0].in_round == 1:
-        if sim.state.clock[0].n_queued == 0:
-            sim.progress[0].in_round = 0
-            break
-        apply_rule(sim, scratch, rule)
-    if next_event_us(sim) > until_us:
-        pass_time(sim, until_us)
-        return False
-    return step_events(sim, scratch)
-
-
-@kernel
-def run_until(sim, scratch, rule, until_us):
-    """Go on under a rule to this instant, or to the end of the tape."""
-    while step_under(sim, scratch, rule, until_us):
+def run_until(sim, survey, seen, look_us, until_us):
+    """Go on to this instant, or to the end of the tape."""
+    while step_alone(sim, survey, seen, look_us, until_us):
         pass
 
 
@@ -141,13 +137,13 @@ def stop_arrivals(sim, until_us):
 
 
 @kernel
-def drain(sim, scratch, rule, until_us):
-    """Let nothing more come, and go on under a rule until nothing waits, or to this instant. In a closed loop jobs come
-    of themselves: there it does nothing."""
+def drain(sim, survey, seen, until_us):
+    """Let nothing more come, and go on until nothing waits, or to this instant. In a closed loop jobs come of
+    themselves: there it does nothing."""
     if sim.progress[0].clients > 0:
         return
     stop_arrivals(sim, until_us)
-    while sim.state.clock[0].n_queued > 0 and step_under(sim, scratch, rule, until_us):
+    while sim.state.clock[0].n_queued > 0 and step_alone(sim, survey, seen, NONE, until_us):
         pass
 
 
@@ -175,18 +171,24 @@ def late_running(sim):
 
 
 @kernel
-def cost_of(sim, scratch, spare, spare_scratch, out, action, rule, horizon_us):
+def cost_of(sim, scratch, spare, out, action, horizon_us):
     """Discounted violations and lateness within the horizon and while what waits at its end is worked off, and what is
     expected of the jobs that are left then."""
-    copy = branch(sim, spare)
-    forget(spare_scratch.survey)
+    copy, survey, seen = branch(sim, spare.sim), spare.survey, spare.seen
+    forget(survey)
+    survey.counts[0].whole = 0
     take_reward(copy)
-    until_us = copy.state.clock[0].now_us + horizon_us
+    until_us, look_us = copy.state.clock[0].now_us + horizon_us, np.int64(NONE)
+    have_seen(copy.state, seen)
     apply_pair(copy, scratch, NONE if action == DONE else out.pair[action])
-    run_until(copy, spare_scratch, rule, until_us)
-    drain(copy, spare_scratch, rule, until_us + np.int64(DRAIN_SHARE * horizon_us))
-    take_survey(copy.state, spare_scratch.survey)
-    left = LATE_COST * late_waiting(copy.state) - potential(copy.state, spare_scratch.survey)
+    if action == DONE:
+        look_us = copy.state.clock[0].last_round_us + TICK_US
+    else:
+        start_all(copy, survey, seen, 0, True)
+    run_until(copy, survey, seen, look_us, until_us)
+    drain(copy, survey, seen, until_us + np.int64(DRAIN_SHARE * horizon_us))
+    take_survey(copy.state, survey)
+    left = LATE_COST * late_waiting(copy.state) - potential(copy.state, survey)
     left += LATENESS * EXCESS_WEIGHT * late_running(copy)
     left *= discount(copy, copy.state.clock[0].now_us)
     terms = take_reward(copy)
@@ -199,28 +201,27 @@ def starts(survey, p):
 
 
 @kernel
-def costs_of_moves(sim, scratch, spare, spare_scratch, out, rule, horizon_us, offset, costs):
+def costs_of_moves(sim, scratch, spare, out, horizon_us, offset, costs):
     """Fill in the cost of each rule's pick, of DONE and of a few other STARTs."""
     for k in range(N_RULES):
         a = out.picks[k]
         if out.mask[a] and not np.isfinite(costs[a]):
-            costs[a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
+            costs[a] = cost_of(sim, scratch, spare, out, a, horizon_us)
     if out.mask[DONE] and not np.isfinite(costs[DONE]):
-        costs[DONE] = cost_of(sim, scratch, spare, spare_scratch, out, DONE, rule, horizon_us)
+        costs[DONE] = cost_of(sim, scratch, spare, out, DONE, horizon_us)
     tried = 0
     for i in range(out.n[0]):
         a = (offset + i) % out.n[0]
         fresh = starts(scratch.survey, out.pair[a]) and not np.isfinite(costs[a])
         if fresh and out.mask[a] and tried < OTHER_STARTS:
-            costs[a] = cost_of(sim, scratch, spare, spare_scratch, out, a, rule, horizon_us)
+            costs[a] = cost_of(sim, scratch, spare, out, a, horizon_us)
             tried += 1
 
 
 @kernel
-def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rules, terms, first, costs):
+def costs_all(sims, scratches, shown, alive, spare, terms, first, costs):
     """For every living cluster the cost of each rule's pick, of DONE and of a few other STARTs; inf elsewhere, and
-    everywhere in the clusters that are left out. `rules` (clusters,) are what the branches go on under, `first` shifts
-    which other STARTs are tried."""
+    everywhere in the clusters that are left out. `first` shifts which other STARTs are tried."""
     for b in range(len(alive)):
         costs[b] = np.inf
         if not alive[b]:
@@ -230,7 +231,7 @@ def costs_all(sims, scratches, shown, alive, spare, spare_scratch, rules, terms,
             continue
         horizon_us = np.int64(terms.horizon_taus * sim.progress[0].tau_us)
         offset = (first + b) % max(out.n[0], 1)
-        costs_of_moves(sim, scratch, spare, spare_scratch, out, rules[b], horizon_us, offset, costs[b])
+        costs_of_moves(sim, scratch, spare, out, horizon_us, offset, costs[b])
 
 
 def empty_costs(size: int) -> np.ndarray:

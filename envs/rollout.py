@@ -1,9 +1,7 @@
 """One move, tried in one sampled future on a copy of the cluster, and what it costs.
 
-After the move every machine that has room takes, of the jobs that it can still serve in time, the one whose deadline is
-first; of several machines the fastest; else a job that is too late for any. That is `synergai:hold=off:order=edf` less
-its look at when busy machines will be free, and needs no survey. A start costs the chance to be late, 1 for a deadline
-that passed since the decision, and lateness; what still waits at the end is charged by its best chance.
+After the move it goes on as `envs.continuation` says. A start costs the chance to be late, 1 for a deadline that passed
+since the decision, and lateness; what still waits at the end is charged by its best chance.
 """
 
 from typing import NamedTuple
@@ -13,9 +11,9 @@ import numpy as np
 from synergai.envs import agenda, futures
 from synergai.envs.agenda import SEEN, Agenda, agenda_for
 from synergai.envs.compile import kernel, small_kernel
+from synergai.envs.continuation import have_seen, next_start
 from synergai.envs.features import p_ontime
 from synergai.envs.futures import MAX_ARRIVALS
-from synergai.envs.order import HOPELESS, before
 from synergai.envs.reward import EXCESS_WEIGHT
 from synergai.envs.state import (
     NEVER_US,
@@ -40,7 +38,7 @@ class World(NamedTuple):
     agenda: Agenda
     survey: Survey  # where its options have room
     waits_us: np.ndarray  # (groups,) float64: until something ends there
-    freed: np.ndarray  # (groups + 1,) int64: number of the last instant that gave room there; of this one
+    seen: np.ndarray  # (groups,) int64: their versions when the copy last looked for starts
     anyone: np.ndarray  # (1,) QUEUED: a job without wishes
 
 
@@ -51,8 +49,8 @@ def world_for(state: ClusterState) -> World:
     copy = state.copy()._replace(queue=np.zeros(jobs, QUEUED), running=np.zeros(slots, RUNNING))
     anyone = np.zeros(1, QUEUED)
     anyone["classes"] = -1
-    freed = np.zeros(groups + 1, np.int64)
-    return World(copy, agenda_for(slots), survey_for(copy), np.zeros(groups), freed, anyone)
+    seen = np.zeros(groups, np.int64)
+    return World(copy, agenda_for(slots), survey_for(copy), np.zeros(groups), seen, anyone)
 
 
 @kernel
@@ -78,7 +76,8 @@ def branch(state, world, drawn, s, survey, release_us):
         c.clock, state.models, state.classes, c.groups, state.options, c.nodes, c.devices, c.queue, c.running,
         state.history, state.admitted, state.links, state.warmth,
     )  # fmt: skip
-    copy = World(mine, world.agenda, world.survey, world.waits_us, world.freed, world.anyone)
+    copy = World(mine, world.agenda, world.survey, world.waits_us, world.seen, world.anyone)
+    have_seen(mine, copy.seen)
     agenda.clear(copy.agenda)
     know(copy.survey, survey, clock.n_options)
     for r in range(clock.running_top):
@@ -173,67 +172,29 @@ def left_over(world, drawn, from_us):
 
 
 # going on ------------------------------------------------------------------------------------------------------------
-@small_kernel
-def fastest(world, j, anywhere):
-    """Of the options with room for job j, or of those that got room just now, the one with the shortest run time, and
-    that; NONE if there is none. A held job is for its option or one that ends sooner than was hoped for."""
-    state = world.state
-    queued, now_us = state.queue[j], state.clock[0].now_us
-    model, instant = state.models[queued.model], world.freed[state.clock[0].n_groups]
-    held = queued.hold_option != NONE and queued.hold_until_us > now_us
-    best, best_us = NONE, np.int64(NEVER_US)
-    for o in range(model.first_option, model.first_option + model.n_options):
-        option = state.options[o]
-        if option.dictionary == 0 or (queued.classes >> option.klass) & 1 == 0:
-            continue
-        if not anywhere and world.freed[option.group] != instant:
-            continue
-        placed = look_for_room(state, world.survey, queued, o)
-        if placed.room == 0:
-            continue
-        e_us = run_time_us(state, queued, option, placed)
-        if e_us < best_us and (not held or o == queued.hold_option or now_us + e_us < queued.hold_finish_us):
-            best, best_us = o, e_us
-    return best, best_us
-
-
 @kernel
-def go_on(world, drawn, s, first, anywhere, from_us, release_us):
-    """Start what can be started of the queue from place `first` on; returns what it costs. Where only some groups got
-    room (`anywhere` is False), a job that has time left had no use for the others, and need not look at them."""
+def go_on(world, drawn, s, new_from, freed, from_us, release_us):
+    """Start what can be started, as `next_start` says; returns what it costs."""
     state, cost = world.state, 0.0
-    now_us = state.clock[0].now_us
     while True:
-        best_key, best_j, best, best_us = 0.0, NONE, NONE, np.int64(0)
-        for j in range(first, state.clock[0].n_queued):
-            queued = state.queue[j]
-            in_time = now_us + queued.best_us <= queued.deadline_us
-            key = float(queued.deadline_us) + (0.0 if in_time else HOPELESS)
-            if not before(state, key, j, best_key, best_j):
-                continue
-            o, e_us = fastest(world, j, anywhere or not in_time)
-            if o != NONE and (now_us + e_us <= queued.deadline_us or not in_time):
-                best_key, best_j, best, best_us = key, j, o, e_us
-        if best_j == NONE:
+        j, o, e_us = next_start(state, world.survey, world.seen, new_from, freed)
+        if j == NONE:
+            have_seen(state, world.seen)
             return cost
-        placed = look_for_room(state, world.survey, state.queue[best_j], best)
-        overhead_us = placed.startup_us + transfer_us(state, state.queue[best_j], state.options[best])
-        cost += begin(world, drawn, s, best_j, best, placed.device, overhead_us, best_us, from_us, release_us)
+        placed = look_for_room(state, world.survey, state.queue[j], o)
+        overhead_us = placed.startup_us + transfer_us(state, state.queue[j], state.options[o])
+        cost += begin(world, drawn, s, j, o, placed.device, overhead_us, e_us, from_us, release_us)
 
 
 @kernel
 def give_back(world, slot):
-    """The run in this slot has ended: its room is there again, and its node's groups have been freed."""
-    state, instant = world.state, world.freed[world.state.clock[0].n_groups]
+    """The run in this slot has ended: its room is there again."""
+    state = world.state
     node = state.running[slot].node
     agenda.drop(world.agenda, slot)
     release(state, slot)
     if state.clock[0].slowdown > 0.0:
         agenda.follow(world.agenda, state, node)
-    d = state.nodes[node].first_device
-    while d != NONE:
-        world.freed[state.devices[d].group] = instant
-        d = state.devices[d].next
 
 
 @kernel
@@ -244,7 +205,6 @@ def next_instant(world, drawn, s, arrived, until_us):
     if arrived < drawn.n[s]:
         at_us = min(at_us, drawn.arrivals[s, arrived].arrival_us)
     clock.now_us = max(min(at_us, until_us), clock.now_us)
-    world.freed[clock.n_groups] += 1
     ended = False
     while at_us <= until_us and agenda.next_us(world.agenda) <= clock.now_us:
         ended = True
@@ -284,13 +244,9 @@ def rollout(state, world, drawn, s, survey, p, horizon_us, release_us):
         cost += go_on(copy, drawn, s, 0, True, from_us, release_us)
     while True:
         ended = next_instant(copy, drawn, s, arrived, until_us)
-        waiting = clock.n_queued
+        new_from = clock.seq
         arrived = take_arrivals(copy, drawn, s, arrived)
-        came = clock.n_queued > waiting
-        if not ended and not came:
+        if not ended and clock.seq == new_from:
             return cost + left_over(copy, drawn, from_us)
-        if ended or untouched:
-            cost += go_on(copy, drawn, s, 0, came or untouched, from_us, release_us)
-        else:
-            cost += go_on(copy, drawn, s, waiting, True, from_us, release_us)
+        cost += go_on(copy, drawn, s, 0 if untouched else new_from, ended or untouched, from_us, release_us)
         untouched = False

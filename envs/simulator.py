@@ -19,20 +19,24 @@ CHOICE = -2
 
 
 @small_kernel
-def start_pair(sim, scratch, p):
-    """START: book it, and let the world decide how long it takes."""
+def start_job(sim, j, o, device, e_us):
+    """Book job j with option o on this device, and let the world decide how long it really takes."""
     state, progress = sim.state, sim.progress[0]
-    pair = scratch.survey.pairs[p]
-    queued = state.queue[pair.j]
+    queued = state.queue[j]
     samples, attempt, best_energy = queued.samples, queued.attempt, queued.best_energy_j
-    option = state.options[pair.option]
     weight = state.clock[0].energy_weight
     if weight > 0.0 and best_energy > 0.0:
-        ratio = option.active_w * pair.e_us * 1e-6 / best_energy
+        ratio = state.options[o].active_w * e_us * 1e-6 / best_energy
         progress.energy_reward -= ENERGY_WEIGHT * weight * ratio * discount(sim, state.clock[0].now_us)
-    ageing.account(state, scratch.survey, pair)
-    slot = start(state, pair.j, pair.option, pair.device)
-    begin_run(sim, slot, samples, attempt)
+    begin_run(sim, start(state, j, o, device), samples, attempt)
+
+
+@small_kernel
+def start_pair(sim, scratch, p):
+    """START of a pair of the survey."""
+    pair = scratch.survey.pairs[p]
+    ageing.account(sim.state, scratch.survey, pair)
+    start_job(sim, pair.j, pair.option, pair.device, pair.e_us)
 
 
 @small_kernel

@@ -525,10 +525,10 @@ def next_timer_us(sim):
 
 
 @small_kernel
-def next_event_us(sim):
-    """When the next thing happens by itself."""
+def next_outside_us(sim):
+    """When the next thing happens that the scheduler has no part in."""
     progress, tape = sim.progress[0], sim.tape
-    at_us = min(next_timer_us(sim), agenda.next_us(sim.agenda))
+    at_us = agenda.next_us(sim.agenda)
     if progress.next_arrival < progress.n_timed:
         at_us = min(at_us, tape.jobs[progress.next_arrival].arrival_us)
     if progress.next_deadline < progress.n_timed:
@@ -538,6 +538,12 @@ def next_event_us(sim):
     if progress.next_pod < progress.n_pods:
         at_us = min(at_us, tape.pods[progress.next_pod].at_us)
     return at_us
+
+
+@small_kernel
+def next_event_us(sim):
+    """When the next thing happens by itself."""
+    return min(next_timer_us(sim), next_outside_us(sim))
 
 
 @small_kernel

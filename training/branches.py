@@ -35,7 +35,7 @@ def best_rule(setting: Setting) -> str:
 
 
 def rules_of(env: BatchVecEnv, rule: str) -> list[str]:
-    """The rule that each cluster's branches go on under: this one, or with `best` the best one for its setting."""
+    """The rule that each cluster is judged by: this one, or with `best` the best one for its setting."""
     if rule != BEST:
         return [rule] * env.num_envs
     chosen = {id(setting): best_rule(setting) for setting in {id(s): s for s in env.settings}.values()}
@@ -45,8 +45,8 @@ def rules_of(env: BatchVecEnv, rule: str) -> list[str]:
 class Branches:
     """What every move that is tried would cost, for the states that a batch of clusters is in.
 
-    `rules` names, for each of the batch's clusters, the rule that its branches go on under. Results do not depend on
-    the number of threads.
+    `rules` names, for each of the batch's clusters, the rule that it is judged by. Results do not depend on the number
+    of threads.
     """
 
     def __init__(self, env: BatchVecEnv, rules: Sequence[str], terms: Look, threads: int = 1) -> None:
@@ -65,13 +65,13 @@ class Branches:
         costs = empty_costs(self.env.num_envs)
         self._turn += 1
         for done in [
-            self._pool.submit(self._fill, costs[part], part, *room)
+            self._pool.submit(self._fill, costs[part], part, room)
             for part, room in zip(self._parts, self._spares)
         ]:
             done.result()
         return costs
 
-    def _fill(self, costs, part, sim, scratch) -> None:  # type: ignore[no-untyped-def] - arrays of arrays
+    def _fill(self, costs, part, room) -> None:  # type: ignore[no-untyped-def] - arrays of arrays
         batch = self.env.batch
         first = self._turn + part.start  # which other STARTs are tried: not the same ones every time
         costs_all(
@@ -79,9 +79,7 @@ class Branches:
             rows_of(batch.scratches, part),
             rows_of(batch.shown, part),
             batch.alive[part],
-            sim,
-            scratch,
-            self.rules[part],
+            room,
             self.terms,
             first,
             costs,

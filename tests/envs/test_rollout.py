@@ -60,13 +60,12 @@ def test_a_look_at_what_got_room_misses_nothing_that_could_start(name: str) -> N
             arrived = 0
             while True:
                 ended = next_instant(world, drawn, s, arrived, until_us)
-                waiting = int(clock["n_queued"])
+                new_from = int(clock["seq"])
                 arrived = take_arrivals(world, drawn, s, arrived)
-                came = clock["n_queued"] > waiting
-                if not ended and not came:
+                if not ended and clock["seq"] == new_from:
                     break
                 before = int(clock["n_running"])
-                go_on(world, drawn, s, 0 if ended else waiting, bool(came), from_us, 0)
+                go_on(world, drawn, s, new_from, ended, from_us, 0)
                 started += int(clock["n_running"]) - before
                 left = int(clock["n_queued"])
                 waits = world.state.queue[:left]

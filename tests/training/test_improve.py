@@ -79,13 +79,6 @@ def test_threads_share_the_work_and_change_nothing(env: BatchVecEnv) -> None:
     np.testing.assert_array_equal(one, three)
 
 
-def test_each_cluster_goes_on_under_its_own_rule(env: BatchVecEnv) -> None:
-    rules = ["synergai", "affinity", "edf", "llf"]
-    mixed = Branches(env, rules, Look(1.0)).costs()
-    for b, rule in enumerate(rules):
-        np.testing.assert_array_equal(mixed[b], branches(env, rule, 1.0).costs()[b])
-
-
 def test_a_longer_look_ahead_meets_what_the_rule_itself_would(env: BatchVecEnv) -> None:
     rule = RULE_NUMBER["synergai"]
     costs = branches(env, "synergai", 2.0).costs()
