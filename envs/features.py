@@ -95,6 +95,7 @@ N_GLOBAL = len(GLOBAL)
 FIRST_PICK = N_CANDIDATE - len(RULES)
 DUE = FIRST_PICK - 1
 BACKLOG = [feature.name for feature in GLOBAL].index("backlog")
+ENERGY_WEIGHT = [feature.name for feature in GLOBAL].index("energy_weight")
 SIGMA = [feature.name for feature in JOB].index("job_sigma")
 """The one feature of a job that differs from option to option."""
 

@@ -41,6 +41,8 @@ class TrainConfig(BaseModel):
     """Environments that share a tape; their mean fortune is taken out of each one's advantages."""
     arrivals: Annotated[int, Field(ge=20)] = 500
     """Of one episode."""
+    energy_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the episodes, in which energy weighs against deadlines, each by a weight of its own."""
     warm_start: Annotated[int, Field(ge=0)] = 100
     """Episodes start after up to so many arrivals under the fallback rule; one in five starts empty."""
     threads: Count = 2

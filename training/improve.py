@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn.functional import smooth_l1_loss
 
+from synergai.envs.features import ENERGY_WEIGHT
 from synergai.training.branches import Branches
 from synergai.training.clone import soft_targets
 from synergai.training.memory import Labelled, Memory
@@ -42,7 +43,8 @@ class Terms:
     learning_rate: float
     """At first; it falls to a twentieth."""
     prices: np.ndarray
-    """What a nat of distance from the rule costs, by cluster of the batch."""
+    """What a nat of distance from the rule costs, by cluster of the batch; less where energy weighs, of which the rule
+    knows nothing."""
     turn: int
     """How many parts of the stage came before; their states are learned from again."""
     last: bool
@@ -175,6 +177,6 @@ def _gather(policy: ScorerPolicy, branches: Branches, terms: Terms) -> Labelled:
         torch.as_tensor(np.concatenate(masks)),
         torch.as_tensor(np.concatenate(costs)).float(),
         torch.as_tensor(np.concatenate(picks)).long(),
-        torch.as_tensor(np.tile(terms.prices, steps)).float(),
+        torch.as_tensor(np.tile(terms.prices, steps)).float() * (1.0 - joined["shared"][:, ENERGY_WEIGHT]),
     )
     return gathered.at(torch.nonzero(labelled)[:, 0])
