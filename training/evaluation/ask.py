@@ -99,14 +99,23 @@ def words(lists: Sequence[str]) -> list[str]:
 
 
 def loads_of(lists: Sequence[str]) -> tuple[float, ...]:
-    """Comma lists as numbers, each once, in rising order."""
+    """Comma lists as loads, each once, in rising order."""
+    return _numbers("--load", lists, 0.01, 5.0)
+
+
+def weights_of(lists: Sequence[str]) -> tuple[float, ...]:
+    """The same of energy's weights."""
+    return _numbers("--weight", lists, 0.0, 1.0)
+
+
+def _numbers(option: str, lists: Sequence[str], least: float, most: float) -> tuple[float, ...]:
     found = set()
     for word in (part.strip() for text in lists for part in text.split(",")):
         try:
-            load = float(word)
+            number = float(word)
         except ValueError:
-            load = math.nan
-        if not 0.01 <= load <= 5.0:
-            raise ValueError(f"--load {word!r} is not a number from 0.01 to 5")
-        found.add(load)
+            number = math.nan
+        if not least <= number <= most:
+            raise ValueError(f"{option} {word!r} is not a number from {least:g} to {most:g}")
+        found.add(number)
     return tuple(sorted(found))

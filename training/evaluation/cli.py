@@ -188,3 +188,57 @@ def simulate(
     if gantt is not None:
         pictures.draw(setting, sim, gantt, title)
         typer.echo(f"written: {gantt}")
+
+
+def front(
+    checkpoint: Annotated[str, typer.Option(help="Folder or released name.")] = "demo",
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of energy, from 0 to 1, or a comma list; may be repeated.",
+            show_default="0, 0.1, 0.25, 0.5, 1",
+        ),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="Shipped name or YAML file, or a comma list. Default: demo, edge and datacenter."),
+    ] = None,
+    load: Annotated[
+        list[str] | None,
+        typer.Option(help="rho, or a comma list; may be repeated.", show_default="0.7, 0.9, 1.1"),
+    ] = None,
+    tapes: Annotated[int, typer.Option(min=2, max=100_000, help="Of each setting.")] = 16,
+    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for front.json and front.png.")] = None,
+    profiles: ProfilesOption = None,
+    hardware: HardwareOption = None,
+) -> None:
+    """What one checkpoint offers between deadlines and energy, by the weight of energy, beside the rules with their
+    switches for energy: hypervolumes, and a picture."""
+    import json
+
+    from rich.console import Console
+
+    from synergai.agents.learned import CheckpointError
+    from synergai.envs.scenario import ScenarioError
+    from synergai.envs.tape import setting_of
+    from synergai.training.evaluation import front as fronts
+    from synergai.training.evaluation.ask import Ask, scenarios_of, weights_of
+
+    try:
+        weights = weights_of(weight or ()) or fronts.WEIGHTS
+        table = table_of(profiles, hardware)
+        asked = scenarios_of(Ask(scenarios=scenario or (), loads=load or ()))
+        settings = [setting_of(each, table) for each in asked]
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+        found = fronts.offers(settings, checkpoint, weights, tapes=tapes, arrivals=arrivals)
+    except (ScenarioError, CheckpointError, OSError, ValueError) as error:
+        fail("front", error)
+    compared = [fronts.compare(offered) for offered in found]
+    Console().print(fronts.as_table(compared, checkpoint))
+    if out is not None:
+        report = {"checkpoint": checkpoint, "weights": list(weights), "settings": compared}
+        (out / "front.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        fronts.draw(found, out / "front.png")
+        typer.echo(f"written: {out / 'front.json'}, {out / 'front.png'}")

@@ -33,7 +33,7 @@ def draw_rates(summary: dict[str, Any], policies: tuple[str, ...], path: Path | 
     by_scenario = cells_by_scenario(summary)
     names = schedulers_of(summary, policies)
     styles = _styles(names, policies)
-    figure, panels = _grid(len(by_scenario), 4.3, 3.6)
+    figure, panels = grid(len(by_scenario), 4.3, 3.6)
     for axes, (scenario, cells) in zip(panels, by_scenario.items()):
         banded = {*policies, *_strongest(cells, policies)}
         for name in reversed(names):
@@ -44,9 +44,9 @@ def draw_rates(summary: dict[str, Any], policies: tuple[str, ...], path: Path | 
         axes.set_title(scenario, loc="left", fontsize=11)
         axes.set_xticks(sorted({cell["load"] for cell in cells}))
         axes.set_ylim(bottom=0)
-    _label_below(panels, "load (1 is the most the cluster can sustain)")
+    label_below(panels, "load (1 is the most the cluster can sustain)")
     figure.supylabel("jobs that missed their deadline, %", fontsize=10)
-    _finish(
+    finish(
         figure,
         [Line2D([], [], label=label(name), **styles[name]) for name in names],
         path,
@@ -67,9 +67,9 @@ def draw_lateness(summary: dict[str, Any], policies: tuple[str, ...], path: Path
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=0.1)
         axes.set_ylim(bottom=0)
-    _label_below(panels, "late by more than so many seconds")
+    label_below(panels, "late by more than so many seconds")
     figure.supylabel("jobs, %", fontsize=10)
-    _finish(figure, [Line2D([], [], label=label(name), **styles[name]) for name in names], path)
+    finish(figure, [Line2D([], [], label=label(name), **styles[name]) for name in names], path)
 
 
 def draw_energy(summary: dict[str, Any], policies: tuple[str, ...], path: Path | BytesIO) -> None:
@@ -87,9 +87,9 @@ def draw_energy(summary: dict[str, Any], policies: tuple[str, ...], path: Path |
         for name in reversed([name for name in names if name in points]):
             axes.plot(*points[name], **styles[name])
         axes.set_xlim(left=0)
-    _label_below(panels, "jobs that missed their deadline, %")
+    label_below(panels, "jobs that missed their deadline, %")
     figure.supylabel("energy above idle, J a job", fontsize=10)
-    _finish(figure, [Line2D([], [], label=label(name), **styles[name]) for name in names], path)
+    finish(figure, [Line2D([], [], label=label(name), **styles[name]) for name in names], path)
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -117,7 +117,7 @@ def schedulers_of(summary: dict[str, Any], policies: tuple[str, ...]) -> list[st
     return [*(name for name in policies if name in found), *sorted(found - {*policies})]
 
 
-def _grid(count: int, wide: float, high: float) -> tuple[Any, list[Axes]]:
+def grid(count: int, wide: float, high: float) -> tuple[Any, list[Axes]]:
     """A figure with so many panels, and no more."""
     from matplotlib import pyplot as plt
 
@@ -140,26 +140,28 @@ def _grid(count: int, wide: float, high: float) -> tuple[Any, list[Axes]]:
 def _near_one_load(summary: dict[str, Any]) -> tuple[Any, list[Axes], list[dict[str, Any]]]:
     """A figure with a panel for each scenario, and its cell there: the one whose load is nearest to NEAR."""
     cells = [nearest(cells) for cells in cells_by_scenario(summary).values()]
-    figure, panels = _grid(len(cells), 4.3, 3.4)
+    figure, panels = grid(len(cells), 4.3, 3.4)
     for axes, cell in zip(panels, cells):
         axes.set_title(f"{cell['scenario']}, load {cell['load']:g}", loc="left", fontsize=11)
     return figure, panels, cells
 
 
-def _label_below(panels: list[Axes], text: str) -> None:
+def label_below(panels: list[Axes], text: str) -> None:
     """Under the panels that have none below them."""
     for axes in panels[-ACROSS:]:
         axes.set_xlabel(text)
 
 
-def _finish(figure: Any, handles: list[Line2D], path: Path | BytesIO, title: str = "") -> None:
+def finish(
+    figure: Any, handles: list[Line2D], path: Path | BytesIO, title: str = "", columns: int = 6
+) -> None:
     """Legend below, and into the file."""
     from matplotlib import pyplot as plt
 
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(len(handles), 6),
+        ncols=min(len(handles), columns),
         frameon=False,
         title=title or None,
         title_fontsize=9,
@@ -208,18 +210,18 @@ def draw_gains(summary: dict[str, Any], path: Path | BytesIO, most: int = 24) ->
     pairs = [(cell, ours) for cell in summary["cells"] for ours in cell["verdicts"]]
     pairs = sorted(pairs, key=lambda pair: _severity(*pair))[:most]
     rules = max(sum("against" in entry for entry in cell["schedulers"].values()) for cell, _ in pairs)
-    figure, panels = _grid(len(pairs), 4.4, 0.24 * rules + 0.9)
+    figure, panels = grid(len(pairs), 4.4, 0.24 * rules + 0.9)
     several = len({ours for _, ours in pairs}) > 1
     for axes, (cell, ours) in zip(panels, pairs):
         _forest(axes, cell, ours, several)
-    _label_below(panels, "fewer violations than the rule, points")
+    label_below(panels, "fewer violations than the rule, points")
     handles = [
         Line2D([], [], linestyle="", marker=MARKS[v][0], color=MARKS[v][1], label=v) for v in VERDICTS[::-1]
     ]
     handles.append(
         Line2D([], [], linestyle="", marker="|", color="#30363d", markersize=11, label="still counts as no worse")
     )  # fmt: skip
-    _finish(figure, handles, path)
+    finish(figure, handles, path)
 
 
 def _severity(cell: dict[str, Any], ours: str) -> tuple[int, float]:
