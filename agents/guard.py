@@ -1,5 +1,5 @@
-"""What stands between a learned policy and the cluster: an answer that is not valid, or that leaves a job waiting on an
-idle cluster, is replaced by the fallback's."""
+"""What stands between a learned policy and the cluster: an answer that is not valid, that leaves a job waiting on an
+idle cluster, or that does not stand a trial against the fallback's, is replaced by that."""
 
 from collections import Counter
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from synergai.agents.heuristics import Rule
 from synergai.agents.scheduler import Scheduler
+from synergai.agents.trial import Trial
 from synergai.envs.candidates import DONE, Candidates
 from synergai.envs.features import CANDIDATE, GLOBAL, JOB, N_CANDIDATE
 from synergai.envs.rules import FALLBACK
@@ -23,11 +24,15 @@ PATIENCE = 0.5
 
 
 class Guarded:
-    """`primary` as long as its answers are valid, else `fallback`; every cause is counted in `causes`."""
+    """`primary` as long as its answers are valid and stand the `trial`, if there is one, else `fallback`; every cause
+    is counted in `causes`."""
 
-    def __init__(self, primary: Scheduler, fallback: Scheduler | None = None) -> None:
+    def __init__(
+        self, primary: Scheduler, fallback: Scheduler | None = None, trial: Trial | None = None
+    ) -> None:
         self.primary = primary
         self.fallback = fallback or Rule(FALLBACK)
+        self.trial = trial
         self.name = primary.name
         self.extra_rule = getattr(primary, "extra_rule", -1)
         self.causes: Counter[str] = Counter()
@@ -43,6 +48,8 @@ class Guarded:
         safe = self.fallback.decide(state, candidates)
         if decision is not None and cause is None:
             cause = "idle" if _idles(decision, safe, candidates) else None
+            if cause is None and self.trial:
+                cause = self.trial.refuses(state, candidates, decision, safe)
             if cause is None:
                 return decision
         self.causes[cause or "error"] += 1

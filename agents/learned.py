@@ -15,6 +15,8 @@ from synergai.agents.scorer import Buffers, Weights, best_action, buffers, forwa
 from synergai.envs.candidates import DONE, Candidates, Scratch, empty_candidates
 from synergai.envs.compile import kernel
 from synergai.envs.features import CANDIDATE, JOB, N_CANDIDATE, schema_hash
+from synergai.envs.features import ENERGY_WEIGHT as WEIGHT
+from synergai.envs.reward import ENERGY_WEIGHT
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
@@ -27,6 +29,14 @@ FORMAT = 2
 """Of the checkpoint folder."""
 SERVES_LATE = RULE_NUMBER["edf_feasible"]
 """The rule that says which late job is served where the network would serve nothing more."""
+LOGIT_COST = 0.1
+"""What a move must cost more, in violations, to have a logit of one less (`training/improve.py` fits them so)."""
+ENERGY = [feature.name for feature in CANDIDATE].index("energy")
+"""log(E / least E of the job) / ENERGY_SCALE."""
+ENERGY_SCALE = np.float32(6.0)
+LEAST_WEIGHT = np.float32(0.02)
+"""That energy has even where none is asked for: of moves that look alike the thrifty one leaves more room to others,
+beyond what branches see, and fewer deadlines are missed."""
 LATE = N_CANDIDATE + [feature.name for feature in JOB].index("job_late")
 SPEED = [feature.name for feature in CANDIDATE].index("speed")
 SLOWEST_LATE = np.float32(np.log(4.0) / 5.0)
@@ -129,12 +139,23 @@ def keep_late_off_slow(work, out):
 
 
 @kernel
+def charge_energy(work, out):
+    """Take from the logits what each option's energy costs beyond the least that its job could do with, by the weight
+    of energy: the network knows of deadlines alone, and logits are costs. DONE costs none, as a job that waits may yet
+    have the least."""
+    price = np.float32(ENERGY_WEIGHT / LOGIT_COST) * max(out.shared[WEIGHT], LEAST_WEIGHT)
+    for i in range(out.n[0]):
+        work.logits[i] -= price * (np.exp(ENERGY_SCALE * out.rows[i, ENERGY]) - np.float32(1.0))
+
+
+@kernel
 def choose(weights, work, out):
-    """The policy's action for one candidate list; the network's logits stay in `work`, less those of slow options for
-    late jobs unless nothing else is legal. Where the network would end the round and `edf_feasible` would serve a late
-    job, that is served: nothing that could be in time wants the room, and what the network has learned of late jobs is
-    little."""
+    """The policy's action for one candidate list; the network's logits stay in `work`, less what energy costs and those
+    of slow options for late jobs unless nothing else is legal. Where the network would end the round and `edf_feasible`
+    would serve a late job, that is served: nothing that could be in time wants the room, and what the network has
+    learned of late jobs is little."""
     forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
+    charge_energy(work, out)
     keep_late_off_slow(work, out)
     action = best_action(work.logits)
     if work.logits[action] == np.float32(-np.inf):

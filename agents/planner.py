@@ -89,6 +89,27 @@ def run_guided(sim, scratch, plan, out, weights, work, guides, search):
         apply_action(sim, scratch, out, action)
 
 
+class Room:
+    """Working memory to look at states from Python, kept from call to call while they are of one size."""
+
+    def __init__(self, futures: int) -> None:
+        self.futures = futures
+        self._plan: Plan | None = None
+        self._survey: Survey | None = None
+        self._sizes: tuple[int, ...] = ()
+
+    def of(self, state: ClusterState) -> tuple[Plan, Survey]:
+        """A plan of which nothing is known yet, and a survey of this state."""
+        sizes = tuple(len(array) for array in state)
+        if self._plan is None or self._survey is None or sizes != self._sizes:
+            self._plan, self._survey = plan_for(state, self.futures), survey_for(state)
+            self._sizes = sizes
+        self._plan.futures.moment[:] = NONE  # another cluster may stand at the same instant
+        forget(self._survey)
+        take_survey(state, self._survey)
+        return self._plan, self._survey
+
+
 class Planner:
     """One-step lookahead in sampled futures, which go on under a rule."""
 
@@ -101,9 +122,7 @@ class Planner:
         self.rule = NONE if self.policy else rule_number(self.terms.base)
         self.extra_rule = self.rule if self.rule >= N_RULES else NONE
         self._guides = np.zeros(GUIDES, np.int64)
-        self._plan: Plan | None = None
-        self._survey: Survey | None = None
-        self._sizes: tuple[int, ...] = ()
+        self._room = Room(self.terms.futures)
 
     def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
         """The base's action or a better one."""
@@ -112,8 +131,7 @@ class Planner:
             base, tried, source = int(self._guides[0]), self._guides, "policy"
         else:
             base, tried, source = int(candidates.picks[min(self.rule, N_RULES)]), NO_GUIDES, "rule"
-        plan, survey = self._room(state)
-        take_survey(state, survey)
+        plan, survey = self._room.of(state)
         action = choose(state, survey, plan, candidates, base, tried, self.search(1e6 * self.release_s))
         why = self._why(action != base, int(plan.tried[0]))
         return as_decision(int(action), candidates, source, f"{self.name}: {why}")
@@ -140,13 +158,3 @@ class Planner:
         """The terms as compiled code takes them."""
         terms = self.terms
         return Search(terms.horizon_taus, terms.z, release_us, terms.backlog_taus, terms.budget_us)
-
-    def _room(self, state: ClusterState) -> tuple[Plan, Survey]:
-        """Working memory for a state of this size, kept from call to call."""
-        sizes = tuple(len(array) for array in state)
-        if self._plan is None or self._survey is None or sizes != self._sizes:
-            self._plan, self._survey = plan_for(state, self.terms.futures), survey_for(state)
-            self._sizes = sizes
-        self._plan.futures.moment[:] = NONE  # another cluster may stand at the same instant
-        forget(self._survey)
-        return self._plan, self._survey

@@ -108,20 +108,11 @@ def copy_of(values: Any, b: int) -> Any:
 
 
 def load(
-    batch: Batch,
-    b: int,
-    setting: Setting,
-    tape: Tape,
-    rule: int = NONE,
-    until_arrival: int = 0,
-    energy_weight: float | None = None,
+    batch: Batch, b: int, setting: Setting, tape: Tape, rule: int = NONE, until_arrival: int = 0
 ) -> None:
     """Put a fresh cluster into row b, run it under `rule` until so many jobs have come, then to its first decision. The
-    episode is cut off when as many jobs have come as the window's last. Energy weighs as the scenario says, unless
-    another weight is given."""
+    episode is cut off when as many jobs have come as the window's last."""
     sim = new_sim(setting, tape)
-    if energy_weight is not None:
-        sim.state.clock["energy_weight"] = energy_weight
     drift = batch.sims.tape.drift.shape[2]
     sim = sim._replace(tape=sim.tape._replace(drift=sim.tape.drift[:, :drift]))
     _copy_into(batch.sims, sim, b)

@@ -9,7 +9,7 @@ from numba import types
 
 from synergai.envs import futures
 from synergai.envs.candidates import DONE, N_RULES
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.features import BACKLOG, soft
 from synergai.envs.futures import Futures, futures_for
 from synergai.envs.rollout import World, look_everywhere, rollout, world_for
@@ -195,6 +195,47 @@ def choose(state, survey, plan, out, base, extra, search):
             if gain > max(search.z * error, most, 1e-9):
                 best, most = plan.moves[k], gain
     return best
+
+
+@kernel
+def stands(state, survey, plan, out, base, other, search, margin):
+    """Whether an action may take the base's place: 1 if its mean gain less z standard errors is above -`margin`, looked
+    at each time that the futures have doubled; 0 if it is not in all of them, or in those that the budget held; NONE
+    where that cannot be told: much waits, or the budget did not hold LEAST."""
+    plan.tried[0] = 0
+    if base == other:
+        return 1
+    if out.shared[BACKLOG] > soft(search.backlog_taus):
+        return NONE
+    n = add_move(plan, survey, out, 0, base)
+    if add_move(plan, survey, out, n, other) < 2:
+        return NONE
+    until_ns = now_ns(plan.clock) + np.int64(1e3 * search.budget_us)
+    horizon_us = np.int64(search.horizon_taus * state.clock[0].tau_us)
+    futures.begin(state, plan.futures)
+    look_everywhere(state, plan.world, survey)
+    count, first = len(plan.futures.seeds), 0
+    last = min(LEAST, count)
+    while True:
+        for s in range(first, last):
+            futures.draw(state, plan.futures, s, horizon_us, search.release_us)
+            for k in range(2):
+                plan.costs[k, s] = rollout(
+                    state, plan.world, plan.futures, s, survey, plan.pairs[k], horizon_us, search.release_us
+                )
+            plan.tried[0] = s + 1
+            if search.budget_us > 0.0 and now_ns(plan.clock) > until_ns:
+                return lasts(plan, s + 1, search.z, margin) if s + 1 >= LEAST else NONE
+        if lasts(plan, last, search.z, margin) or last == count:
+            return lasts(plan, last, search.z, margin)
+        first, last = last, min(2 * last, count)
+
+
+@small_kernel
+def lasts(plan, count, z, margin):
+    """1 if the second move's mean gain over the first less z standard errors is above -`margin`, else 0."""
+    gain, error = mean_gain(plan, 1, count)
+    return 1 if gain - z * error > -margin else 0
 
 
 @kernel

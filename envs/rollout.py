@@ -1,7 +1,7 @@
 """One move, tried in one sampled future on a copy of the cluster, and what it costs.
 
 After the move it goes on as `envs.continuation` says. A start costs the chance to be late, 1 for a deadline that passed
-since the decision, and lateness; what still waits at the end is charged by its best chance.
+since the decision, lateness, and energy by its weight; what still waits at the end is charged by its best chance.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.continuation import have_seen, next_start
 from synergai.envs.features import p_ontime
 from synergai.envs.futures import MAX_ARRIVALS
-from synergai.envs.reward import EXCESS_WEIGHT
+from synergai.envs.reward import ENERGY_WEIGHT, EXCESS_WEIGHT
 from synergai.envs.state import (
     NEVER_US,
     NONE,
@@ -121,6 +121,15 @@ def lateness(state, queued, finish_us, from_us, late_chance):
     return late_chance + excess
 
 
+@small_kernel
+def energy(state, queued, energy_j):
+    """What that much costs, by the weight of energy; nothing for jobs of the future, whose least is not known."""
+    weight = state.clock[0].energy_weight
+    if weight <= 0.0 or queued.best_energy_j <= 0.0:
+        return 0.0
+    return ENERGY_WEIGHT * weight * energy_j / queued.best_energy_j
+
+
 @kernel
 def begin(world, drawn, s, j, o, device, overhead_us, e_us, from_us, release_us):
     """START job j with option o here and now; returns what that costs."""
@@ -129,6 +138,7 @@ def begin(world, drawn, s, j, o, device, overhead_us, e_us, from_us, release_us)
     expected_us = e_us * drawn.typical[o]
     late = 1.0 - p_ontime(queued.deadline_us - now_us - expected_us, drawn.sd[o], expected_us)
     cost = lateness(state, queued, now_us + expected_us, from_us, late)
+    cost += energy(state, queued, state.options[o].active_w * expected_us * 1e-6)
     took = futures.took_us(state, drawn, s, o, overhead_us, e_us, queued.job)
     slot = start(state, j, o, device)
     expect(world, slot, now_us + took + np.int64(release_us), release_us)
@@ -167,7 +177,9 @@ def left_over(world, drawn, from_us):
             spare_us = queued.deadline_us - now_us - wait_us - e_us
             most = max(most, spare_us / max(drawn.sd[o] * e_us, 1.0))
         late = 1.0 - p_ontime(most, 1.0, 1.0) if most > -np.inf else 1.0
-        cost += lateness(state, queued, finish_us, from_us, late)
+        cost += lateness(state, queued, finish_us, from_us, late) + energy(
+            state, queued, queued.best_energy_j
+        )
     return cost
 
 

@@ -29,7 +29,8 @@ OTHERS = ("random", "round_robin", "mael", "slo_mael", "slo_mael_published")
 RULE_NUMBER = {name: number for number, name in enumerate(RULES + OTHERS)}
 SYNERGAI_CODES, MAEL_CODES = 64, 192
 """First numbers of the rules with switches, see `envs.switches`."""
-FALLBACK = "sjf_feasible"
+FALLBACK = "edf_feasible"
+"""Answers wherever a better answer is missing."""
 EDF_FEASIBLE = synergai.EDF + 9
 """The switches of `edf_feasible`, which is `synergai:order=edf:hold=off`."""
 
@@ -262,7 +263,7 @@ def sees_all(rule):
 
 @small_kernel
 def legal_pick(state, survey, rule, done):
-    """The rule's pick where DONE is legal (`done`), else a START: its own, the fallback's, or the first there is."""
+    """The rule's pick where DONE is legal (`done`), else a START: its own, `sjf_feasible`'s, or the first there is."""
     p = pick(state, survey, rule)
     if done or (p != NONE and survey.pairs[p].start == 1):
         return p

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
 from synergai.agents.scheduler import Scheduler
+from synergai.agents.trial import Trial, certificate_of
 from synergai.envs.cluster import Cluster
 from synergai.envs.mix import ModelLoad
 from synergai.envs.types import Device, Job, Node
@@ -56,7 +57,7 @@ def load_scheduler(settings: Settings) -> Scheduler:
         fallback = make(settings.fallback)
     except ValueError as error:
         raise StartupError(str(error)) from error
-    return Guarded(_load_policy(settings), fallback)
+    return Guarded(_load_policy(settings), fallback, _make_trial(settings))
 
 
 def _load_policy(settings: Settings) -> Scheduler:
@@ -68,6 +69,16 @@ def _load_policy(settings: Settings) -> Scheduler:
         return make_policy(name_of(settings.checkpoint, settings.policy), 1e3 * settings.plan_budget_ms)
     except CheckpointError as error:
         raise StartupError(str(error)) from error
+
+
+def _make_trial(settings: Settings) -> Trial | None:
+    """By what the card certifies."""
+    from synergai.agents.learned import read
+
+    if settings.guard_budget_ms == 0.0:
+        return None
+    certificate = certificate_of(read(settings.checkpoint).card, settings.policy)
+    return Trial(certificate, 1e3 * settings.guard_budget_ms)
 
 
 def warm_up(table: ProfileTable, scheduler: Scheduler) -> None:

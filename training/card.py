@@ -64,7 +64,7 @@ def certified(found: dict[str, Any]) -> list[str]:
             "",
             f"No worse than every rule played, on violations, in {len(facts['cells'])} of {facts['of']} cells; those "
             f"marked also on excess. Protocol of docs/evaluation.md, {matrix}, at most {facts['tapes']} tapes a cell, "
-            f"commit {facts['commit']}.",
+            f"commit {facts['commit']}.{_up_to(facts.get('loads'))}",
             "",
             "| scenario | load | excess too |",
             "|---|---|---|",
@@ -75,6 +75,10 @@ def certified(found: dict[str, Any]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _up_to(loads: list[float] | None) -> str:
+    return f" The guard takes its word up to load {loads[1]:g}: every cell there passed." if loads else ""
 
 
 def _percent(rate: float | None) -> str:
@@ -107,6 +111,7 @@ def _passed(summary: dict[str, Any], ours: str) -> dict[str, Any]:
         "commit": summary["commit"],
         "tapes": summary["max_tapes"],
         "of": len(cells),
+        "loads": _loads(cells, ours),
         "cells": [
             {
                 "scenario": cell["scenario"],
@@ -117,3 +122,17 @@ def _passed(summary: dict[str, Any], ours: str) -> dict[str, Any]:
             if cell["verdicts"][ours]["violation_rate"]["verdict"] == "passed"
         ],
     }
+
+
+def _loads(cells: list[dict[str, Any]], ours: str) -> list[float]:
+    """The lowest load that was played, and the highest up to which every cell passed on violations; none if one of the
+    lowest did not."""
+    found: list[float] = []
+    for load in sorted({cell["load"] for cell in cells}):
+        verdicts = [
+            cell["verdicts"][ours]["violation_rate"]["verdict"] for cell in cells if cell["load"] == load
+        ]
+        if set(verdicts) != {"passed"}:
+            break
+        found.append(load)
+    return [found[0], found[-1]] if found else []

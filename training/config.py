@@ -41,8 +41,6 @@ class TrainConfig(BaseModel):
     """Environments that share a tape; their mean fortune is taken out of each one's advantages."""
     arrivals: Annotated[int, Field(ge=20)] = 500
     """Of one episode."""
-    energy_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the episodes, in which energy weighs against deadlines, each by a weight of its own."""
     warm_start: Annotated[int, Field(ge=0)] = 100
     """Episodes start after up to so many arrivals under the fallback rule; one in five starts empty."""
     threads: Count = 2
@@ -62,7 +60,7 @@ class TrainConfig(BaseModel):
     improve_decisions: Annotated[int, Field(ge=0)] = 80_000
     """States on which moves are compared by branching the simulator; some milliseconds each."""
     rule: str = "best"
-    """What the actor learns to do after the clone and branches go on under: a rule, or `best` for the best one of each
+    """What the actor learns to do after the clone, and pays for leaving: a rule, or `best` for the best one of each
     setting."""
     match_decisions: Annotated[int, Field(ge=0)] = 150_000
     """On which it learns to do what that rule does."""

@@ -1,7 +1,7 @@
 """The actor learns from branches of the simulator what each move would have been worth.
 
 On the states that the current policy visits, every rule's pick, DONE and a few other STARTs are tried on copies of the
-cluster that then go on under the setting's best rule and meet the same arrivals and noise. One future a state is a
+cluster that then go on alone (`envs.continuation`) and meet the same arrivals and noise. One future a state is a
 noisy label but not a biased one, and the network averages over states: its logits are fitted to the costs of the moves
 that were tried, and it pays for every nat by which it departs from the rule. Where the look-ahead is too short to see
 what a move costs, in overload, that price keeps the actor from following its labels blindly.
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn.functional import smooth_l1_loss
 
-from synergai.envs.features import ENERGY_WEIGHT
+from synergai.agents.learned import LOGIT_COST
 from synergai.training.branches import Branches
 from synergai.training.clone import soft_targets
 from synergai.training.memory import Labelled, Memory
@@ -22,8 +22,6 @@ from synergai.training.network import Packed
 from synergai.training.policy import ScorerPolicy, masked_log_softmax, sample
 from synergai.training.stage import Update
 
-LOGIT_COST = 0.1
-"""What a move must cost more, in violations, to have a logit of one less."""
 SPREAD = 0.5
 """Of the costs of one state's moves, in violations: beyond it an error counts linearly. Measured 0.34 to 0.69."""
 SHARPNESS = 3.0
@@ -43,8 +41,7 @@ class Terms:
     learning_rate: float
     """At first; it falls to a twentieth."""
     prices: np.ndarray
-    """What a nat of distance from the rule costs, by cluster of the batch; less where energy weighs, of which the rule
-    knows nothing."""
+    """What a nat of distance from the rule costs, by cluster of the batch."""
     turn: int
     """How many parts of the stage came before; their states are learned from again."""
     last: bool
@@ -177,6 +174,6 @@ def _gather(policy: ScorerPolicy, branches: Branches, terms: Terms) -> Labelled:
         torch.as_tensor(np.concatenate(masks)),
         torch.as_tensor(np.concatenate(costs)).float(),
         torch.as_tensor(np.concatenate(picks)).long(),
-        torch.as_tensor(np.tile(terms.prices, steps)).float() * (1.0 - joined["shared"][:, ENERGY_WEIGHT]),
+        torch.as_tensor(np.tile(terms.prices, steps)).float(),
     )
     return gathered.at(torch.nonzero(labelled)[:, 0])

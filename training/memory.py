@@ -17,7 +17,7 @@ class Labelled(NamedTuple):
     costs: torch.Tensor
     """(states, 129), inf where a move was not tried."""
     rule: torch.Tensor
-    """What the rule does that branches went on under, (states,)."""
+    """What the rule does that the policy starts from, (states,)."""
     price: torch.Tensor
     """Of leaving that rule, (states,)."""
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from synergai.agents import scorer
 from synergai.envs.candidates import MAX_CANDIDATES, N_RULES
-from synergai.envs.features import FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW
+from synergai.envs.features import ENERGY_WEIGHT, FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW
 
 
 def pool_mean(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
@@ -55,6 +55,9 @@ class Actor(nn.Module):
         self.done_out = nn.Linear(width, 1, bias=False)
         self.offsets = nn.Parameter(torch.zeros(2))
         self.prior = nn.Parameter(torch.zeros(N_RULES))
+        with torch.no_grad():  # a weight that training never shows must not count
+            self.trunk.shared.weight[:, ENERGY_WEIGHT] = 0.0
+            self.done_shared.weight[:, ENERGY_WEIGHT] = 0.0
 
     def forward(self, batch: "Packed") -> torch.Tensor:
         embedded = self.trunk(batch.rows, batch.shared, batch.sample)

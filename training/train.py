@@ -71,7 +71,6 @@ def build(
         tape_seed(config.seed, resumes),
         config.reward_scale,
         config.siblings,
-        config.energy_share,
     )
     model = TimedMaskablePPO(
         ScorerPolicy,

@@ -32,8 +32,7 @@ class BatchVecEnv(VecEnv):
     """`size` clusters in families of `siblings`, one setting per family in turn.
 
     An episode is a tape, truncated at its end and never terminated. Siblings go through the same tapes from the same
-    starts, so what happens to one tells how much of the other's fortune was luck. In `energy_share` of the episodes
-    energy weighs, by anything up to 1; in the others as the scenarios say.
+    starts, so what happens to one tells how much of the other's fortune was luck.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class BatchVecEnv(VecEnv):
         seed: int,
         scale: float,
         siblings: int = 1,
-        energy_share: float = 0.0,
     ) -> None:
         self.render_mode = None
         super().__init__(size, OBSERVATION_SPACE, spaces.Discrete(N_ACTIONS))
@@ -60,7 +58,6 @@ class BatchVecEnv(VecEnv):
         self.arrivals = arrivals
         self.warm_start = warm_start
         self.scale = scale
-        self.energy_share = energy_share
         self.rules = [FALLBACK] * size
         """What leads up to each cluster's episodes."""
         self.taus_us = np.array([setting.capacity.tau_s * 1e6 for setting in self.settings])
@@ -86,8 +83,7 @@ class BatchVecEnv(VecEnv):
             tape = make_tape(self.settings[b], number, self.arrivals, tail=0.0)
             empty = rng.random() < EMPTY_START or self.warm_start == 0
             until = 0 if empty else int(rng.integers(1, self.warm_start + 1))
-            weight = float(rng.random()) if rng.random() < self.energy_share else None
-            batches.load(self.batch, b, self.settings[b], tape, RULE_NUMBER[self.rules[b]], until, weight)
+            batches.load(self.batch, b, self.settings[b], tape, RULE_NUMBER[self.rules[b]], until)
             if self.batch.alive[b]:
                 return
 

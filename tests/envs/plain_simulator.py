@@ -209,7 +209,7 @@ class PlainWorld:
                 self.hold(pair)
 
     def choose(self, pairs: list[Pair]) -> Pair | None:
-        """The rule's pick; while DONE is illegal a START: its own, the fallback's or the first there is."""
+        """The rule's pick; while DONE is illegal a START: its own, that of `fallback` or the first there is."""
         starts = [pair for pair in pairs if pair.start]
         must_start = not self.room.running and all(job.hold is None for job in self.queue) and starts
         pick = self.rule(self, pairs)

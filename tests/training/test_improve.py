@@ -10,7 +10,7 @@ from synergai.envs.batch import load
 from synergai.envs.candidates import DONE
 from synergai.envs.features import BACKLOG
 from synergai.envs.lookahead import LATENESS, Look
-from synergai.envs.reward import DISCOUNT_TAUS, EXCESS_WEIGHT
+from synergai.envs.reward import DISCOUNT_TAUS, ENERGY_WEIGHT, EXCESS_WEIGHT
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import setting_of
 from synergai.training.branches import Branches
@@ -113,6 +113,21 @@ def test_a_late_run_is_charged_to_its_end() -> None:
     tau_s = setting.capacity.tau_s
     share = np.exp(-6.0 / DISCOUNT_TAUS)
     assert slow - fast > 0.8 * LATENESS * EXCESS_WEIGHT * share * (99.5 - 6.0 * tau_s)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_a_move_costs_its_energy_by_the_weight_of_energy(weight: float) -> None:
+    """Equally fast, one machine at ten times the other's power; nothing else happens, and nobody is late."""
+    thrifty = toy_profile("vision", "thrifty", 1.0, active_w=1.0, idle_w=0.0)
+    table = toy_table(thrifty, toy_profile("vision", "hungry", 1.0, active_w=10.0, idle_w=0.0))
+    machines = [{"name": "a", "hardware": {"thrifty": 1}}, {"name": "b", "hardware": {"hungry": 1}}]
+    setting = toy_setting(table, machines, energy_weight=weight)
+    env = BatchVecEnv([setting], 1, 2, 0, seed=0, scale=1.0)
+    load(env.batch, 0, setting, hand_tape(setting, [0.0, 400.0], [99.0, 900.0]))
+    costs, shown = branches(env, "edf_feasible", 2.0).costs()[0], env.batch.shown
+    by_class = {int(shown.klass[0, i]): costs[i] for i in range(int(shown.n[0, 0]))}
+    hungry, thrifty_cost = (by_class[setting.catalog.class_index[name]] for name in ("hungry", "thrifty"))
+    assert hungry - thrifty_cost == pytest.approx(weight * ENERGY_WEIGHT * (10 - 1), abs=1e-9)
 
 
 def test_where_much_waits_some_states_are_left_out() -> None:

@@ -196,7 +196,7 @@ def front(
         list[str] | None,
         typer.Option(
             help="Of energy, from 0 to 1, or a comma list; may be repeated.",
-            show_default="0, 0.1, 0.25, 0.5, 1",
+            show_default="0, 0.02, 0.05, 0.1, 0.25, 0.5, 1",
         ),
     ] = None,
     scenario: Annotated[

@@ -17,7 +17,7 @@ from synergai.training.evaluation import pictures
 from synergai.training.evaluation.evaluate import Runner, runners
 from synergai.training.evaluation.playing import play_all
 
-WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0)
+WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 _EDF = "synergai:order=edf:hold=off"
 RULES = (
     "edf_feasible", "sjf_feasible", "synergai", "affinity", "slo_mael_greedy",
@@ -96,7 +96,9 @@ def hypervolume(points: np.ndarray, corner: np.ndarray) -> float:
 
 def corner_of(offered: Offers) -> np.ndarray:
     """Beyond the worst that either front holds. (2,)"""
-    fronts = [pictures.front([tuple(p) for p in offered.means[side]]) for side in (offered.ours, ~offered.ours)]
+    fronts = [
+        pictures.front([tuple(p) for p in offered.means[side]]) for side in (offered.ours, ~offered.ours)
+    ]
     return MARGIN * np.array([point for front in fronts for point in front]).max(axis=0)
 
 
@@ -154,7 +156,11 @@ def draw(found: Sequence[Offers], path: Path) -> None:
     names = found[0].names
     rules = [name for name, mine in zip(names, found[0].ours) if not mine]
     styles = {
-        name: {"color": pictures.RULES[i % len(pictures.RULES)], "marker": pictures.MARKERS[1 + i], "linestyle": ""}
+        name: {
+            "color": pictures.RULES[i % len(pictures.RULES)],
+            "marker": pictures.MARKERS[1 + i],
+            "linestyle": "",
+        }
         for i, name in enumerate(rules)
     }
     line: dict[str, Any] = {"color": pictures.OURS[0], "marker": "o", "linewidth": 2.5, "markersize": 6}

@@ -1,0 +1,82 @@
+"""Whether a policy's move may stand: it and the fallback's are tried in the same sampled futures.
+
+What is known then holds as far as these futures are like what comes. Where an evaluation has certified the policy, a
+move may look a little worse than the fallback's: it may serve what lies beyond the horizon. Elsewhere it must look
+better.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synergai.agents.planner import Room
+from synergai.envs.candidates import DONE, Candidates
+from synergai.envs.features import ENERGY_WEIGHT, GLOBAL
+from synergai.envs.planner import Search, stands
+from synergai.envs.state import NONE, ClusterState
+from synergai.envs.types import Action, Decision
+
+LOAD = [feature.name for feature in GLOBAL].index("rho_long")
+FUTURES = 32
+HORIZON_TAUS = 2.0
+BACKLOG_TAUS = 4.0
+Z = 1.64
+"""Standard errors: a one-sided bound of 95 %."""
+MARGIN = 0.5
+"""In violations, by which a move may look worse where the policy is certified."""
+SLACK = 1.15
+"""By which the load that is seen, a mean over some 50 arrivals, may lie beyond the loads that were certified."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Where a policy passed every cell that was played."""
+
+    high: float = 0.0
+    """Up to this load; 0 is nowhere."""
+
+    def holds(self, candidates: Candidates) -> bool:
+        """At the load that is seen, with deadlines alone counting."""
+        seen = float(candidates.shared[LOAD])
+        return bool(
+            self.high > 0.0
+            and candidates.shared[ENERGY_WEIGHT] == 0.0
+            and seen / max(1.0 - seen, 1e-9) <= SLACK * self.high
+        )
+
+
+def certificate_of(card: Mapping[str, Any], policy: str) -> Certificate:
+    """Of a checkpoint's card, for one way of playing it."""
+    regime = card.get("certified", {}).get(policy, {}).get("loads")
+    return Certificate(float(regime[1])) if regime else Certificate()
+
+
+class Trial:
+    """Tries two moves at a time, within a budget; `refuses` says why the policy's must not stand."""
+
+    def __init__(self, certificate: Certificate, budget_us: float = 300.0, release_s: float = 0.0) -> None:
+        self.certificate = certificate
+        self.search = Search(HORIZON_TAUS, Z, 1e6 * release_s, BACKLOG_TAUS, budget_us)
+        self._room = Room(FUTURES)
+        self._compiled = False
+
+    def refuses(
+        self, state: ClusterState, candidates: Candidates, decision: Decision, safe: Decision
+    ) -> str | None:
+        """The cause, or None if the decision may stand."""
+        if _index(decision) == _index(safe) and self._compiled:
+            return None
+        self._compiled = True
+        certain = self.certificate.holds(candidates)
+        plan, survey = self._room.of(state)
+        margin = MARGIN if certain else 0.0
+        found = int(
+            stands(state, survey, plan, candidates, _index(safe), _index(decision), self.search, margin)
+        )
+        if found == 1 or (found == NONE and certain):
+            return None
+        return "unproven" if found == NONE else "worse in a trial"
+
+
+def _index(decision: Decision) -> int:
+    return DONE if decision.action == Action.DONE else decision.candidate
