@@ -155,7 +155,7 @@ def draw(found: Sequence[Offers], path: Path) -> None:
     figure, panels = pictures.grid(len(found), 4.3, 3.6)
     names = found[0].names
     rules = [name for name, mine in zip(names, found[0].ours) if not mine]
-    styles = {
+    styles: dict[str, dict[str, Any]] = {
         name: {
             "color": pictures.RULES[i % len(pictures.RULES)],
             "marker": pictures.MARKERS[1 + i],
