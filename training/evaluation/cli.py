@@ -196,7 +196,7 @@ def front(
         list[str] | None,
         typer.Option(
             help="Of energy, from 0 to 1, or a comma list; may be repeated.",
-            show_default="0, 0.02, 0.05, 0.1, 0.25, 0.5, 1",
+            show_default="0, 0.05, 0.1, 0.25, 0.5, 1",
         ),
     ] = None,
     scenario: Annotated[
@@ -205,9 +205,9 @@ def front(
     ] = None,
     load: Annotated[
         list[str] | None,
-        typer.Option(help="rho, or a comma list; may be repeated.", show_default="0.7, 0.9, 1.1"),
+        typer.Option(help="rho, or a comma list; may be repeated.", show_default="0.7, 0.9"),
     ] = None,
-    tapes: Annotated[int, typer.Option(min=2, max=100_000, help="Of each setting.")] = 16,
+    tapes: Annotated[int, typer.Option(min=2, max=100_000, help="Of each setting.")] = 4,
     arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for front.json and front.png.")] = None,
     profiles: ProfilesOption = None,
@@ -228,7 +228,7 @@ def front(
     try:
         weights = weights_of(weight or ()) or fronts.WEIGHTS
         table = table_of(profiles, hardware)
-        asked = scenarios_of(Ask(scenarios=scenario or (), loads=load or ()))
+        asked = scenarios_of(Ask(scenarios=scenario or (), loads=load or fronts.LOADS))
         settings = [setting_of(each, table) for each in asked]
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

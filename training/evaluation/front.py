@@ -17,7 +17,8 @@ from synergai.training.evaluation import pictures
 from synergai.training.evaluation.evaluate import Runner, runners
 from synergai.training.evaluation.playing import play_all
 
-WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+WEIGHTS = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
+LOADS = ("0.7", "0.9")
 _EDF = "synergai:order=edf:hold=off"
 RULES = (
     "edf_feasible", "sjf_feasible", "synergai", "affinity", "slo_mael_greedy",
