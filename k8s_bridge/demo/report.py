@@ -49,7 +49,7 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(11, 0.5 * len(names) + 1.5), layout="constrained", sharey=True)
     for axis, (title, values) in zip(axes, panels):
         bars = axis.barh(names, values, color=[OURS] + [OTHERS] * (len(names) - 1))
-        axis.bar_label(bars, fmt="%.3g", padding=3, fontsize=9)
+        axis.bar_label(bars, fmt=_three_figures, padding=3, fontsize=9)
         axis.set_title(title, fontsize=10, loc="left")
         axis.margins(x=0.18)
         axis.spines[["top", "right"]].set_visible(False)
@@ -59,6 +59,10 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     )
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def _three_figures(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def write(outcomes: Sequence[Outcome], path: Path) -> None:
