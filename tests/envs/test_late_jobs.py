@@ -55,8 +55,10 @@ def test_a_late_job_without_room_waits() -> None:
 
 
 def test_a_late_job_is_not_put_where_it_takes_forever() -> None:
-    """Where the same network starts a job in time on the only free machine, five times as slow as the other."""
-    table = toy_table(toy_profile("vision", "gpu-fast", 1.0), toy_profile("vision", "gpu-slow", 5.0))
+    """Where the same network starts a job in time on the only free machine, five times as slow as the other, which
+    takes no less energy."""
+    thrifty = toy_profile("vision", "gpu-slow", 5.0, active_w=12.0)  # 2 W above idle, the fast one 10 W
+    table = toy_table(toy_profile("vision", "gpu-fast", 1.0), thrifty)
     slow = Pick("START", "x", "slow-0", "gpu-slow")
     chosen = [
         decide(
