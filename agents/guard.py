@@ -48,14 +48,23 @@ class Guarded:
         safe = self.fallback.decide(state, candidates)
         if decision is not None and cause is None:
             cause = "idle" if _idles(decision, safe, candidates) else None
-            if cause is None and self.trial:
-                cause = self.trial.refuses(state, candidates, decision, safe)
+            if cause is None:
+                cause = self._tried(state, candidates, decision, safe)
             if cause is None:
                 return decision
         self.causes[cause or "error"] += 1
         return Decision(
             safe.action, safe.candidate, "fallback", f"{cause}; {self.fallback.name}", safe.wake_at_us
         )
+
+    def _tried(
+        self, state: ClusterState, candidates: Candidates, decision: Decision, safe: Decision
+    ) -> str | None:
+        """Why the decision does not stand the trial, or that it could not be held; None if it does."""
+        try:
+            return self.trial.refuses(state, candidates, decision, safe) if self.trial else None
+        except Exception as error:  # as above
+            return f"error: {type(error).__name__}"
 
 
 def _idles(decision: Decision, safe: Decision, candidates: Candidates) -> bool:

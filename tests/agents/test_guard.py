@@ -6,6 +6,7 @@ import pytest
 
 from synergai.agents.guard import AGE, BUSY, P_ONTIME, Guarded
 from synergai.agents.heuristics import ROOM, Rule
+from synergai.agents.trial import Certificate, Trial
 from synergai.envs.candidates import DONE, Candidates, empty_candidates
 from synergai.envs.rules import FALLBACK, RULE_NUMBER
 from synergai.envs.state import ClusterState, empty_state
@@ -142,3 +143,20 @@ def test_a_policy_may_let_a_job_wait_where(why: str) -> None:
 def test_a_policy_that_starts_another_job_is_not_idle() -> None:
     decision = Guarded(Primary(lambda: Decision(Action.START, 0))).decide(STATE, waiting())
     assert (decision.action, decision.candidate) == (Action.START, 0)
+
+
+class Broken(Trial):
+    """A trial that cannot be held."""
+
+    def __init__(self) -> None:
+        super().__init__(Certificate())
+
+    def refuses(self, *_: object) -> str | None:
+        raise MemoryError
+
+
+def test_a_trial_that_fails_leaves_the_fallbacks_answer() -> None:
+    guarded = Guarded(Primary(lambda: Decision(Action.START, 0)), trial=Broken())
+    decision = guarded.decide(STATE, shown())
+    assert (decision.candidate, decision.decided_by) == (1, "fallback")
+    assert guarded.causes == {"error: MemoryError": 1}
