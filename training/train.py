@@ -51,12 +51,16 @@ def resume(out: Path, asked: Mapping[str, Any], quiet: bool = False) -> Path:
 
 
 def settings_of(config: TrainConfig) -> list[Setting]:
-    """Every scenario at every load, and what the run trains on besides, on the profiles that it is given."""
+    """Every scenario at every load, and what the run trains on besides, on the profiles that it is given. Energy weighs
+    nothing: a policy is charged for it when it is served (`agents.learned`), and would pay twice."""
     table = table_of(
         [Path(name) for name in config.profiles], Path(config.hardware) if config.hardware else None
     )
     blocks = [Block(scenarios=config.scenarios, loads=config.loads), *config.also]
-    return [setting_of(scenario, table) for block in blocks for scenario in spread(block)]
+    cells = [
+        scenario.model_copy(update={"energy_weight": 0.0}) for block in blocks for scenario in spread(block)
+    ]
+    return [setting_of(scenario, table) for scenario in cells]
 
 
 def build(

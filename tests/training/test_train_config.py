@@ -5,7 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
+from synergai.envs import scenario as scenarios
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.rows import write_rows
 from synergai.offline_profiles.table import ProfileTable
@@ -148,3 +150,12 @@ def test_prices_between_the_loads_lie_on_straight_lines() -> None:
     )
     env = SimpleNamespace(settings=settings_of(config))
     assert prices_of(config, env) == pytest.approx([0.4, 0.0, 0.1])  # type: ignore[arg-type]
+
+
+def test_energy_weighs_nothing_in_training_as_the_served_policy_is_charged_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "green.yaml"
+    kiosk = scenarios.load("kiosk").model_copy(update={"name": "green", "energy_weight": 0.5})
+    file.write_text(yaml.safe_dump(kiosk.model_dump(mode="json")), encoding="utf-8")
+    (setting,) = settings_of(TrainConfig(scenarios=[str(file)], loads=[0.7]))
+    assert scenarios.load(str(file)).energy_weight == 0.5
+    assert setting.scenario.energy_weight == 0.0
