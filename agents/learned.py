@@ -27,7 +27,7 @@ WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
 FORMAT = 2
 """Of the checkpoint folder."""
-SERVES_LATE = RULE_NUMBER["edf_feasible"]
+SERVES_LATE = RULE_NUMBER["edf_likely"]
 """The rule that says which late job is served where the network would serve nothing more."""
 LOGIT_COST = 0.1
 """What a move must cost more, in violations, to have a logit of one less (`training/improve.py` fits them so)."""
@@ -151,7 +151,7 @@ def charge_energy(work, out):
 @kernel
 def choose(weights, work, out):
     """The policy's action for one candidate list; the network's logits stay in `work`, less what energy costs and those
-    of slow options for late jobs unless nothing else is legal. Where the network would end the round and `edf_feasible`
+    of slow options for late jobs unless nothing else is legal. Where the network would end the round and `edf_likely`
     would serve a late job, that is served: nothing that could be in time wants the room, and what the network has
     learned of late jobs is little."""
     forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])

@@ -22,7 +22,7 @@ FORM = "rollout[:FUTURES[:BASE]]"
 GUIDES = 4
 """Moves that a trained policy as base proposes: its own and those it likes next."""
 NO_GUIDES = np.zeros(0, np.int64)
-BASE = "edf_feasible"
+BASE = "edf_likely"
 """The strongest of the rules, and closest to what a rollout goes on under."""
 
 

@@ -1,14 +1,14 @@
-"""How a copy of a cluster goes on when nobody decides for it: the deadline that can still be met first, on the fastest.
+"""How a copy of a cluster goes on when nobody decides for it: `edf_likely`, less its survey.
 
-Of the jobs that an option with room serves in time the one whose deadline is first starts; of several options the
-fastest; else a job that is too late for any. That is `edf_feasible` less its look at when busy machines will be free,
-less the ageing share and less rounds by the clock: it needs no survey, and looks again only where room came back or a
-job came, so that it is several times as fast.
+Of the jobs that an option with room will likely serve in time the one whose deadline is first starts, where that takes
+least away from others (`envs.likely`); else a job that is too late for any. Unlike the rule it looks again only where
+room came back or a job came, and knows neither the ageing share nor rounds by the clock: it is several times as fast.
 """
 
 import numpy as np
 
 from synergai.envs.compile import kernel, small_kernel
+from synergai.envs.likely import UNLIKELY, place_cost, prices_count
 from synergai.envs.order import HOPELESS, before
 from synergai.envs.simulator import start_job
 from synergai.envs.state import NEVER_US, NONE
@@ -17,14 +17,14 @@ from synergai.envs.world import let_happen, next_outside_us, pass_time
 
 
 @small_kernel
-def fastest(state, survey, seen, j, anywhere):
-    """Of the options with room for job j, or of those whose group has another version than was `seen`, the one with the
-    shortest run time, and that; NONE if there is none. A held job is for its option or one that ends sooner than was
-    hoped for."""
+def cheapest(state, survey, seen, j, hopeless, anywhere, priced):
+    """Of the options with room for job j, or of those whose group has another version than was `seen`, the one that
+    costs others least while the job is likely in time (a hopeless one: the fastest), and its run time; NONE if there is
+    none. A held job is for its option or one that ends sooner than was hoped for."""
     queued, now_us = state.queue[j], state.clock[0].now_us
     model = state.models[queued.model]
     held = queued.hold_option != NONE and queued.hold_until_us > now_us
-    best, best_us = NONE, np.int64(NEVER_US)
+    best, best_us, best_cost = NONE, np.int64(NEVER_US), float(NEVER_US) if hopeless else UNLIKELY
     for o in range(model.first_option, model.first_option + model.n_options):
         option = state.options[o]
         if option.dictionary == 0 or (queued.classes >> option.klass) & 1 == 0:
@@ -35,8 +35,9 @@ def fastest(state, survey, seen, j, anywhere):
         if placed.room == 0:
             continue
         e_us = run_time_us(state, queued, option, placed)
-        if e_us < best_us and (not held or o == queued.hold_option or now_us + e_us < queued.hold_finish_us):
-            best, best_us = o, e_us
+        cost = float(e_us) if hopeless else place_cost(state, queued, o, e_us, priced)
+        if cost < best_cost and (not held or o == queued.hold_option or now_us + e_us < queued.hold_finish_us):
+            best, best_us, best_cost = o, e_us, cost
     return best, best_us
 
 
@@ -46,18 +47,18 @@ def next_start(state, survey, seen, new_from, freed):
     that has room; older ones, if anything was freed, at what has changed: they had no use for the rest, unless they are
     too late by now for anything."""
     best_key, best_j, best, best_us = 0.0, NONE, NONE, np.int64(0)
-    now_us = state.clock[0].now_us
+    now_us, priced = state.clock[0].now_us, prices_count(state.clock[0])
     for j in range(state.clock[0].n_queued):
         queued = state.queue[j]
         new = queued.seq >= new_from
         if not (new or freed):
             continue
-        in_time = now_us + queued.best_us <= queued.deadline_us
-        key = float(queued.deadline_us) + (0.0 if in_time else HOPELESS)
+        hopeless = now_us + queued.best_us > queued.deadline_us
+        key = queued.deadline_us + (HOPELESS if hopeless else 0.0)
         if not before(state, key, j, best_key, best_j):
             continue
-        o, e_us = fastest(state, survey, seen, j, new or not in_time)
-        if o != NONE and (now_us + e_us <= queued.deadline_us or not in_time):
+        o, e_us = cheapest(state, survey, seen, j, hopeless, new or hopeless, priced)
+        if o != NONE:
             best_key, best_j, best, best_us = key, j, o, e_us
     return best_j, best, best_us
 

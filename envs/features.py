@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from synergai.envs.calibration import expected_us
 from synergai.envs.compile import kernel, small_kernel
+from synergai.envs.likely import seen_price
 from synergai.envs.outlook import chance_seen
 from synergai.envs.rules import RULES
 from synergai.envs.state import NONE, share_ppm, slow_down, transfer_us
 
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 
 
 class Feature(NamedTuple):
@@ -57,6 +58,7 @@ CANDIDATE = (
     Feature("seen_z", "soft(((d - now - w - e') / (sigma' e')) / 4)", -1, 1, 0),
     Feature("seen_p", "Phi((d - now - w - e') / (sigma' e'))", 0, 1, 0.5),
     Feature("seen_else", "the best seen_p of the job on another class, 0 if there is none", 0, 1, 0),
+    Feature("seen_price", "soft(2 (log of its price over the cheapest's + log(e' / e)))", -1, 1, 0),
     Feature("due", "1 if the ageing share asks for it", 0, 1, 0),
 ) + tuple(Feature(f"pick_{rule}", f"1 if it is the pick of {rule}", 0, 1, 0) for rule in RULES)
 JOB = (
@@ -202,6 +204,7 @@ def fill_candidate(state, survey, pressure, outlook, p, row):
     row[23] = soft(z / 4.0)
     row[24] = chance
     row[25] = outlook.other if option.klass == outlook.klass else outlook.chance
+    row[26] = soft(2.0 * seen_price(option, seen))
 
 
 @small_kernel

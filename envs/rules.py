@@ -1,13 +1,14 @@
 """The rules, each a function of the state and its survey: `pick(state, survey, rule) -> pair or NONE (DONE)`.
 
-docs/baselines.md states every one of them; the MAEL family is in `envs.mael`, SynergAI's rule in `envs.synergai`. All
+docs/baselines.md states every one of them; the MAEL family is in `envs.mael`, SynergAI's rule in `envs.synergai`, this
+project's own in `envs.likely`. All
 take the highest priority first, use the best-throughput configuration of a hardware class, skip what they cannot start,
 and break ties by arrival. A picked pair that may START is started; one that is busy is held.
 """
 
 import numpy as np
 
-from synergai.envs import mael, synergai
+from synergai.envs import likely, mael, synergai
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.order import HOPELESS, before, possible_pick
 from synergai.envs.state import NONE
@@ -22,6 +23,7 @@ RULES = (
     "slo_mael_greedy",
     "synergai",
     "edf_feasible",
+    "edf_likely",
 )
 """In the order of `pick_all`; each one's pick is always in the candidate list."""
 OTHERS = ("random", "round_robin", "mael", "slo_mael", "slo_mael_published")
@@ -29,7 +31,7 @@ OTHERS = ("random", "round_robin", "mael", "slo_mael", "slo_mael_published")
 RULE_NUMBER = {name: number for number, name in enumerate(RULES + OTHERS)}
 SYNERGAI_CODES, MAEL_CODES = 64, 192
 """First numbers of the rules with switches, see `envs.switches`."""
-FALLBACK = "edf_feasible"
+FALLBACK = "edf_likely"
 """Answers wherever a better answer is missing."""
 EDF_FEASIBLE = synergai.EDF + 9
 """The switches of `edf_feasible`, which is `synergai:order=edf:hold=off`."""
@@ -245,11 +247,13 @@ def pick(state, survey, rule):
     if rule == 8:
         return synergai.switched(state, survey, EDF_FEASIBLE)
     if rule == 9:
-        return random(state, survey)
+        return likely.edf_likely(state, survey)
     if rule == 10:
+        return random(state, survey)
+    if rule == 11:
         return round_robin(state, survey)
     if rule < SYNERGAI_CODES:
-        return mael.window_pick(state, survey, rule - 11, 0)
+        return mael.window_pick(state, survey, rule - 12, 0)
     if rule < MAEL_CODES:
         return synergai.switched(state, survey, rule - SYNERGAI_CODES)
     return mael.window_pick(state, survey, (rule - MAEL_CODES) // 3, (rule - MAEL_CODES) % 3)

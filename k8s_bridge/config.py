@@ -41,7 +41,7 @@ class Settings(BaseModel):
     """How the policy is played: the network alone, or the planner on it."""
     plan_budget_ms: float = Field(1.0, gt=0, le=10_000)
     """How long the planner may think of one decision."""
-    fallback: str = "edf_feasible"
+    fallback: str = "edf_likely"
     """The rule that answers where the policy's answer is refused."""
     guard_budget_ms: float = Field(0.3, ge=0, le=10_000)
     """How long the policy's move and the rule's may be tried against each other; 0 tries nothing."""

@@ -17,7 +17,7 @@ from synergai.training.vec_env import BatchVecEnv
 BEST = "best"
 """Instead of a rule's name: the best one for each setting."""
 
-CHOICES = ("edf_feasible", "affinity", "synergai")
+CHOICES = ("edf_likely", "edf_feasible", "affinity", "synergai")
 """Rules that it may be: one of them has the fewest violations wherever some rule is clearly the best."""
 CHOICE_TAPES = SELECTION[50_000:50_002]
 CHOICE_ARRIVALS = 2000

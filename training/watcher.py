@@ -17,7 +17,7 @@ from synergai.training.evaluation.tapes import SELECTION
 from synergai.training.policy import ScorerPolicy
 from synergai.training.snapshot import Tensors
 
-YARDSTICKS = ("synergai", "edf_feasible")
+YARDSTICKS = ("synergai", "edf_feasible", "edf_likely")
 """Rules whose violation rates are drawn beside the policy's."""
 PICTURED_ARRIVALS = 120
 """Of the episode that is drawn after each evaluation: always the same one."""

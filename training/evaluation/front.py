@@ -21,7 +21,7 @@ WEIGHTS = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 LOADS = ("0.7", "0.9")
 _EDF = "synergai:order=edf:hold=off"
 RULES = (
-    "edf_feasible", "sjf_feasible", "synergai", "affinity", "slo_mael_greedy",
+    "edf_likely", "edf_feasible", "sjf_feasible", "synergai", "affinity", "slo_mael_greedy",
     "synergai:choice=energy", "synergai:choice=energy:configuration=energy",
     f"{_EDF}:choice=energy", f"{_EDF}:configuration=energy", f"{_EDF}:choice=energy:configuration=energy",
 )  # fmt: skip
