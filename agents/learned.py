@@ -13,7 +13,7 @@ from safetensors.numpy import load as load_tensors
 from synergai.agents.heuristics import ROOM, as_decision
 from synergai.agents.scorer import Buffers, Weights, best_action, buffers, forward, shapes
 from synergai.envs.candidates import DONE, Candidates, Scratch, empty_candidates
-from synergai.envs.compile import kernel
+from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.features import CANDIDATE, JOB, N_CANDIDATE, schema_hash
 from synergai.envs.features import ENERGY_WEIGHT as WEIGHT
 from synergai.envs.reward import ENERGY_WEIGHT
@@ -27,20 +27,19 @@ WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
 FORMAT = 2
 """Of the checkpoint folder."""
-SERVES_LATE = RULE_NUMBER["edf_likely"]
-"""The rule that says which late job is served where the network would serve nothing more."""
-LOGIT_COST = 0.1
+RULE = RULE_NUMBER["edf_likely"]
+"""What the policy leaves where it knows better, and which late job is served where it would serve nothing more."""
+LEAST_GAIN = 0.01
+"""In violations, that a move must promise over the rule's: labels of less are noise."""
+LOGIT_COST = 0.01
 """What a move must cost more, in violations, to have a logit of one less (`training/improve.py` fits them so)."""
 ENERGY = [feature.name for feature in CANDIDATE].index("energy")
 """log(E / least E of the job) / ENERGY_SCALE."""
 ENERGY_SCALE = np.float32(6.0)
-LEAST_WEIGHT = np.float32(0.02)
-"""That energy has even where none is asked for: of moves that look alike the thrifty one leaves more room to others,
-beyond what branches see, and fewer deadlines are missed."""
 LATE = N_CANDIDATE + [feature.name for feature in JOB].index("job_late")
 SPEED = [feature.name for feature in CANDIDATE].index("speed")
 SLOWEST_LATE = np.float32(np.log(4.0) / 5.0)
-"""Of `speed`, log(e / e*) / 5: four times a job's shortest run time. Branches charge little for jobs that are late
+"""Of `speed`, log(e / e*) / 5: four times a job's shortest run time. Labels charge little for jobs that are late
 already, so that the network puts them where they are in nobody's way, however long they take there."""
 
 
@@ -124,7 +123,7 @@ def _check(tensors: dict[str, np.ndarray], name: str) -> Weights:
 @kernel
 def late_start(out):
     """The START of a late job that the rule picks; NONE if it picks anything else."""
-    pick = out.picks[SERVES_LATE]
+    pick = out.picks[RULE]
     if pick == DONE or not out.mask[pick] or out.rows[pick, LATE] < 0.5 or out.rows[pick, ROOM] < 0.5:
         return NONE
     return pick
@@ -143,17 +142,28 @@ def charge_energy(work, out):
     """Take from the logits what each option's energy costs beyond the least that its job could do with, by the weight
     of energy: the network knows of deadlines alone, and logits are costs. DONE costs none, as a job that waits may yet
     have the least."""
-    price = np.float32(ENERGY_WEIGHT / LOGIT_COST) * max(out.shared[WEIGHT], LEAST_WEIGHT)
+    price = np.float32(ENERGY_WEIGHT / LOGIT_COST) * out.shared[WEIGHT]
+    if price == np.float32(0.0):
+        return
     for i in range(out.n[0]):
         work.logits[i] -= price * (np.exp(ENERGY_SCALE * out.rows[i, ENERGY]) - np.float32(1.0))
+
+
+@small_kernel
+def worth_leaving(work, out, action):
+    """Whether an action promises so much more than the rule's pick that it takes its place."""
+    pick = out.picks[RULE]
+    return not out.mask[pick] or work.logits[action] >= work.logits[pick] + np.float32(
+        LEAST_GAIN / LOGIT_COST
+    )
 
 
 @kernel
 def choose(weights, work, out):
     """The policy's action for one candidate list; the network's logits stay in `work`, less what energy costs and those
-    of slow options for late jobs unless nothing else is legal. Where the network would end the round and `edf_likely`
-    would serve a late job, that is served: nothing that could be in time wants the room, and what the network has
-    learned of late jobs is little."""
+    of slow options for late jobs unless nothing else is legal. It is the rule's pick unless the network is sure of
+    something better; and where it would end the round and the rule would serve a late job, that is served: nothing that
+    could be in time wants the room, and what the network has learned of late jobs is little."""
     forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
     charge_energy(work, out)
     keep_late_off_slow(work, out)
@@ -161,6 +171,8 @@ def choose(weights, work, out):
     if work.logits[action] == np.float32(-np.inf):
         forward(weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
         return best_action(work.logits)
+    if not worth_leaving(work, out, action):
+        action = out.picks[RULE]
     late = late_start(out) if action == DONE else NONE
     return action if late == NONE else late
 
@@ -194,16 +206,16 @@ class Learned:
         self.work: Buffers = buffers(checkpoint.width)
 
     def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
-        """The candidate of the highest logit, with its probability as the reason, or a late job instead of DONE."""
+        """What `choose` says, with its reason: the probability of the highest logit, or why it is another action."""
         action = int(choose(self.checkpoint.weights, self.work, candidates))
         logits = self.work.logits
         likeliest = best_action(logits)
         if not np.isfinite(logits[likeliest]):
             raise FloatingPointError("the network gave no finite logit")
         if action != likeliest:
-            return as_decision(
-                action, candidates, "policy", f"{self.name}: late, and nothing in time to start"
-            )
+            late = action != DONE and candidates.rows[action, LATE] > 0.5
+            why = "late, and nothing in time to start" if late else "as edf_likely, nothing promises more"
+            return as_decision(action, candidates, "policy", f"{self.name}: {why}")
         share = 1.0 / float(np.exp(logits[np.isfinite(logits)] - logits[action]).sum())
         return as_decision(action, candidates, "policy", f"{self.name} p={share:.2f}")
 

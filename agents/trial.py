@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synergai.agents.planner import Room
+from synergai.agents.ranges import FAR, Ranges, ranges_of
 from synergai.envs.candidates import DONE, Candidates
 from synergai.envs.features import ENERGY_WEIGHT, GLOBAL
 from synergai.envs.planner import Search, stands
@@ -34,21 +35,24 @@ class Certificate:
 
     high: float = 0.0
     """Up to this load; 0 is nowhere."""
+    ranges: Ranges | None = None
+    """Of what it has met in training; None: not known, and not asked."""
 
     def holds(self, candidates: Candidates) -> bool:
-        """At the load that is seen, with deadlines alone counting."""
+        """At the load that is seen, with deadlines alone counting, where training has been."""
         seen = float(candidates.shared[LOAD])
         return bool(
             self.high > 0.0
             and candidates.shared[ENERGY_WEIGHT] == 0.0
             and seen / max(1.0 - seen, 1e-9) <= SLACK * self.high
+            and (self.ranges is None or self.ranges.outside(candidates) <= FAR)
         )
 
 
 def certificate_of(card: Mapping[str, Any], policy: str) -> Certificate:
     """Of a checkpoint's card, for one way of playing it."""
     regime = card.get("certified", {}).get(policy, {}).get("loads")
-    return Certificate(float(regime[1])) if regime else Certificate()
+    return Certificate(float(regime[1]), ranges_of(card)) if regime else Certificate()
 
 
 class Trial:

@@ -17,6 +17,7 @@ from synergai.envs.simulator import advance, apply_action
 from synergai.envs.state import NONE, ClusterState
 
 MAX_MOVES = 16
+NO_ACTIONS = np.zeros(0, np.int64)
 LEAST = 4
 """Futures below which a mean gain and its error say nothing."""
 MONOTONIC = time.CLOCK_MONOTONIC
@@ -195,6 +196,32 @@ def choose(state, survey, plan, out, base, extra, search):
             if gain > max(search.z * error, most, 1e-9):
                 best, most = plan.moves[k], gain
     return best
+
+
+@kernel
+def costs_of_moves(state, survey, plan, out, base, offset, search, costs):
+    """What the moves of a planner and some other STARTs, from `offset` on, cost more than the base, in the mean over
+    all futures; others are left as they are. Where too much waits only the base is tried."""
+    n = list_moves(plan, survey, out, base, NO_ACTIONS)
+    costs[base] = 0.0
+    if out.shared[BACKLOG] > soft(search.backlog_taus) or plan.moves[0] != base:
+        return
+    for i in range(out.n[0]):
+        a = (offset + i) % out.n[0]
+        if n < MAX_MOVES and survey.pairs[out.pair[a]].start == 1:
+            n = add_move(plan, survey, out, n, a)
+    plan.futures.moment[:] = NONE
+    futures.begin(state, plan.futures)
+    look_everywhere(state, plan.world, survey)
+    horizon_us, count = np.int64(search.horizon_taus * state.clock[0].tau_us), len(plan.futures.seeds)
+    for s in range(count):
+        futures.draw(state, plan.futures, s, horizon_us, search.release_us)
+        for k in range(n):
+            plan.costs[k, s] = rollout(
+                state, plan.world, plan.futures, s, survey, plan.pairs[k], horizon_us, search.release_us
+            )
+    for k in range(1, n):
+        costs[plan.moves[k]] = -mean_gain(plan, k, count)[0]
 
 
 @kernel

@@ -28,6 +28,9 @@ RULES = (
 """In the order of `pick_all`; each one's pick is always in the candidate list."""
 OTHERS = ("random", "round_robin", "mael", "slo_mael", "slo_mael_published")
 """Rules that remember something (in the state) and so have no bit in the features."""
+OWN = ("edf_likely",)
+"""Not published by anybody: this project's, which trained policies start from. What a policy gains is told against the
+best of the other rules."""
 RULE_NUMBER = {name: number for number, name in enumerate(RULES + OTHERS)}
 SYNERGAI_CODES, MAEL_CODES = 64, 192
 """First numbers of the rules with switches, see `envs.switches`."""

@@ -44,7 +44,7 @@ class TrainConfig(BaseModel):
     warm_start: Annotated[int, Field(ge=0)] = 100
     """Episodes start after up to so many arrivals under the fallback rule; one in five starts empty."""
     threads: Count = 2
-    """For branches of the simulator."""
+    """That label states."""
     torch_threads: Count = 1
     """More of them wait for each other many times an update, wherever anything else runs."""
     checkpoint_every_s: NonNegative = 60.0
@@ -58,14 +58,16 @@ class TrainConfig(BaseModel):
     clone_learning_rate: Positive = 2e-3
 
     improve_decisions: Annotated[int, Field(ge=0)] = 80_000
-    """States on which moves are compared by branching the simulator; some milliseconds each."""
+    """States on which moves are compared in sampled futures; about a millisecond each."""
     rule: str = "best"
     """What the actor learns to do after the clone, and pays for leaving: a rule, or `best` for the best one of each
     setting."""
     match_decisions: Annotated[int, Field(ge=0)] = 150_000
     """On which it learns to do what that rule does."""
-    improve_taus: Positive = 3.0
-    """How far they go, in mean run times."""
+    improve_taus: Positive = 2.5
+    """How far futures go, in mean run times."""
+    improve_futures: Annotated[int, Field(ge=1)] = 16
+    """In which moves are compared."""
     improve_minibatch: Count = 512
     improve_learning_rate: Positive = 2e-3
     improve_epochs: Count = 6

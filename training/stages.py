@@ -7,20 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synergai.envs.lookahead import Look
 from synergai.envs.rules import RULES
-from synergai.training.branches import BEST, Branches, rules_of
 from synergai.training.clone import agreement, clone
 from synergai.training.config import TrainConfig
 from synergai.training.improve import Terms, improve
+from synergai.training.labels import BEST, Labels, rules_of
 from synergai.training.memory import Memory
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO
 from synergai.training.stage import Stage, Update
 from synergai.training.vec_env import BatchVecEnv
 
-CROWDED_TAUS, CROWDED_EVERY = 4.0, 2
-"""Where more waits than the cluster does in so many mean run times, of so many states one is learned from."""
 AGREEMENT_DECISIONS = 4096
 """States on which the finished clone is compared with its teacher."""
 
@@ -43,15 +40,12 @@ def stages_of(
             f"improve_prices has {len(config.improve_prices)} values for {len(config.loads)} loads"
         )
     rules = cache(lambda: rules_of(env, config.rule))  # finding them takes a while
-    branches = cache(lambda: branches_of(config, env, rules()))
+    labels = cache(lambda: labels_of(config, env, rules()))
     memory = Memory(folder)
     stages = [
         clone_stage(config, policy, env, rng),
         match_stage(config, policy, env, rules, rng),
-        *(
-            improve_stage(config, policy, branches, memory, rng, turn)
-            for turn in range(config.improve_passes)
-        ),
+        *(improve_stage(config, policy, labels, memory, rng, turn) for turn in range(config.improve_passes)),
         critic_stage(config, policy, model),
         ppo_stage(config, policy, model),
     ]
@@ -105,10 +99,10 @@ def lead_up(env: BatchVecEnv, rules: list[str]) -> None:
         env.reset()
 
 
-def branches_of(config: TrainConfig, env: BatchVecEnv, rules: list[str]) -> Branches:
+def labels_of(config: TrainConfig, env: BatchVecEnv, rules: list[str]) -> Labels:
     """What all passes learn from."""
     lead_up(env, rules)
-    return Branches(env, rules, Look(config.improve_taus, CROWDED_TAUS, CROWDED_EVERY), config.threads)
+    return Labels(env, rules, config.improve_futures, config.improve_taus, config.threads)
 
 
 def prices_of(config: TrainConfig, env: BatchVecEnv) -> np.ndarray:
@@ -121,7 +115,7 @@ def prices_of(config: TrainConfig, env: BatchVecEnv) -> np.ndarray:
 def improve_stage(
     config: TrainConfig,
     policy: ScorerPolicy,
-    branches: Callable[[], Branches],
+    labels: Callable[[], Labels],
     memory: Memory,
     rng: np.random.Generator,
     turn: int,
@@ -135,11 +129,11 @@ def improve_stage(
             config.improve_minibatch,
             config.improve_epochs,
             config.improve_learning_rate,
-            prices_of(config, branches().env),
+            prices_of(config, labels().env),
             turn,
             last=turn + 1 == config.improve_passes,
         )
-        yield from improve(policy, branches(), memory, terms, total, rng, optimizer, done)
+        yield from improve(policy, labels(), memory, terms, total, rng, optimizer, done)
 
     return Stage(f"improve {turn + 1}", total, optimizer, updates)
 

@@ -1,4 +1,4 @@
-"""Train a policy: clone the SynergAI heuristic, learn from branches, let the critic catch up, PPO, export."""
+"""Train a policy: clone the SynergAI heuristic, learn from sampled futures, let the critic catch up, PPO, export."""
 
 import json
 import time
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from synergai.agents.learned import read
+from synergai.agents.learned import Learned, read
 from synergai.envs.tape import Setting, setting_of
 from synergai.offline_profiles.options import table_of
 from synergai.training import snapshot as snapshots
+from synergai.training.card import write_card
 from synergai.training.commit import commit
 from synergai.training.config import TrainConfig
 from synergai.training.curves import curves, record_settings
@@ -22,6 +23,7 @@ from synergai.training.export import export
 from synergai.training.folder import RunFolder, write_atomically
 from synergai.training.policy import ScorerPolicy
 from synergai.training.ppo import TimedMaskablePPO
+from synergai.training.ranges import seen_ranges
 from synergai.training.snapshot import Snapshot
 from synergai.training.stage import Stage
 from synergai.training.stages import stages_of
@@ -233,7 +235,9 @@ class Training:
             "loads": sorted({setting.scenario.load for setting in self.settings}),
         }
         export(self.policy, self.folder.checkpoint, self.config, facts)
-        read(self.folder.checkpoint)  # what was written can be served
+        served = Learned(read(self.folder.checkpoint))  # what was written can be served
+        ranges = seen_ranges(self.settings, served, self.config.arrivals, self.config.seed)
+        write_card(self.folder.checkpoint, served.checkpoint.card | {"ranges": ranges.facts()})
         write_atomically(self.folder.stages, (json.dumps(stages, indent=2) + "\n").encode())
         self.folder.snapshot.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from synergai.envs.rules import OWN
 from synergai.training.evaluation.book import Book
 from synergai.training.evaluation.evaluate import Cell
 from synergai.training.evaluation.intervals import LEVEL
@@ -17,6 +18,7 @@ INFORMATIVE = (0.01, 0.60)
 MOST_HOPELESS = 0.02
 DRAWS = 2000
 BEST = "best rule"
+"""Of those that are not this project's own (`rules.OWN`)."""
 
 
 def ratios_of(plan: Plan, book: Book, cells: Sequence[dict[str, Any]], ours: str) -> dict[str, Any]:
@@ -41,8 +43,9 @@ def is_informative(cell: dict[str, Any]) -> bool:
 
 
 def best_of(cell: dict[str, Any]) -> str:
-    """The rule, not a planner, of the fewest violations."""
-    rules = [name for name, entry in cell["schedulers"].items() if "against" in entry and not plans(name)]
+    """The rule, not a planner nor one of `OWN` if there is another, of the fewest violations."""
+    judged = [name for name, entry in cell["schedulers"].items() if "against" in entry and not plans(name)]
+    rules = [name for name in judged if name not in OWN] or judged
     return min(rules, key=lambda rule: cell["schedulers"][rule]["violation_rate"])
 
 

@@ -1,4 +1,4 @@
-"""Costs of moves, worked out on copies of the simulator: the teacher of the stage `improve`."""
+"""What moves would cost more than the rule's, tried in sampled futures: the teacher of the stage `improve`."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from synergai.envs.batch import rows_of
-from synergai.envs.lookahead import Look, costs_all, empty_costs, spare
+from synergai.envs.batch import copy_of, rows_of, scratch_at, shown_at, sim_at
+from synergai.envs.candidates import N_ACTIONS
+from synergai.envs.compile import kernel
+from synergai.envs.planner import Search, costs_of_moves, plan_for
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.tape import Setting
 from synergai.training.evaluation.evaluate import RuleRunner, column, evaluate
@@ -22,6 +24,10 @@ CHOICES = ("edf_likely", "edf_feasible", "affinity", "synergai")
 CHOICE_TAPES = SELECTION[50_000:50_002]
 CHOICE_ARRIVALS = 2000
 """As many as are judged later: in overload, queues grow for long, and the best rule is another one then."""
+
+CROWDED_TAUS = 4.0
+"""Where more waits than the whole cluster does in this time, what counts lies beyond the horizon: only the rule's move
+is known there."""
 
 
 def best_rule(setting: Setting) -> str:
@@ -42,45 +48,60 @@ def rules_of(env: BatchVecEnv, rule: str) -> list[str]:
     return [chosen[id(setting)] for setting in env.settings]
 
 
-class Branches:
-    """What every move that is tried would cost, for the states that a batch of clusters is in.
+class Labels:
+    """What moves cost more than the rule's, for the states that a batch of clusters is in.
 
     `rules` names, for each of the batch's clusters, the rule that it is judged by. Results do not depend on the number
     of threads.
     """
 
-    def __init__(self, env: BatchVecEnv, rules: Sequence[str], terms: Look, threads: int = 1) -> None:
+    def __init__(
+        self, env: BatchVecEnv, rules: Sequence[str], futures: int, horizon_taus: float, threads: int = 1
+    ) -> None:
         self.env = env
-        self.terms = terms
         self.rules = np.array([RULE_NUMBER[rule] for rule in rules])
         """By cluster, as numbers."""
+        self._search = Search(horizon_taus, 0.0, 0.0, CROWDED_TAUS)
         self._turn = 0
         cuts = np.linspace(0, env.num_envs, threads + 1).astype(int)
         self._parts = [slice(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
-        self._spares = [spare(env.batch) for _ in self._parts]
+        state = copy_of(env.batch.sims.state, 0)
+        self._plans = [plan_for(state, futures) for _ in self._parts]
         self._pool = ThreadPoolExecutor(threads)
 
     def costs(self) -> np.ndarray:
-        """(environments, 129): violations and lateness ahead, inf where a move was not tried."""
-        costs = empty_costs(self.env.num_envs)
+        """(environments, 129): violations and lateness ahead, less the rule's; inf where a move was not tried."""
+        costs = np.full((self.env.num_envs, N_ACTIONS), np.inf)
         self._turn += 1
         for done in [
-            self._pool.submit(self._fill, costs[part], part, room)
-            for part, room in zip(self._parts, self._spares)
+            self._pool.submit(self._fill, costs[part], part, plan)
+            for part, plan in zip(self._parts, self._plans)
         ]:
             done.result()
         return costs
 
-    def _fill(self, costs, part, room) -> None:  # type: ignore[no-untyped-def] - arrays of arrays
+    def _fill(self, costs, part, plan) -> None:  # type: ignore[no-untyped-def] - arrays of arrays
         batch = self.env.batch
-        first = self._turn + part.start  # which other STARTs are tried: not the same ones every time
-        costs_all(
+        fill(
             rows_of(batch.sims, part),
             rows_of(batch.scratches, part),
             rows_of(batch.shown, part),
             batch.alive[part],
-            room,
-            self.terms,
-            first,
+            self.rules[part],
+            plan,
+            self._search,
+            self._turn + part.start,  # which other STARTs are tried: not the same ones every time
             costs,
         )
+
+
+@kernel
+def fill(sims, scratches, shown, alive, rules, plan, search, first, costs):
+    """For every living cluster in which the rule's move is legal; `first` shifts which other STARTs are tried."""
+    for b in range(len(alive)):
+        out = shown_at(shown, b)
+        base = out.picks[rules[b]]
+        if alive[b] and out.mask[base]:
+            sim, scratch = sim_at(sims, b), scratch_at(scratches, b)
+            offset = (first + b) % max(out.n[0], 1)
+            costs_of_moves(sim.state, scratch.survey, plan, out, base, offset, search, costs[b])

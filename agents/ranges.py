@@ -1,0 +1,42 @@
+"""What a policy has met in training: of every feature the range of its values, and how far a decision lies outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synergai.envs.candidates import Candidates
+from synergai.envs.features import N_GLOBAL, N_ROW
+
+TAIL = 0.001
+"""Share of the values met in training that lies beyond either end."""
+FAR = 0.03
+"""Share of a decision's features outside beyond which training says nothing of it; in training it is 0.002 at most."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Lowest and highest, of rows and of what candidates share: (N_ROW + N_GLOBAL,) each."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def outside(self, candidates: Candidates) -> float:
+        """Share of this decision's features that lie outside."""
+        rows = candidates.rows[: candidates.n[0]]
+        beyond = ((rows < self.low[:N_ROW]) | (rows > self.high[:N_ROW])).sum()
+        shared = candidates.shared
+        beyond += ((shared < self.low[N_ROW:]) | (shared > self.high[N_ROW:])).sum()
+        return float(beyond) / (rows.size + shared.size)
+
+    def facts(self) -> dict[str, list[float]]:
+        """As the card keeps them."""
+        return {"low": np.round(self.low, 6).tolist(), "high": np.round(self.high, 6).tolist()}
+
+
+def ranges_of(card: Mapping[str, Any]) -> Ranges | None:
+    """Of a checkpoint's card; None where it has none, or of another length."""
+    kept = card.get("ranges", {})
+    low, high = (np.asarray(kept.get(end, []), np.float64) for end in ("low", "high"))
+    return Ranges(low, high) if low.shape == high.shape == (N_ROW + N_GLOBAL,) else None
