@@ -1,9 +1,9 @@
 """The actor learns from sampled futures what each move would have been worth.
 
 On the states that the current policy visits, every rule's pick, DONE and some other STARTs are tried in the same
-futures (`training.labels`), and the actor is fitted to pay the least for its moves, with some entropy kept: the logits come to
-be what moves cost, LOGIT_COST each. Labels are noisy, and the network averages over states; it pays a little for every
-nat by which it departs from the rule, and takes moves that were not tried for bad ones.
+futures (`training.labels`), and the actor is fitted to pay the least for its moves, with some entropy kept: the logits
+come to be what moves cost, LOGIT_COST each. Labels are noisy, and the network averages over states; it pays a little
+for every nat by which it departs from the rule, and takes moves that were not tried for bad ones.
 """
 
 from collections.abc import Iterator
