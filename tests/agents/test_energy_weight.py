@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from synergai.agents.learned import ENERGY, ENERGY_SCALE, LEAST_WEIGHT, LOGIT_COST, charge_energy, load, read
+from synergai.agents.learned import ENERGY, ENERGY_SCALE, LOGIT_COST, charge_energy, load, read
 from synergai.agents.scorer import buffers
 from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import DONE, Candidates, empty_candidates, scratch_for
@@ -32,7 +32,7 @@ def test_an_option_pays_in_logits_for_what_it_takes_beyond_the_least(weight: flo
     work.logits[:] = 3.0
     charge_energy(work, listed([1.0, 2.0, 10.0], weight))
     paid = 3.0 - work.logits[[0, 1, 2, DONE]]
-    price = max(weight, LEAST_WEIGHT) * ENERGY_WEIGHT / LOGIT_COST
+    price = weight * ENERGY_WEIGHT / LOGIT_COST
     assert paid == pytest.approx(np.array([0, 1, 9, 0]) * price, abs=1e-4)
 
 

@@ -15,17 +15,13 @@ from worlds import (
 )
 
 from synergai.envs import scenario as scenarios
-from synergai.envs.batch import Batch, copy_of, load, new_batch, step
+from synergai.envs.batch import Batch, load, new_batch, step
 from synergai.envs.candidates import empty_candidates
-from synergai.envs.compile import kernel
-from synergai.envs.continuation import have_seen
-from synergai.envs.lookahead import branch, run_until, spare
 from synergai.envs.metrics import measure
 from synergai.envs.rules import RULE_NUMBER
 from synergai.envs.scenario import ScenarioError
 from synergai.envs.simulator import advance, apply_action, run_rule
-from synergai.envs.state import NEVER_US, NONE
-from synergai.envs.survey import forget
+from synergai.envs.state import NONE
 from synergai.envs.switches import rule_number
 from synergai.envs.tape import Setting, Tape, make_tape, setting_of
 from synergai.envs.world import ENDED, QUEUED_STATUS, RUNNING_STATUS, WAITING, Sim
@@ -125,20 +121,7 @@ def test_two_policies_meet_the_same_jobs_after_the_same_thoughts(number: int) ->
             np.testing.assert_array_equal(jobs[name], tape.jobs[name])
 
 
-# in a batch and in a branch -------------------------------------------------------------------------------
-@kernel
-def alone(sim, room, until_us):
-    """The cluster itself, with a spare one's memory."""
-    forget(room.survey)
-    have_seen(sim.state, room.seen)
-    run_until(sim, room.survey, room.seen, NONE, until_us)
-
-
-@kernel
-def look_ahead(sim, room, until_us):
-    alone(branch(sim, room.sim), room, until_us)
-
-
+# in a batch --------------------------------------------------------------------------------------------
 def batch_of_two(rule: int, until_arrival: int) -> tuple[Batch, Setting, Tape]:
     """An open and a closed loop side by side; the second's setting and tape."""
     batch_settings = [random_world(3)[0], random_world(3, closed=True)[0]]
@@ -147,24 +130,6 @@ def batch_of_two(rule: int, until_arrival: int) -> tuple[Batch, Setting, Tape]:
     for b, (setting, tape) in enumerate(zip(batch_settings, tapes)):
         load(batch, b, setting, tape, rule, until_arrival)
     return batch, batch_settings[1], tapes[1]
-
-
-def test_a_branch_sends_what_the_cluster_will_and_leaves_its_jobs_alone() -> None:
-    rule = rule_number("edf")
-    batch, _, _ = batch_of_two(rule, until_arrival=10)
-    room = spare(batch)
-    sim = copy_of(batch.sims, 1)
-    sim.state.clock["solved_us"] = NEVER_US  # a branch solves for no other mix
-    until_us = int(sim.state.clock["now_us"][0]) + 60 * SECOND
-    jobs, outcomes = sim.tape.jobs.copy(), sim.outcomes.copy()
-    for _ in range(2):
-        look_ahead(sim, room, until_us)
-        np.testing.assert_array_equal(sim.tape.jobs, jobs)
-        np.testing.assert_array_equal(sim.outcomes, outcomes)
-    alone(sim, room, until_us)
-    assert (sim.outcomes["status"] != outcomes["status"]).sum() > 5
-    np.testing.assert_array_equal(room.sim.tape.jobs, sim.tape.jobs)
-    np.testing.assert_array_equal(room.sim.outcomes, sim.outcomes)
 
 
 def test_in_a_batch_it_goes_as_it_does_alone_and_is_cut_off_with_the_windows_last_arrival() -> None:

@@ -12,11 +12,10 @@ from small_runs import exported
 
 from synergai.agents.learned import (
     CARD_FILE,
-    ENERGY,
-    ENERGY_SCALE,
     LATE,
-    LEAST_WEIGHT,
+    LEAST_GAIN,
     LOGIT_COST,
+    RULE,
     WEIGHTS_FILE,
     CheckpointError,
     Learned,
@@ -28,7 +27,6 @@ from synergai.agents.scorer import best_action, forward
 from synergai.envs import scenario
 from synergai.envs.candidates import DONE
 from synergai.envs.features import schema_hash
-from synergai.envs.reward import ENERGY_WEIGHT
 from synergai.envs.state import empty_state
 from synergai.envs.tape import setting_of
 from synergai.envs.types import Action
@@ -62,17 +60,17 @@ def action_of(learned: Learned, out) -> int:
     return DONE if decision.action == Action.DONE else decision.candidate
 
 
-def energy_price(out) -> np.ndarray:
-    """Of each candidate in logits, where energy has its least weight."""
-    times = np.exp(ENERGY_SCALE * out.rows[: out.n[0], ENERGY])
-    return LEAST_WEIGHT * ENERGY_WEIGHT / LOGIT_COST * (times - 1.0)
-
-
 def likeliest(learned: Learned, out) -> int:
-    """The network's own action; what the policy does with late jobs and with energy is not in it."""
+    """The network's own action; where the policy keeps to its rule and what it does with late jobs is not in it."""
     work = learned.work
     forward(learned.checkpoint.weights, work, out.rows, out.job, out.klass, out.shared, out.mask, out.n[0])
     return int(best_action(work.logits))
+
+
+def kept(out, row: np.ndarray, action: int) -> int:
+    """The rule's pick unless the action promises so much more."""
+    pick = int(out.picks[RULE])
+    return action if row[action] >= row[pick] + LEAST_GAIN / LOGIT_COST else pick
 
 
 @pytest.mark.parametrize("load_", LOADS)
@@ -83,9 +81,7 @@ def test_what_is_read_scores_as_what_was_written(written: tuple[Path, ScorerPoli
     logits = torch_logits(policy.actor, lists)
     expected = [int(np.where(out.mask, row, -np.inf).argmax()) for out, row in zip(lists, logits)]
     assert [likeliest(learned, out) for out in lists] == expected
-    for out, row in zip(lists, logits):
-        row[: out.n[0]] -= energy_price(out)
-    chosen = [int(np.where(out.mask, row, -np.inf).argmax()) for out, row in zip(lists, logits)]
+    chosen = [kept(out, row, action) for out, row, action in zip(lists, logits, expected)]
     early = [i for i, out in enumerate(lists) if not (out.rows[: out.n[0], LATE] > 0.5).any()]
     assert [action_of(learned, lists[i]) for i in early] == [chosen[i] for i in early]
     assert early
