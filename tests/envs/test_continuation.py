@@ -44,7 +44,8 @@ def begin(sim: Sim) -> None:
     """Start the next one."""
     survey, seen = looking(sim.state)
     j, o, e_us = next_start(sim.state, survey, seen, 0, True)
-    start_job(sim, j, o, look_for_room(sim.state, survey, sim.state.queue[j], o).device, e_us)
+    placed = look_for_room(sim.state, survey, sim.state.queue[j], o)
+    start_job(sim, j, o, placed["device"], e_us)
 
 
 def test_the_first_deadline_takes_the_fastest_and_the_next_what_is_in_time() -> None:

@@ -12,6 +12,8 @@ from small_runs import exported
 
 from synergai.agents.learned import (
     CARD_FILE,
+    ENERGY,
+    ENERGY_SCALE,
     LATE,
     LEAST_GAIN,
     LOGIT_COST,
@@ -26,7 +28,9 @@ from synergai.agents.learned import (
 from synergai.agents.scorer import best_action, forward
 from synergai.envs import scenario
 from synergai.envs.candidates import DONE
+from synergai.envs.features import ENERGY_WEIGHT as WEIGHT
 from synergai.envs.features import schema_hash
+from synergai.envs.reward import ENERGY_WEIGHT
 from synergai.envs.state import empty_state
 from synergai.envs.tape import setting_of
 from synergai.envs.types import Action
@@ -67,10 +71,17 @@ def likeliest(learned: Learned, out) -> int:
     return int(best_action(work.logits))
 
 
-def kept(out, row: np.ndarray, action: int) -> int:
-    """The rule's pick unless the action promises so much more."""
-    pick = int(out.picks[RULE])
-    return action if row[action] >= row[pick] + LEAST_GAIN / LOGIT_COST else pick
+def energy_price(out) -> np.ndarray:
+    """Of each candidate in logits, by the weight of energy."""
+    times = np.exp(ENERGY_SCALE * out.rows[: out.n[0], ENERGY])
+    return out.shared[WEIGHT] * ENERGY_WEIGHT / LOGIT_COST * (times - 1.0)
+
+
+def kept(out, row: np.ndarray) -> int:
+    """The best action, or the rule's pick unless the best promises so much more."""
+    action, pick = int(np.where(out.mask, row, -np.inf).argmax()), int(out.picks[RULE])
+    leaves = not out.mask[pick] or row[action] >= row[pick] + LEAST_GAIN / LOGIT_COST
+    return action if leaves else pick
 
 
 @pytest.mark.parametrize("load_", LOADS)
@@ -81,7 +92,9 @@ def test_what_is_read_scores_as_what_was_written(written: tuple[Path, ScorerPoli
     logits = torch_logits(policy.actor, lists)
     expected = [int(np.where(out.mask, row, -np.inf).argmax()) for out, row in zip(lists, logits)]
     assert [likeliest(learned, out) for out in lists] == expected
-    chosen = [kept(out, row, action) for out, row, action in zip(lists, logits, expected)]
+    for out, row in zip(lists, logits):
+        row[: out.n[0]] -= energy_price(out)
+    chosen = [kept(out, row) for out, row in zip(lists, logits)]
     early = [i for i, out in enumerate(lists) if not (out.rows[: out.n[0], LATE] > 0.5).any()]
     assert [action_of(learned, lists[i]) for i in early] == [chosen[i] for i in early]
     assert early
