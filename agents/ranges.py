@@ -11,6 +11,8 @@ from synergai.envs.features import N_GLOBAL, N_ROW
 
 TAIL = 0.001
 """Share of the values met in training that lies beyond either end."""
+ROUNDING = 1e-5
+"""Of the ends, in a card."""
 FAR = 0.03
 """Share of a decision's features outside beyond which training says nothing of it; in training it is 0.002 at most."""
 
@@ -25,9 +27,9 @@ class Ranges:
     def outside(self, candidates: Candidates) -> float:
         """Share of this decision's features that lie outside."""
         rows = candidates.rows[: candidates.n[0]]
-        beyond = ((rows < self.low[:N_ROW]) | (rows > self.high[:N_ROW])).sum()
-        shared = candidates.shared
-        beyond += ((shared < self.low[N_ROW:]) | (shared > self.high[N_ROW:])).sum()
+        low, high, shared = self.low - ROUNDING, self.high + ROUNDING, candidates.shared
+        beyond = ((rows < low[:N_ROW]) | (rows > high[:N_ROW])).sum()
+        beyond += ((shared < low[N_ROW:]) | (shared > high[N_ROW:])).sum()
         return float(beyond) / (rows.size + shared.size)
 
     def facts(self) -> dict[str, list[float]]:

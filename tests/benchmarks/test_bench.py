@@ -25,7 +25,7 @@ SMALL = {
 }
 SLOW = {"train_steps_per_s": pytest.mark.slow, "bridge_pods_per_s": pytest.mark.e2e}
 SAID = {
-    "sim_decisions_per_s": {"load": 0.9, "scenario": "demo", "nodes": 11, "features": 61, "cores_used": 1},
+    "sim_decisions_per_s": {"load": 0.9, "scenario": "demo", "nodes": 11, "features": 63, "cores_used": 1},
     "sim_rule_decisions_per_s": {"scenario": "edge", "cores_used": 1},
     "gym_steps_per_s": {"scenario": "demo", "seed": 0},
     "decision_us": {"nodes": 12, "jobs": 15, "busy_nodes": 6, "unit": "us"},

@@ -44,8 +44,8 @@ def test_a_job_in_time_is_left_to_the_network() -> None:
 def test_a_late_job_does_not_take_the_room_that_the_network_gives_another() -> None:
     moment = scene().wait("late", "vision", 8.0).wait("early", "vision", 60.0)
     chosen, decision = decide(moment, policy(done=-5.0))
-    assert chosen is not None
-    assert decision.reason.startswith("idle p=")
+    assert chosen == Pick("START", "early", "fast-0", "gpu-fast")
+    assert decision.reason == "idle: as edf_likely, nothing promises more"
 
 
 def test_a_late_job_without_room_waits() -> None:

@@ -16,8 +16,8 @@ def test_a_rule_without_switches_keeps_its_number(name: str) -> None:
 
 
 def test_rules_with_a_bit_come_first_and_windows_last() -> None:
-    assert len(RULES) == 9
-    assert list(RULE_NUMBER)[9:] == ["random", "round_robin", "mael", "slo_mael", "slo_mael_published"]
+    assert len(RULES) == 10
+    assert list(RULE_NUMBER)[10:] == ["random", "round_robin", "mael", "slo_mael", "slo_mael_published"]
 
 
 def test_every_combination_of_switches_has_a_number_of_its_own() -> None:

@@ -78,7 +78,7 @@ def test_a_resumed_run_draws_no_step_twice_and_leaves_none_out(killed: Path) -> 
     assert drawn["time/decisions_per_s"] == cloned + matched + improved + learned
     assert drawn["clone/loss"] == cloned
     assert drawn["match/loss"] == matched
-    assert drawn["improve/error"] == [
+    assert drawn["improve/cost"] == [
         improved[1],
         improved[3],
     ]  # learned from what was gathered, at the end of each
