@@ -23,6 +23,7 @@ from synergai.training.stage import Update
 MOST = 0.3
 """What a move may cost more than the rule's, in violations: worse is only bad."""
 LEAST = -1.0
+"""And less."""
 UNTRIED = 0.05
 """What a move is taken to cost of which nothing is known."""
 SCALE = 10.0
