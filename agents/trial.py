@@ -36,7 +36,7 @@ class Certificate:
     high: float = 0.0
     """Up to this load; 0 is nowhere."""
     ranges: Ranges | None = None
-    """Of what it has met in training; None: not known, and not asked."""
+    """Of what it has met in training; None asks for none."""
 
     def holds(self, candidates: Candidates) -> bool:
         """At the load that is seen, with deadlines alone counting, where training has been."""
@@ -50,9 +50,9 @@ class Certificate:
 
 
 def certificate_of(card: Mapping[str, Any], policy: str) -> Certificate:
-    """Of a checkpoint's card, for one way of playing it."""
-    regime = card.get("certified", {}).get(policy, {}).get("loads")
-    return Certificate(float(regime[1]), ranges_of(card)) if regime else Certificate()
+    """Of a checkpoint's card, for one way of playing it: nobody's where it does not say what training has met."""
+    regime, ranges = card.get("certified", {}).get(policy, {}).get("loads"), ranges_of(card)
+    return Certificate(float(regime[1]), ranges) if regime and ranges else Certificate()
 
 
 class Trial:

@@ -57,6 +57,19 @@ def test_a_card_keeps_them() -> None:
     np.testing.assert_array_equal(kept.high, HIGH)
 
 
-@pytest.mark.parametrize("ranges", [{}, {"low": [0.0], "high": [1.0]}, {"low": LOW.tolist()}])
-def test_ranges_of_another_schema_are_none(ranges: dict[str, list[float]]) -> None:
-    assert ranges_of({"ranges": ranges}) is None
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {},
+        [],
+        {"low": [0.0], "high": [1.0]},
+        {"low": LOW.tolist()},
+        {"low": "low", "high": "high"},
+        {"low": (np.nan * LOW).tolist(), "high": HIGH.tolist()},
+        {"low": HIGH.tolist(), "high": LOW.tolist()},
+    ],
+)
+def test_ranges_that_mean_nothing_are_none_and_nobody_is_certified(ranges: object) -> None:
+    card = {"certified": {"net": {"loads": [0.5, 1.1]}}, "ranges": ranges}
+    assert ranges_of(card) is None
+    assert certificate_of(card, "net") == Certificate()

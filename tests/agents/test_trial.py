@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from synergai.agents.scheduler import Scheduler
 from synergai.agents.trial import LOAD, SLACK, Certificate, Trial, certificate_of
 from synergai.envs import scenario as scenarios
 from synergai.envs.candidates import DONE, Candidates, empty_candidates, scratch_for
-from synergai.envs.features import ENERGY_WEIGHT
+from synergai.envs.features import ENERGY_WEIGHT, N_GLOBAL, N_ROW
 from synergai.envs.metrics import measure
 from synergai.envs.rules import FALLBACK
 from synergai.envs.simulator import advance, apply_action
@@ -23,7 +24,9 @@ from synergai.envs.types import Action, Decision
 from synergai.envs.world import new_sim
 
 ARRIVALS = 250
-TAPES = 12
+TAPES = 48
+"""Where policies are compared: with three a run of luck decides."""
+ANYTHING = {"low": [-2.0] * (N_ROW + N_GLOBAL), "high": [2.0] * (N_ROW + N_GLOBAL)}
 PATIENT = 0.0
 """No budget: the same choices on every machine."""
 
@@ -34,8 +37,8 @@ def setting_at(error: float, load: float = 0.8) -> Setting:
     return setting_of(demo.model_copy(update={"noise": noise, "load": load}))
 
 
-def violations(setting: Setting, scheduler: Scheduler, tapes: int = TAPES) -> np.ndarray:
-    """In %, by tape."""
+def violations(setting: Setting, scheduler: Scheduler, tapes: int) -> float:
+    """In %, mean over tapes."""
     rates = []
     for seed in range(tapes):
         sim = new_sim(setting, make_tape(setting, seed, ARRIVALS))
@@ -44,7 +47,13 @@ def violations(setting: Setting, scheduler: Scheduler, tapes: int = TAPES) -> np
             decision = scheduler.decide(sim.state, out)
             apply_action(sim, scratch, out, DONE if decision.action == Action.DONE else decision.candidate)
         rates.append(measure(setting, sim).violation_rate)
-    return 100.0 * np.array(rates)
+    return 100.0 * float(np.mean(rates))
+
+
+@cache
+def alone(error: float) -> float:
+    """Of the fallback."""
+    return violations(setting_at(error), Rule(FALLBACK), TAPES)
 
 
 class Fool:
@@ -93,31 +102,26 @@ BAD: dict[str, Callable[[], Scheduler]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [0.0, 0.3])
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_policy_that_nobody_certified_is_no_worse_than_the_fallback(name: str, error: float) -> None:
-    setting = setting_at(error)
     guarded = Guarded(BAD[name](), trial=Trial(Certificate(), PATIENT))
-    rule = violations(setting, Rule(FALLBACK))
-    more = violations(setting, guarded) - rule
-    error_of_mean = more.std(ddof=1) / np.sqrt(TAPES)
-    assert more.mean() - 1.64 * error_of_mean <= max(0.2, 0.05 * rule.mean())
-    assert error_of_mean < 0.6  # so that two points more would show
+    rule = alone(error)
+    assert violations(setting_at(error), guarded, TAPES) <= rule + max(0.2, 0.05 * rule)
     assert guarded.causes["worse in a trial"] > 100
 
 
 def test_without_a_trial_such_a_policy_would_ruin_the_cluster() -> None:
     setting = setting_at(0.0)
-    worse = violations(setting, Guarded(Fool(slowest)), 2) - violations(setting, Rule(FALLBACK), 2)
-    assert worse.mean() > 10.0
+    assert violations(setting, Guarded(Fool(slowest)), 2) > violations(setting, Rule(FALLBACK), 2) + 10.0
 
 
 def test_a_certified_policy_is_mostly_left_alone() -> None:
     setting, refused = setting_at(0.3), {}
     for high in (0.0, 1.1):
         guarded = Guarded(Learned(read("demo")), trial=Trial(Certificate(high), PATIENT))
-        more = violations(setting, guarded, 3) - violations(setting, Rule(FALLBACK), 3)
-        assert more.mean() <= 0.6
+        assert violations(setting, guarded, 3) <= violations(setting, Rule(FALLBACK), 3) + 0.6
         refused[high] = sum(guarded.causes.values())
     assert 0 < 5 * refused[1.1] < refused[0.0]
 
@@ -145,8 +149,8 @@ def test_nobody_is_certified_at_no_load() -> None:
 
 
 def test_it_is_of_the_card_and_of_the_way_of_playing() -> None:
-    card = {"certified": {"net": {"loads": [0.5, 1.1]}, "net+plan": {"loads": []}}}
-    assert certificate_of(card, "net") == Certificate(1.1)
+    card = {"certified": {"net": {"loads": [0.5, 1.1]}, "net+plan": {"loads": []}}, "ranges": ANYTHING}
+    assert certificate_of(card, "net").high == 1.1
     assert certificate_of(card, "net+plan") == Certificate()
     assert certificate_of(card, "reference") == Certificate()
     assert certificate_of({}, "net") == Certificate()

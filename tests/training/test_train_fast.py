@@ -27,7 +27,6 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 from synergai.agents.learned import load
-from synergai.agents.ranges import ranges_of
 from synergai.envs import scenario
 from synergai.envs.candidates import scratch_for
 from synergai.envs.world import new_sim
