@@ -2,7 +2,7 @@
 error. The full set is written beside every run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -36,6 +36,10 @@ class TrainConfig(BaseModel):
     """CSV file of hardware classes that they need."""
     seed: Annotated[int, Field(ge=0)] = 0
     width: Annotated[int, Field(ge=4, le=512)] = 32
+    without: Literal["", "picks", "residual", "history", "pools", "time", "shaping"] = ""
+    """What to leave out, to see what it is worth: the features that say which rules pick an action, what such picks add
+    to its logit, features of what was seen of runs, pools over a job's and a class's candidates; of PPO time (discount
+    and trace by decisions, with the same mean) or the potential that the critic starts from."""
     environments: Count = 128
     siblings: Count = 1
     """Environments that share a tape; their mean fortune is taken out of each one's advantages."""

@@ -5,7 +5,14 @@ from torch import nn
 
 from synergai.agents import scorer
 from synergai.envs.candidates import MAX_CANDIDATES, N_RULES
-from synergai.envs.features import ENERGY_WEIGHT, FIRST_PICK, N_CANDIDATE, N_GLOBAL, N_ROW
+from synergai.envs.features import CANDIDATE, ENERGY_WEIGHT, FIRST_PICK, JOB, N_CANDIDATE, N_GLOBAL, N_ROW
+
+HISTORY = [
+    k
+    for k, feature in enumerate(CANDIDATE + JOB)
+    if feature.name.startswith("seen_") or feature.name in ("drift", "confidence", "job_chance")
+]
+"""Features of a row that come from what was seen of runs."""
 
 
 def pool_mean(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
@@ -42,7 +49,7 @@ class Trunk(nn.Module):
 class Actor(nn.Module):
     """Logits of all 129 actions; see `agents.scorer` for the shape of the network."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, without: str = "") -> None:
         super().__init__()
         self.trunk = Trunk(width)
         self.own = nn.Linear(width, width)
@@ -58,6 +65,19 @@ class Actor(nn.Module):
         with torch.no_grad():  # a weight that training never shows must not count
             self.trunk.shared.weight[:, ENERGY_WEIGHT] = 0.0
             self.done_shared.weight[:, ENERGY_WEIGHT] = 0.0
+        self._leave_out(without)
+
+    def _leave_out(self, part: str) -> None:
+        """Parameters of a part that is left out (`TrainConfig.without`) are 0 and stay so."""
+        if part == "picks":
+            _hold_at_zero(self.trunk.row.weight, list(range(FIRST_PICK, N_CANDIDATE)))
+        elif part == "history":
+            _hold_at_zero(self.trunk.row.weight, HISTORY)
+        elif part == "residual":
+            _hold_at_zero(self.prior, list(range(N_RULES)))
+        elif part == "pools":
+            for layer in (self.pool_job, self.pool_class):
+                _hold_at_zero(layer.weight, list(range(layer.in_features)))
 
     def forward(self, batch: "Packed") -> torch.Tensor:
         embedded = self.trunk(batch.rows, batch.shared, batch.sample)
@@ -112,6 +132,15 @@ class Actor(nn.Module):
         for name, own in self._parameters_by_name().items():
             given = torch.as_tensor(getattr(weights, name))
             own.copy_(given.T if own.dim() == 2 and own.shape[0] != 1 else given.reshape(own.shape))
+
+
+def _hold_at_zero(parameter: nn.Parameter, columns: list[int]) -> None:
+    """These entries of the last axis are 0, and no gradient moves them."""
+    kept = torch.ones(parameter.shape[-1])
+    kept[columns] = 0.0
+    with torch.no_grad():
+        parameter.mul_(kept)
+    parameter.register_hook(lambda gradient: gradient * kept)
 
 
 class Critic(nn.Module):

@@ -13,12 +13,12 @@ from synergai.training.network import Actor, Critic, Packed
 class ScorerPolicy(MaskableActorCriticPolicy):
     """Actor and critic share nothing, so that a cloned actor can wait for its critic."""
 
-    def __init__(self, *args: Any, width: int = 64, **kwargs: Any) -> None:
-        self.width = width
+    def __init__(self, *args: Any, width: int = 64, without: str = "", **kwargs: Any) -> None:
+        self.width, self.without = width, without
         super().__init__(*args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.actor = Actor(self.width)
+        self.actor = Actor(self.width, self.without)
         self.critic = Critic(self.width)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
 

@@ -114,6 +114,10 @@ class TimedMaskablePPO(MaskablePPO):
     ) -> None:
         self.discount_taus = discount_taus
         self.trace_taus = trace_taus
+        self.timed = True
+        """Discount and trace by elapsed time, not by decisions."""
+        self.shaped = True
+        """The critic starts from the potential, not from zero."""
         self.collect_threads = 1
         self.update_threads = 2
         super().__init__(*args, rollout_buffer_class=TimedRolloutBuffer, **kwargs)
@@ -154,7 +158,7 @@ class TimedMaskablePPO(MaskablePPO):
         for t in range(n_rollout_steps):
             observation = {name: value.copy() for name, value in env.observe().items()}
             masks = env.masks().copy()
-            potentials = env.potentials()
+            potentials = self._potentials(env)
             rollout_buffer.clock_taus[t] = env.clock_taus()
             with torch.no_grad():
                 tensors = {name: torch.as_tensor(value) for name, value in observation.items()}
@@ -179,8 +183,14 @@ class TimedMaskablePPO(MaskablePPO):
                 return False
         with torch.no_grad():
             tensors = {name: torch.as_tensor(value) for name, value in env.observe().items()}
-            last = self.policy.predict_values(tensors).numpy()[:, 0] + env.potentials()
+            last = self.policy.predict_values(tensors).numpy()[:, 0] + self._potentials(env)
+        if not self.timed:
+            rollout_buffer.dt_taus[:] = rollout_buffer.dt_taus.mean()
         rollout_buffer.finish(last)
         torch.set_num_threads(self.update_threads)
         callback.on_rollout_end()
         return True
+
+    def _potentials(self, env: BatchVecEnv) -> np.ndarray:
+        """What the critic starts from. (environments,)"""
+        return env.potentials() if self.shaped else np.zeros(env.num_envs)

@@ -81,7 +81,7 @@ def build(
     model = TimedMaskablePPO(
         ScorerPolicy,
         env,
-        policy_kwargs={"width": config.width},
+        policy_kwargs={"width": config.width, "without": config.without},
         n_steps=config.steps,
         batch_size=config.minibatch,
         n_epochs=config.epochs,
@@ -97,6 +97,7 @@ def build(
         trace_taus=config.trace_taus,
     )
     model.update_threads = config.torch_threads
+    model.timed, model.shaped = config.without != "time", config.without != "shaping"
     return model, env
 
 
