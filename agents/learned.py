@@ -178,6 +178,19 @@ def choose(weights, work, out):
 
 
 @kernel
+def likeliest_of(logits):
+    """The action of the largest logit and its probability; 0 if none is finite."""
+    best = best_action(logits)
+    if not np.isfinite(logits[best]):
+        return best, 0.0
+    total = 0.0
+    for logit in logits:
+        if np.isfinite(logit):
+            total += np.exp(logit - logits[best])
+    return best, 1.0 / total
+
+
+@kernel
 def best_actions(weights, work, out, actions):
     """The network's likeliest actions, best first; NONE where there are fewer legal ones."""
     actions[:] = NONE
@@ -208,15 +221,13 @@ class Learned:
     def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
         """What `choose` says, with its reason: the probability of the highest logit, or why it is another action."""
         action = int(choose(self.checkpoint.weights, self.work, candidates))
-        logits = self.work.logits
-        likeliest = best_action(logits)
-        if not np.isfinite(logits[likeliest]):
+        likeliest, share = likeliest_of(self.work.logits)
+        if share == 0.0:
             raise FloatingPointError("the network gave no finite logit")
         if action != likeliest:
             late = action != DONE and candidates.rows[action, LATE] > 0.5
             why = "late, and nothing in time to start" if late else "as edf_likely, nothing promises more"
             return as_decision(action, candidates, "policy", f"{self.name}: {why}")
-        share = 1.0 / float(np.exp(logits[np.isfinite(logits)] - logits[action]).sum())
         return as_decision(action, candidates, "policy", f"{self.name} p={share:.2f}")
 
     def run(self, sim: Sim, scratch: Scratch) -> None:

@@ -20,7 +20,7 @@ def cost_us(state, pair):
 
 @small_kernel
 def find_due(state, survey):
-    """For each class its oldest late job with room, and the largest late job's cost. True if there is any late job."""
+    """For each class its oldest late job with room, and the largest late job's cost."""
     clock = state.clock[0]
     for h in range(clock.n_classes):
         due = survey.due[h]
@@ -28,7 +28,6 @@ def find_due(state, survey):
         due.arrival_us = NEVER_US
         due.cost_us = 0.0
         due.largest_us = 0.0
-    late = False
     for j in range(clock.n_queued):
         queued, job = state.queue[j], survey.jobs[j]
         if queued.deadline_us > clock.now_us:
@@ -38,7 +37,6 @@ def find_due(state, survey):
             option = state.options[pair.option]
             if option.dictionary == 0 or (queued.assigned != NONE and queued.assigned != option.group):
                 continue
-            late = True
             cost = cost_us(state, pair)
             due = survey.due[option.klass]
             due.largest_us = max(due.largest_us, cost)
@@ -49,13 +47,14 @@ def find_due(state, survey):
                 due.j = j
                 due.arrival_us = queued.arrival_us
                 due.cost_us = cost
-    return late
 
 
 @small_kernel
 def restrict(state, survey):
-    """Trim credits, and where a late job is due make every other START on its class illegal."""
-    late = find_due(state, survey)
+    """Trim credits, and where a late job is due make every other START on its class illegal. True if any class has
+    such a job."""
+    find_due(state, survey)
+    due_somewhere = False
     for h in range(state.clock[0].n_classes):
         due = survey.due[h]
         due.oldest = due.j
@@ -63,13 +62,15 @@ def restrict(state, survey):
         klass.credit_us = min(klass.credit_us, due.largest_us)
         if klass.credit_us <= 0.0 or klass.credit_us < due.cost_us:
             due.j = NONE
-    if not late:
-        return
+        due_somewhere = due_somewhere or due.j != NONE
+    if not due_somewhere:
+        return False
     for p in range(survey.counts[0].n_pairs):
         pair = survey.pairs[p]
         owner = survey.due[state.options[pair.option].klass].j
         if owner != NONE and owner != pair.j:
             pair.start = 0
+    return True
 
 
 @small_kernel

@@ -111,25 +111,18 @@ def put(scratch, out, p):
 
 
 @small_kernel
-def prune_key(state, survey, p, key):
-    """Smaller is better: slack, run time, relative speed, chance to be on time (negated), age when late."""
-    pair = survey.pairs[p]
-    queued = state.queue[pair.j]
-    if key == 0:
-        return float(survey.jobs[pair.j].slack_us)
-    if key == 1:
-        return float(pair.e_us)
-    if key == 2:
-        return pair.e_us / max(queued.best_us, 1)
-    spare = queued.deadline_us - state.clock[0].now_us - pair.wait_us - pair.e_us
-    return -spare / max(pair.e_us, 1)
+def may_enter(top_key, h, key, keep, over, under):
+    """Whether over / under may be among the `keep` smallest of (class, key): a product, where a quotient would take
+    most of the time; `under` is above 0."""
+    bar = top_key[h, key, keep - 1] * under
+    return over < bar + 1e-9 * abs(bar)
 
 
 @small_kernel
 def remember(top, top_key, h, key, keep, p, value):
     """Keep the `keep` smallest values of (class, key) in order, the earlier pair first on ties."""
     slot = keep
-    while slot > 0 and (top[h, key, slot - 1] == NONE or value < top_key[h, key, slot - 1]):
+    while slot > 0 and value < top_key[h, key, slot - 1]:
         slot -= 1
     if slot == keep:
         return
@@ -142,18 +135,28 @@ def remember(top, top_key, h, key, keep, p, value):
 
 @kernel
 def put_best(state, scratch, out, keep):
-    """Append, in turn over keys and classes, the `keep` best pairs of each."""
-    survey = scratch.survey
+    """Append, in turn over keys and classes, the `keep` best pairs of each. Keys, smaller is better: slack, run time,
+    relative speed, time to spare over the run time (negated)."""
+    survey, top, bars = scratch.survey, scratch.top, scratch.top_key
     n_classes = state.clock[0].n_classes
-    scratch.top[:n_classes] = NONE
+    top[:n_classes] = NONE
+    bars[:n_classes] = np.inf
     for j in range(state.clock[0].n_queued):
-        job = survey.jobs[j]
+        job, queued = survey.jobs[j], state.queue[j]
+        slack, best_us = float(job.slack_us), float(max(queued.best_us, 1))
+        left_us = queued.deadline_us - state.clock[0].now_us
         for p in range(job.first_pair, job.first_pair + job.n_pairs):
+            pair = survey.pairs[p]
             if not is_legal(survey, p):
                 continue
-            h = state.options[survey.pairs[p].option].klass
-            for key in range(N_KEYS):
-                remember(scratch.top, scratch.top_key, h, key, keep, p, prune_key(state, survey, p, key))
+            h, e_us = state.options[pair.option].klass, float(max(pair.e_us, 1))
+            late_us = float(pair.wait_us + pair.e_us - left_us)
+            remember(top, bars, h, 0, keep, p, slack)
+            remember(top, bars, h, 1, keep, p, float(pair.e_us))
+            if may_enter(bars, h, 2, keep, float(pair.e_us), best_us):
+                remember(top, bars, h, 2, keep, p, pair.e_us / best_us)
+            if may_enter(bars, h, 3, keep, late_us, e_us):
+                remember(top, bars, h, 3, keep, p, late_us / e_us)
     for s in range(keep):
         for h in range(n_classes):
             for key in range(N_KEYS):

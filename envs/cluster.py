@@ -25,6 +25,7 @@ from synergai.envs.state import (
     MODEL,
     NEVER_US,
     NONE,
+    OF_CATALOG,
     ClusterState,
     append_queued,
     book,
@@ -483,7 +484,7 @@ class Cluster:
             if key in options:
                 self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
-            for name in set(MODEL.names or ()) - {"first_option", "n_options"}:
+            for name in set(MODEL.names or ()) - OF_CATALOG:
                 self.state.models[m][name] = before.models[old.model_index[model]][name]
         for h, name in enumerate(self.catalog.classes):
             if name in old.class_index:

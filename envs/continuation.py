@@ -23,21 +23,20 @@ def cheapest(state, survey, seen, j, hopeless, anywhere, priced):
     model = state.models[queued.model]
     held = queued.hold_option != NONE and queued.hold_until_us > now_us
     best, best_us, best_cost = NONE, np.int64(NEVER_US), float(NEVER_US) if hopeless else UNLIKELY
-    for o in range(model.first_option, model.first_option + model.n_options):
+    o = model.first_best
+    while o != NONE:
         option = state.options[o]
-        if option.dictionary == 0 or (queued.classes >> option.klass) & 1 == 0:
-            continue
-        if not anywhere and state.groups[option.group].version == seen[option.group]:
-            continue
-        placed = look_for_room(state, survey, queued, o)
-        if placed.room == 0:
-            continue
-        e_us = run_time_us(state, queued, option, placed)
-        cost = float(e_us) if hopeless else place_cost(state, queued, o, e_us, priced)
-        if cost < best_cost and (
-            not held or o == queued.hold_option or now_us + e_us < queued.hold_finish_us
-        ):
-            best, best_us, best_cost = o, e_us, cost
+        admitted = (queued.classes >> option.klass) & 1 == 1
+        if admitted and (anywhere or state.groups[option.group].version != seen[option.group]):
+            placed = look_for_room(state, survey, queued, o)
+            if placed.room == 1:
+                e_us = run_time_us(state, queued, option, placed)
+                cost = float(e_us) if hopeless else place_cost(state, queued, o, e_us, priced)
+                if cost < best_cost and (
+                    not held or o == queued.hold_option or now_us + e_us < queued.hold_finish_us
+                ):
+                    best, best_us, best_cost = o, e_us, cost
+        o = option.next_best
     return best, best_us
 
 

@@ -264,9 +264,10 @@ def busy_share(state):
 
 
 @small_kernel
-def smallest(values, n, k):
-    """The k-th smallest (from 0) of the first n values, which are reordered (Hoare's selection)."""
-    low, high = 0, n - 1
+def smallest(values, first, n, k):
+    """The k-th smallest (from 0) of the first n values, which are reordered (Hoare's selection): none before it is
+    larger. Those before `first` are known to be none larger than the rest."""
+    low, high = first, n - 1
     while low < high:
         pivot = values[(low + high) // 2]
         i, j = low, high
@@ -317,9 +318,10 @@ def fill_global(state, survey, slacks, row):
     variance = max(clock.gap_square_s2 - clock.gap_mean_s**2, 0.0)
     row[8] = soft(sqrt(variance) / clock.gap_mean_s) if clock.gap_mean_s > 0.0 else 0.5
     if n > 0:
-        row[9] = smallest(slacks, n, int(0.1 * (n - 1)))
-        row[10] = smallest(slacks, n, int(0.5 * (n - 1)))
-        row[11] = smallest(slacks, n, int(0.9 * (n - 1)))
+        few, half, most = int(0.1 * (n - 1)), int(0.5 * (n - 1)), int(0.9 * (n - 1))
+        row[9] = smallest(slacks, 0, n, few)
+        row[10] = smallest(slacks, few, n, half)
+        row[11] = smallest(slacks, half, n, most)
     else:
         row[9], row[10], row[11] = 0.0, 0.0, 0.0
     row[12] = clip(clock.energy_weight, 0.0, 1.0)

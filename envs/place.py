@@ -291,3 +291,8 @@ def choose_dictionary(state):
                     best = o
             if best != NONE:
                 state.options[best].dictionary = 1
+        model.first_best = NONE
+        for o in range(model.first_option + model.n_options - 1, model.first_option - 1, -1):
+            if state.options[o].dictionary == 1:
+                state.options[o].next_best = model.first_best
+                model.first_best = o

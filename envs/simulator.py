@@ -11,7 +11,7 @@ from synergai.envs.candidates import DONE, N_RULES, list_surveyed
 from synergai.envs.compile import kernel, small_kernel
 from synergai.envs.reward import ENERGY_WEIGHT
 from synergai.envs.state import NONE, hold, start
-from synergai.envs.survey import has_held, has_started, take_rules_survey, take_survey
+from synergai.envs.survey import has_held, has_started, take_full_survey, take_rules_survey, take_survey
 from synergai.envs.world import begin_run, discount, step_events, take_reward
 
 CHOICE = -2
@@ -83,7 +83,7 @@ def apply_rule(sim, scratch, rule):
         if state.clock[0].n_running > 0 and not rules.sees_all(rule):
             take_rules_survey(state, survey)
         else:
-            take_survey(state, survey)
+            take_full_survey(state, survey)
     done = epochs.done_is_legal(state, survey)
     apply_and_keep(sim, scratch, rules.legal_pick(state, survey, rule, done))
 

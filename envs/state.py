@@ -58,6 +58,7 @@ MODEL = np.dtype(
     [
         ("first_option", "i4"),
         ("n_options", "i4"),
+        ("first_best", "i4"),  # its first option of the dictionary, NONE if it has none
         ("work_short", "f8"),
         ("work_long", "f8"),
         ("seen", "f8"),  # arrivals that are remembered, each one fading over 50 tau
@@ -69,6 +70,8 @@ MODEL = np.dtype(
     ],
     align=True,
 )
+OF_CATALOG = frozenset({"first_option", "n_options", "first_best"})
+"""Fields of MODEL that a catalog gives; the rest is remembered when the catalog changes."""
 CLASS = np.dtype(
     [
         ("credit_us", "f8"),  # ageing share, device-microseconds
@@ -105,6 +108,7 @@ OPTION = np.dtype(
         ("startup_us", "f8"),  # with image and engine cache at hand
         ("uncached_us", "f8"),  # more with the image alone
         ("absent_us", "f8"),  # more with neither
+        ("next_best", "i4"),  # of one of the dictionary: the model's next one, NONE behind the last
         ("image", "i4"),  # options of one image number share it
         ("first_spot", "i4"),  # in `warmth`, for the first device of the group
         ("active_w", "f8"),  # above idle
@@ -282,7 +286,7 @@ def copy_rows(source, target, count):
 @small_kernel
 def compute_us(option, samples):
     """Predicted compute alone on its node: the longer of all at hand and batch by batch."""
-    batches = (samples + option.batch - 1) // option.batch
+    batches = np.ceil(samples / option.batch)  # exact, and several times as fast as a division of integers
     return max(samples * option.per_sample_us, batches * option.per_batch_us)
 
 

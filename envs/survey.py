@@ -63,7 +63,8 @@ COUNTS = np.dtype(
         ("fresh", "i4"),  # 1: a round has begun, and nothing was surveyed since
         ("n_pairs", "i4"),
         ("n_open", "i4"),  # not of a job that went on hold since
-        ("whole", "i4"),  # 0: of the dictionary's options only, which is all that rules ask for
+        ("whole", "i4"),  # 0: without what rules do not ask for
+        ("narrow", "i4"),  # 1: of the dictionary's options only
     ],
     align=True,
 )
@@ -88,6 +89,9 @@ BATCHED = np.dtype(
     ],
     align=True,
 )
+MANY = 512
+"""Jobs in the queue beyond which lists are of the dictionary's options alone: which of so many jobs is started matters
+more than in which configuration, and a decision takes a third of the time."""
 MAX_BATCH = 12
 """Jobs that MAEL assigns in one window: with two choices each that many make 4,096 combinations."""
 
@@ -231,9 +235,20 @@ def find_room_in_blocks(state, survey, queued, o, known):
 @small_kernel
 def look_up(state, survey, queued, o):
     """The placement of option o for this job: with room, or where there is room first."""
-    placed, moment = look_for_room(state, survey, queued, o), survey.counts[0].moment
+    counts, option = survey.counts[0], state.options[o]
+    moment = counts.moment
+    known = survey.placed[queued.signature, o]
+    if (
+        known.searched == moment
+        and known.stamp >= counts.begun
+        and known.version == state.groups[option.group].version
+        and known.whole >= counts.whole
+        and queued.cpu_floor <= option.cpu_milli
+        and queued.memory_floor <= option.memory_mib
+    ):
+        return known
+    placed = look_for_room(state, survey, queued, o)
     if placed.room == 0 and placed.searched < moment:
-        option = state.options[o]
         placed.device = NONE
         placed.release_us = NEVER_US
         own = queued.cpu_floor > option.cpu_milli or queued.memory_floor > option.memory_mib
@@ -244,7 +259,7 @@ def look_up(state, survey, queued, o):
             find_release_in_blocks(
                 state, survey.ends, survey.ends_of, moment, queued, option, placed, blocks, bounds
             )
-        placed.searched = moment
+    placed.searched = moment
     return placed
 
 
@@ -290,16 +305,18 @@ def add_pairs(state, survey, j):
     job.slack_us = queued.deadline_us - clock.now_us - queued.best_us
     if queued.hold_option != NONE:
         return
-    for o in range(model.first_option, model.first_option + model.n_options):
+    last = model.first_option + model.n_options
+    o = model.first_best if counts.narrow == 1 else model.first_option
+    while o != NONE and o < last:
         option = state.options[o]
-        if (queued.classes >> option.klass) & 1 == 0 or (counts.whole == 0 and option.dictionary == 0):
-            continue
-        pair = survey.pairs[counts.n_pairs]
-        pair.j = j
-        pair.option = o
-        if fill_pair(state, queued, look_up(state, survey, queued, o), pair):
-            counts.n_pairs += 1
-            job.n_pairs += 1
+        if (queued.classes >> option.klass) & 1 == 1:
+            pair = survey.pairs[counts.n_pairs]
+            pair.j = j
+            pair.option = o
+            if fill_pair(state, queued, look_up(state, survey, queued, o), pair):
+                counts.n_pairs += 1
+                job.n_pairs += 1
+        o = option.next_best if counts.narrow == 1 else o + 1
 
 
 @small_kernel
@@ -348,8 +365,17 @@ def bits(mask):
 
 @kernel
 def take_survey(state, survey):
-    """Look at the whole queue."""
+    """Look at the whole queue; where MANY wait, at the dictionary's options of it."""
     survey.counts[0].whole = 1
+    survey.counts[0].narrow = 1 if state.clock[0].n_queued > MANY else 0
+    look_around(state, survey)
+
+
+@kernel
+def take_full_survey(state, survey):
+    """The same with all options, however many wait."""
+    survey.counts[0].whole = 1
+    survey.counts[0].narrow = 0
     look_around(state, survey)
 
 
@@ -357,6 +383,7 @@ def take_survey(state, survey):
 def take_rules_survey(state, survey):
     """The same for a rule: of the dictionary's options only. Right wherever DONE is legal without looking."""
     survey.counts[0].whole = 0
+    survey.counts[0].narrow = 1
     look_around(state, survey)
 
 
@@ -370,10 +397,11 @@ def look_around(state, survey):
     n = state.clock[0].n_queued
     for j in range(n):
         add_pairs(state, survey, j)
-    counts.n_open = counts.n_pairs
-    ageing.restrict(state, survey)
-    for j in range(n):
         summarise(state, survey, j)
+    counts.n_open = counts.n_pairs
+    if ageing.restrict(state, survey):
+        for j in range(n):
+            summarise(state, survey, j)
 
 
 # a survey that goes on --------------------------------------------------------------------------------------------
@@ -391,9 +419,11 @@ def has_held(state, survey, j):
 def has_started(state, survey, j, node):
     """Job j started on this node since and left the queue: what a new survey would say, as long as nothing but the
     node's own options is different. False if a new one is needed."""
+    n = state.clock[0].n_queued
+    if survey.counts[0].whole == 1 and survey.counts[0].narrow == 1 and n <= MANY:
+        return False
     survey.counts[0].stamp += 1
     set_aside(survey, j)
-    n = state.clock[0].n_queued
     if j != n:
         job = survey.jobs[j]
         survey.jobs[j] = survey.jobs[n]

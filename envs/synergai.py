@@ -51,6 +51,8 @@ def acceptable(state, survey, j, choice, economical):
     """Of the pairs of job j with room that meet its deadline the one to take: first a configuration per group (that of
     least energy, or the dictionary's), then the group."""
     job, latest_us = survey.jobs[j], state.queue[j].deadline_us - state.clock[0].now_us
+    if choice == FASTEST and not economical:
+        return job.fast if job.fast != NONE and survey.pairs[job.fast].e_us <= latest_us else NONE
     best, here = NONE, NONE
     for p in range(job.first_pair, job.first_pair + job.n_pairs):
         pair = survey.pairs[p]

@@ -489,8 +489,7 @@ def change_node(sim):
         return change.kind == NOTICED
     node.ready = ready
     touch(state, change.node)
-    if state.clock[0].solved_us != NEVER_US:  # a branch of a look-ahead solves nothing
-        state.clock[0].solved_us = NONE
+    state.clock[0].solved_us = NONE
     for j in range(state.clock[0].n_queued):
         state.queue[j].hold_option = NONE
     return True

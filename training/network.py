@@ -65,19 +65,27 @@ class Actor(nn.Module):
         with torch.no_grad():  # a weight that training never shows must not count
             self.trunk.shared.weight[:, ENERGY_WEIGHT] = 0.0
             self.done_shared.weight[:, ENERGY_WEIGHT] = 0.0
-        self._leave_out(without)
+        self._held = self._left_out(without)
+        for parameter, kept in self._held:
+            parameter.register_hook(lambda gradient, kept=kept: gradient * kept)
+        self._hold()
 
-    def _leave_out(self, part: str) -> None:
-        """Parameters of a part that is left out (`TrainConfig.without`) are 0 and stay so."""
-        if part == "picks":
-            _hold_at_zero(self.trunk.row.weight, list(range(FIRST_PICK, N_CANDIDATE)))
-        elif part == "history":
-            _hold_at_zero(self.trunk.row.weight, HISTORY)
-        elif part == "residual":
-            _hold_at_zero(self.prior, list(range(N_RULES)))
-        elif part == "pools":
-            for layer in (self.pool_job, self.pool_class):
-                _hold_at_zero(layer.weight, list(range(layer.in_features)))
+    def _left_out(self, part: str) -> list[tuple[nn.Parameter, torch.Tensor]]:
+        """Parameters of a part that is left out (`TrainConfig.without`), and 1 for what of their last axis is kept."""
+        row, pools = self.trunk.row.weight, (self.pool_job.weight, self.pool_class.weight)
+        columns: dict[str, list[tuple[nn.Parameter, list[int]]]] = {
+            "picks": [(row, list(range(FIRST_PICK, N_CANDIDATE)))],
+            "history": [(row, HISTORY)],
+            "residual": [(self.prior, list(range(N_RULES)))],
+            "pools": [(weight, list(range(weight.shape[-1]))) for weight in pools],
+        }
+        return [(weight, _all_but(weight.shape[-1], out)) for weight, out in columns.get(part, [])]
+
+    @torch.no_grad()
+    def _hold(self) -> None:
+        """What is left out is 0, and no gradient moves it."""
+        for parameter, kept in self._held:
+            parameter.mul_(kept)
 
     def forward(self, batch: "Packed") -> torch.Tensor:
         embedded = self.trunk(batch.rows, batch.shared, batch.sample)
@@ -132,15 +140,14 @@ class Actor(nn.Module):
         for name, own in self._parameters_by_name().items():
             given = torch.as_tensor(getattr(weights, name))
             own.copy_(given.T if own.dim() == 2 and own.shape[0] != 1 else given.reshape(own.shape))
+        self._hold()
 
 
-def _hold_at_zero(parameter: nn.Parameter, columns: list[int]) -> None:
-    """These entries of the last axis are 0, and no gradient moves them."""
-    kept = torch.ones(parameter.shape[-1])
+def _all_but(size: int, columns: list[int]) -> torch.Tensor:
+    """1, and 0 in these columns. (size,)"""
+    kept = torch.ones(size)
     kept[columns] = 0.0
-    with torch.no_grad():
-        parameter.mul_(kept)
-    parameter.register_hook(lambda gradient: gradient * kept)
+    return kept
 
 
 class Critic(nn.Module):

@@ -325,4 +325,4 @@ def test_schema_hash_changes_with_the_order_of_rows(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("k", range(7))
 def test_selection_finds_the_kth_smallest(k: int) -> None:
     values = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0])
-    assert features.smallest(values.copy(), 7, k) == np.sort(values)[k]
+    assert features.smallest(values.copy(), 0, 7, k) == np.sort(values)[k]
