@@ -43,6 +43,7 @@ FIGURES = {
     "sim_rule_decisions_per_s": Entry("simulator", "a rule alone on whole tapes, one core"),
     "gym_steps_per_s": Entry("environment", "the Gymnasium environment, one cluster"),
     "train_steps_per_s": Entry("learning", "decisions that PPO collects and learns from"),
+    "train_over_stock": Entry("learning", "the same beside stable-baselines3's PPO as it comes"),
     "decision_us": Entry("decision", "state -> place -> features -> policy, p50 and p99"),
     "plan_us": Entry("planner", "the rollout planner's choice, p50 and p99"),
     "bridge_pods_per_s": Entry("bridge", "pods bound on a cluster, from a full queue"),

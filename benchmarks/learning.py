@@ -1,13 +1,19 @@
-"""Rate of training: PPO with the settings of a config."""
+"""Rate of training: PPO with the settings of a config, and beside that of stable-baselines3 as it comes."""
 
 import time
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import torch
+from gymnasium.wrappers import FlattenObservation
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from synergai.benchmarks.figure import Figure
-from synergai.training.config import read
+from synergai.envs.env import SynergaiEnv
+from synergai.training.config import TrainConfig, read
 from synergai.training.curves import no_curves
 from synergai.training.policy import ScorerPolicy
 from synergai.training.stages import clone_stage
@@ -20,8 +26,7 @@ CLONED = 20_000
 def train_steps_per_s(config: str = "", seconds: float = 60.0, seed: int = 0) -> Figure:
     """Decisions with two legal actions or more, rollouts and all epochs on them included; after a clone and a round of
     PPO that are not timed."""
-    path = config or str(Path(str(files("synergai.training"))) / "configs" / "default.yaml")
-    settings = read(path).model_copy(update={"seed": seed})
+    settings = _settings(config, seed)
     model, env = build(settings, settings_of(settings))
     model.set_logger(no_curves())
     policy = model.policy
@@ -45,3 +50,73 @@ def train_steps_per_s(config: str = "", seconds: float = 60.0, seed: int = 0) ->
         "measured_s": round(spent, 2), "seed": seed, "cores_used": settings.torch_threads,
     }  # fmt: skip
     return Figure(decisions / spent, "decisions/s", facts)
+
+
+def train_over_stock(config: str = "", seconds: float = 30.0, seed: int = 0) -> Figure:
+    """Steps a second of this project's PPO over those of stock PPO (MlpPolicy, DummyVecEnv over the Gymnasium
+    environment, flattened observations, actions that are not legal replaced by the environment), in one process: the
+    config's first scenario at its first load, the same number of environments, steps, minibatch and epochs. Actions
+    are those of untrained policies; the first rollout of each is not timed."""
+    settings = _settings(config, seed)
+    first = settings.model_copy(
+        update={
+            "scenarios": settings.scenarios[:1],
+            "loads": settings.loads[:1],
+            "also": [],
+            "target_kl": 1e9,
+        }
+    )
+    torch.set_num_threads(first.torch_threads)
+    ours, env = build(first, settings_of(first))
+    ours.set_logger(no_curves())
+    env.reset()
+    updates = ours.updates(1_000_000_000)
+    stock = _stock(first)
+    rates = {
+        "ours_steps_per_s": _rate(lambda: next(updates).decisions, seconds),
+        "stock_steps_per_s": _rate(lambda: _learn(stock), seconds),
+    }
+    facts = {
+        **{name: round(rate, 1) for name, rate in rates.items()}, "scenario": first.scenarios[0], "load": first.loads[0],
+        "environments": first.environments, "steps": first.steps, "minibatch": first.minibatch,
+        "epochs": first.epochs, "seconds": seconds, "seed": seed, "cores_used": first.torch_threads,
+    }  # fmt: skip
+    return Figure(rates["ours_steps_per_s"] / rates["stock_steps_per_s"], "times stock PPO", facts)
+
+
+def _settings(config: str, seed: int) -> TrainConfig:
+    path = config or str(Path(str(files("synergai.training"))) / "configs" / "default.yaml")
+    return read(path).model_copy(update={"seed": seed})
+
+
+def _stock(settings: TrainConfig) -> PPO:
+    def make() -> FlattenObservation:
+        env = SynergaiEnv(settings.scenarios[0], settings.arrivals, settings.loads[0])
+        return FlattenObservation(env)
+
+    return PPO(
+        "MlpPolicy",
+        DummyVecEnv([make] * settings.environments),
+        n_steps=settings.steps,
+        batch_size=settings.minibatch,
+        n_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        device="cpu",
+    )
+
+
+def _learn(model: PPO) -> int:
+    """One rollout and all epochs on it; returns its steps."""
+    before = model.num_timesteps
+    model.learn(1, reset_num_timesteps=False)
+    return model.num_timesteps - before
+
+
+def _rate(turn: Callable[[], int], seconds: float) -> float:
+    """Steps a second of turns that return their steps; the first one is not timed."""
+    turn()
+    steps, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        steps += turn()
+    return steps / (time.perf_counter() - began)

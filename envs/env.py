@@ -43,8 +43,11 @@ class SynergaiEnv(gym.Env):
     >>> observation, reward, terminated, truncated, info = env.step(info["action_mask"].argmax())
     """
 
-    def __init__(self, scenario: str = "demo", arrivals: int | None = None) -> None:
-        self.setting = setting_of(scenarios.load(scenario))
+    def __init__(
+        self, scenario: str = "demo", arrivals: int | None = None, load: float | None = None
+    ) -> None:
+        loaded = scenarios.load(scenario)
+        self.setting = setting_of(loaded if load is None else loaded.model_copy(update={"load": load}))
         self.arrivals = arrivals
         self._out = empty_candidates()
         self.action_space = spaces.Discrete(N_ACTIONS)

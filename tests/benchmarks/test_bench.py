@@ -20,10 +20,15 @@ SMALL = {
     "decision_us": "--nodes 12 --jobs 15 --repeats 2",
     "plan_us": "--nodes 6 --futures 4 --repeats 1",
     "train_steps_per_s": "--seconds 0.01 --config training/configs/fast.yaml",
+    "train_over_stock": "--seconds 0.01 --config training/configs/fast.yaml",
     "bridge_pods_per_s": "--pods 12 --nodes 6",
     "peers": "--seconds 0.05 --repeats 1",
 }
-SLOW = {"train_steps_per_s": pytest.mark.slow, "bridge_pods_per_s": pytest.mark.e2e}
+SLOW = {
+    "train_steps_per_s": pytest.mark.slow,
+    "train_over_stock": pytest.mark.slow,
+    "bridge_pods_per_s": pytest.mark.e2e,
+}
 SAID = {
     "sim_decisions_per_s": {"load": 0.9, "scenario": "demo", "nodes": 11, "features": 63, "cores_used": 1},
     "sim_rule_decisions_per_s": {"scenario": "edge", "cores_used": 1},
@@ -31,6 +36,7 @@ SAID = {
     "decision_us": {"nodes": 12, "jobs": 15, "busy_nodes": 6, "unit": "us"},
     "plan_us": {"nodes": 6, "futures": 4, "load": 0.9, "unit": "us"},
     "train_steps_per_s": {"config": "fast", "epochs": 1, "loads": [0.8]},
+    "train_over_stock": {"scenario": "demo", "load": 0.8, "environments": 8, "epochs": 1},
     "bridge_pods_per_s": {"cluster": "embedded", "pods": 12, "nodes": 6},
     "peers": {"scenario": "demo", "nodes": 11, "instance": "ta01", "repeats": 1},
 }
