@@ -1,7 +1,10 @@
 """The scorer of `agents.scorer` in torch, for a batch of candidate lists, and the critic beside it."""
 
+import numpy as np
 import torch
+from numba import njit
 from torch import nn
+from torch.nn.functional import embedding_bag
 
 from synergai.agents import scorer
 from synergai.envs.candidates import MAX_CANDIDATES, N_RULES
@@ -15,23 +18,23 @@ HISTORY = [
 """Features of a row that come from what was seen of runs."""
 
 
-def pool_mean(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    """Mean per group. (rows, H), (rows,) -> (groups, H); an empty group gives zeros."""
-    counts = torch.zeros(groups).index_add_(0, group, torch.ones(len(group))).clamp_(min=1.0)
-    return torch.zeros(groups, embedded.shape[1]).index_add(0, group, embedded) / counts[:, None]
+class Groups:
+    """Which rows belong together: `of` (rows,), the group of each; as many as `count`."""
 
+    def __init__(self, of: torch.Tensor, count: int) -> None:
+        self.of, self.count = of, count
+        sizes = torch.zeros(count).index_add_(0, of, torch.ones(len(of)))
+        self._scale = 1.0 / sizes.clamp_(min=1.0)[:, None]
 
-def pool_both(embedded: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    """Mean and maximum per group. (rows, H), (rows,) -> (groups, 2 H); embeddings are not negative."""
-    index = group[:, None].expand(-1, embedded.shape[1])
-    most = torch.zeros(groups, embedded.shape[1]).scatter_reduce(0, index, embedded, "amax")
-    return torch.cat([pool_mean(embedded, group, groups), most], dim=1)
+    def mean(self, embedded: torch.Tensor) -> torch.Tensor:
+        """(rows, H) -> (groups, H); an empty group gives zeros."""
+        return torch.zeros(self.count, embedded.shape[1]).index_add(0, self.of, embedded).mul_(self._scale)
 
-
-def any_of(bits: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    """The maximum per group of what is 0 or 1. (rows, N), (rows,) -> (groups, N)"""
-    index = group[:, None].expand(-1, bits.shape[1])
-    return torch.zeros(groups, bits.shape[1]).scatter_reduce(0, index, bits, "amax")
+    def spread(self, values: torch.Tensor) -> torch.Tensor:
+        """Each row's own group's. (groups, H) -> (rows, H)"""
+        return values.index_select(
+            0, self.of
+        )  # its gradient is several times as fast as that of values[self.of]
 
 
 class Trunk(nn.Module):
@@ -42,8 +45,8 @@ class Trunk(nn.Module):
         self.row = nn.Linear(N_ROW, width)
         self.shared = nn.Linear(N_GLOBAL, width, bias=False)
 
-    def forward(self, rows: torch.Tensor, shared: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        return torch.relu(self.row(rows) + self.shared(shared)[sample])
+    def forward(self, batch: "Packed") -> torch.Tensor:
+        return torch.relu(self.row(batch.rows) + batch.lists.spread(self.shared(batch.shared)))
 
 
 class Actor(nn.Module):
@@ -88,21 +91,21 @@ class Actor(nn.Module):
             parameter.mul_(kept)
 
     def forward(self, batch: "Packed") -> torch.Tensor:
-        embedded = self.trunk(batch.rows, batch.shared, batch.sample)
-        size = len(batch.shared)
-        whole = pool_both(embedded, batch.sample, size)
-        by_job = self.pool_job(pool_mean(embedded, batch.job, batch.jobs))[batch.job]
-        by_class = self.pool_class(pool_mean(embedded, batch.klass, batch.classes))[batch.klass]
-        hidden = torch.relu(self.own(embedded) + self.pool_all(whole)[batch.sample] + by_job + by_class)
-        logits = torch.full((size, MAX_CANDIDATES + 1), -1e9)
+        embedded = self.trunk(batch)
+        whole = batch.pool(embedded)
+        by_job = batch.jobs.spread(self.pool_job(batch.jobs.mean(embedded)))
+        by_class = batch.classes.spread(self.pool_class(batch.classes.mean(embedded)))
+        of_all = batch.lists.spread(self.pool_all(whole))
+        hidden = torch.relu(self.own(embedded) + of_all + by_job + by_class)
+        logits = torch.full((batch.lists.count, MAX_CANDIDATES + 1), -1e9)
         picked = batch.rows[:, FIRST_PICK:N_CANDIDATE]
         scores = self.out(hidden)[:, 0] + self.offsets[0] + picked @ self.prior
         done = (
             self.done_out(torch.relu(self.done(whole) + self.done_shared(batch.shared)))[:, 0]
             + self.offsets[1]
-            + (1.0 - any_of(picked, batch.sample, size)) @ self.prior
+            + (1.0 - batch.picked) @ self.prior
         )
-        logits = logits.index_put((batch.sample, batch.place), scores)
+        logits = logits.index_put((batch.lists.of, batch.place), scores)
         return torch.cat([logits[:, :MAX_CANDIDATES], done[:, None]], dim=1)
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -162,8 +165,7 @@ class Critic(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, batch: "Packed") -> torch.Tensor:
-        embedded = self.trunk(batch.rows, batch.shared, batch.sample)
-        whole = torch.cat([pool_both(embedded, batch.sample, len(batch.shared)), batch.shared], dim=1)
+        whole = torch.cat([batch.pool(self.trunk(batch)), batch.shared], dim=1)
         return self.out(torch.relu(self.hidden(whole)))[:, 0]
 
 
@@ -173,15 +175,44 @@ class Packed:
     def __init__(self, observations: dict[str, torch.Tensor]) -> None:
         counts = observations["count"].reshape(-1).long()
         real = torch.arange(MAX_CANDIDATES)[None, :] < counts[:, None]
-        self.sample, self.place = torch.nonzero(real, as_tuple=True)
+        sample, self.place = torch.nonzero(real, as_tuple=True)
         self.rows = observations["rows"][real].float()
         self.shared = observations["shared"].float()
-        self.job, self.jobs = self._number(observations["job"][real])
-        self.klass, self.classes = self._number(observations["klass"][real])
+        self.lists = Groups(sample, len(counts))
+        self.jobs = _numbered(observations["job"][real], counts)
+        self.classes = _numbered(observations["klass"][real], counts)
+        self.picked = torch.zeros(len(counts), N_RULES)
+        """1 where the rule's pick is one of the list's candidates."""
+        self.picked.index_add_(0, sample, self.rows[:, FIRST_PICK:N_CANDIDATE])
+        self._every = torch.arange(len(sample))
+        self._first = counts.cumsum(0) - counts
 
-    def _number(self, keys: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """Groups of equal keys within one list, numbered over the batch from 0. (candidates,), how many."""
-        if len(keys) == 0:
-            return keys.long(), 0
-        _, group = torch.unique(self.sample * (int(keys.max()) + 1) + keys.long(), return_inverse=True)
-        return group, int(group.max()) + 1
+    def pool(self, embedded: torch.Tensor) -> torch.Tensor:
+        """Mean and maximum of each list's embeddings, which are not negative; zeros where it is empty.
+        (rows, H) -> (lists, 2 H)"""
+        most = embedding_bag(self._every, embedded, self._first, mode="max")
+        return torch.cat([self.lists.mean(embedded), most], dim=1)
+
+
+def _numbered(keys: torch.Tensor, counts: torch.Tensor) -> Groups:
+    """Groups of equal keys within one list, numbered over the batch from 0."""
+    groups = np.empty(len(keys), np.int64)
+    return Groups(torch.from_numpy(groups), int(_number(keys.numpy(), counts.numpy(), groups)))
+
+
+@njit(cache=True)
+def _number(keys: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> int:
+    """Fill in each key's group; returns how many there are. Lists are short: a look at all before is fast enough."""
+    first, found = 0, 0
+    for count in counts:
+        for i in range(first, first + count):
+            groups[i] = -1
+            for k in range(first, i):
+                if keys[k] == keys[i]:
+                    groups[i] = groups[k]
+                    break
+            if groups[i] < 0:
+                groups[i] = found
+                found += 1
+        first += count
+    return found
