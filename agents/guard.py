@@ -1,5 +1,6 @@
 """What stands between a learned policy and the cluster: an answer that is not valid, that leaves a job waiting on an
-idle cluster, or that does not stand a trial against the fallback's, is replaced by that."""
+idle cluster, or that does not stand a trial against the fallback's, is replaced by that; and all of them while replays
+(`agents.replay`) say that the fallback does better."""
 
 from collections import Counter
 
@@ -35,16 +36,13 @@ class Guarded:
         self.trial = trial
         self.name = primary.name
         self.extra_rule = getattr(primary, "extra_rule", -1)
+        self.policy_plays = True
+        """False while the fallback decides alone, as replays have it miss fewer deadlines."""
         self.causes: Counter[str] = Counter()
 
     def decide(self, state: ClusterState, candidates: Candidates) -> Decision:
         """The primary's decision, or the fallback's with the cause as its reason."""
-        try:
-            decision = self.primary.decide(state, candidates)
-            cause = _fault(decision, candidates)
-        except Exception as error:  # whatever a model does, the cluster needs an answer
-            cause = f"error: {type(error).__name__}"
-            decision = None
+        decision, cause = self._ask(state, candidates) if self.policy_plays else (None, "replay")
         safe = self.fallback.decide(state, candidates)
         if decision is not None and cause is None:
             cause = "idle" if _idles(decision, safe, candidates) else None
@@ -56,6 +54,14 @@ class Guarded:
         return Decision(
             safe.action, safe.candidate, "fallback", f"{cause}; {self.fallback.name}", safe.wake_at_us
         )
+
+    def _ask(self, state: ClusterState, candidates: Candidates) -> tuple[Decision | None, str | None]:
+        """The primary's decision, and why it must not be carried out."""
+        try:
+            decision = self.primary.decide(state, candidates)
+            return decision, _fault(decision, candidates)
+        except Exception as error:  # whatever a model does, the cluster needs an answer
+            return None, f"error: {type(error).__name__}"
 
     def _tried(
         self, state: ClusterState, candidates: Candidates, decision: Decision, safe: Decision

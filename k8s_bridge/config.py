@@ -45,6 +45,8 @@ class Settings(BaseModel):
     """The rule that answers where the policy's answer is refused."""
     guard_budget_ms: float = Field(0.3, ge=0, le=10_000)
     """How long the policy's move and the rule's may be tried against each other; 0 tries nothing."""
+    replay_every_s: float = Field(600.0, ge=0, le=86_400)
+    """Real seconds between replays of the last arrivals under policy and fallback; 0 replays nothing."""
     profiles: tuple[str, ...] = ()
     """CSV files of profiles, which win over the shipped rows."""
     hardware: str = ""

@@ -1,4 +1,5 @@
-"""The bridge: watches, decides in rounds, binds. One loop, no threads; what it waits for can be injected."""
+"""The bridge: watches, decides in rounds, binds. One loop, beside which only replays run; what it waits for can be
+injected."""
 
 import asyncio
 import contextlib
@@ -6,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from synergai.agents.guard import Guarded
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge import http
@@ -18,6 +20,7 @@ from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.report import Journal, Report
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
@@ -85,7 +88,12 @@ class Daemon:
             shared_nodes=settings.shared_nodes,
             on_problem=self._report.node_problem,
         )
-        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report)
+        self.replays: Replays | None = None
+        """None where nothing stands in for the policy, or replays are off."""
+        if isinstance(scheduler, Guarded) and settings.replay_every_s > 0.0:
+            self.replays = Replays(scheduler, cluster, settings.replay_every_s, self._report)
+        on_queued = self.replays.arrivals.add if self.replays else lambda job: None
+        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)
         self._snapshot = Snapshot(self.nodes, self.pods)
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report)
         self._binder = Binder(
@@ -127,6 +135,8 @@ class Daemon:
                 self.port = await stack.enter_async_context(self._served())
             stack.push_async_callback(self._finish)
             self._background = [asyncio.create_task(r.run()) for r in self._reflectors]
+            if self.replays:
+                self._background.append(asyncio.create_task(self.replays.run()))
             self._background.append(asyncio.create_task(self._events.run()))
             self._background.append(asyncio.create_task(self._ring_at(stop)))
             for task in self._background:

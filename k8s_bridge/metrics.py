@@ -33,6 +33,15 @@ class Metrics:
         self.pending = self._gauge("pending_pods", "Pods that wait, by why.", "queue")
         self.running = self._gauge("running_jobs", "Jobs booked on nodes.")
         self.nodes = self._gauge("nodes", "Nodes, by whether they are used.", "state")
+        self.replays = self._counter("replays", "Replays of the last arrivals, by result.", "result")
+        self.replay_violations = self._gauge(
+            "replay_violations", "Share of the last replay's jobs that miss their deadline.", "by"
+        )
+        self.replay_evidence = self._gauge(
+            "replay_evidence", "What replays say for the next switch of the guard; it switches at 1."
+        )
+        self.policy_plays = self._gauge("policy_plays", "1, or 0 while replays have the fallback decide.")
+        self.switches = self._counter("guard_switches", "Switches of the guard by replays.", "to")
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

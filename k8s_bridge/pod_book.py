@@ -2,9 +2,11 @@
 
 import heapq
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from synergai.envs.cluster import Cluster
+from synergai.envs.types import Job
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Bookings, Entry, Stage
 from synergai.k8s_bridge.filters import Wish
@@ -21,8 +23,15 @@ class PodBook:
     """Entries by key; every method leaves entry and cluster agreeing with each other."""
 
     def __init__(
-        self, cluster: Cluster, table: ProfileTable, clock: ScenarioClock, nodes: NodeBook, report: Report
+        self,
+        cluster: Cluster,
+        table: ProfileTable,
+        clock: ScenarioClock,
+        nodes: NodeBook,
+        report: Report,
+        on_queued: Callable[[Job], None] = lambda job: None,
     ) -> None:
+        """`on_queued` hears of every job that begins to wait, again after each failed bind or change of nodes."""
         self.entries: dict[str, Entry] = {}
         self.plain: set[str] = set()
         """Keys of those that wait for the fallback rule."""
@@ -32,6 +41,7 @@ class PodBook:
         self._clock = clock
         self._nodes = nodes
         self._report = report
+        self._on_queued = on_queued
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
 
     def counts(self) -> Counter[str]:
@@ -65,7 +75,9 @@ class PodBook:
             self._tell(entry, "FailedScheduling", admission.explain())
         elif entry.ask.job:
             entry.stage = Stage.QUEUED
-            self._cluster.enqueue(replace(entry.ask.job, nodes=entry.nodes))
+            job = replace(entry.ask.job, nodes=entry.nodes)
+            self._cluster.enqueue(job)
+            self._on_queued(job)
         else:
             entry.stage = Stage.PLAIN
             self.plain.add(entry.pod.key)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from synergai.agents.replay import Replayed
 from synergai.envs.types import Action, Decision, Job
 from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.clock import format_time_us
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """The decision log: one JSON object per line, `kind` is `decision` or `outcome`; scenario time."""
+    """The decision log: one JSON object per line, `kind` is `decision`, `outcome` or `replay`; scenario time."""
 
     def __init__(self, path: Path | str) -> None:
         self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 closed by close()
@@ -119,3 +120,31 @@ class Report:
                 "predictedFinish": format_time_us(record.finish_us) if record and record.finish_us else None,
             },
         )
+
+    def replay_skipped(self, jobs: int) -> None:
+        """Too little has arrived for a replay; it counts in a later one."""
+        log.info("no replay: a window would count %d jobs, which tells nothing", jobs)
+        self.metrics.replays.labels("skipped").inc()
+
+    def replay_failed(self) -> None:
+        """What went wrong is logged where it was caught."""
+        self.metrics.replays.labels("failed").inc()
+
+    def replayed(self, found: Replayed, policy_plays: bool, switched: bool, evidence: float) -> None:
+        """One window played under policy and fallback, and who decides from now on."""
+        metrics, who = self.metrics, "policy" if policy_plays else "fallback"
+        metrics.replays.labels("played").inc()
+        for by in ("policy", "fallback"):
+            metrics.replay_violations.labels(by).set(getattr(found, by) / max(found.jobs, 1))
+        metrics.replay_evidence.set(evidence)
+        metrics.policy_plays.set(policy_plays)
+        said = f"of {found.jobs} jobs {found.policy} are late under the policy, {found.fallback} under the fallback"
+        log.info("replay: %s; evidence %.2f", said, evidence)
+        if switched:
+            metrics.switches.labels(who).inc()
+            log.warning("GuardSwitched: the %s decides from now on; in the last replay, %s", who, said)
+        if self._journal is not None:
+            self._journal.write(
+                "replay",
+                {**asdict(found), "decides": who, "switched": switched, "evidence": round(evidence, 4)},
+            )

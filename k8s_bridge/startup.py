@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
+from synergai.agents.replay import Window, picture_of, replay
 from synergai.agents.scheduler import Scheduler
 from synergai.agents.trial import Trial, certificate_of
 from synergai.envs.cluster import Cluster
@@ -81,18 +82,23 @@ def _make_trial(settings: Settings) -> Trial | None:
     return Trial(certificate, 1e3 * settings.guard_budget_ms)
 
 
-def warm_up(table: ProfileTable, scheduler: Scheduler) -> None:
-    """One round on a cluster of one node, so that no pod waits for the compiler."""
+def warm_up(table: ProfileTable, scheduler: Scheduler, replays: bool = False) -> None:
+    """One round on a cluster of one node, and a replay of it, so that no pod waits for the compiler."""
     profile = table.profiles[0]
     cluster = Cluster(table)
     device = Device(profile.hardware, 0 if table.hardware[profile.hardware].kind == "cpu" else 1)
     cluster.set_node(Node("warm-up", (device,), profile.cpu_milli, profile.memory_mib))
     model = next(name for name in table.models if table.of(name, profile.hardware))
-    for number in range(3):
-        cluster.enqueue(Job(f"warm-up/{number}", model, 1, arrival_us=number, deadline_us=number + 10**7))
+    jobs = [Job(f"warm-up/{n}", model, 1, arrival_us=n, deadline_us=n + 10**7) for n in range(3)]
+    for job in jobs:
+        cluster.enqueue(job)
     for _ in cluster.round(3, scheduler):
         pass
     cluster.next_epoch_us(3)
+    if replays and isinstance(scheduler, Guarded):
+        window = Window(tuple(jobs), 0, len(jobs))
+        with suppress(Exception):  # it will be told when it fails with real jobs
+            replay(picture_of(cluster), window, scheduler.primary, scheduler.fallback, seed=0)
 
 
 def explain(error: ApiError) -> str:
@@ -126,7 +132,7 @@ async def run_bridge(
         with _journal(settings) as journal:
             try:
                 await _look(client)
-                warm_up(room.table, chosen)
+                warm_up(room.table, chosen, settings.replay_every_s > 0.0)
                 daemon = Daemon(settings, client, chosen, room, metrics=metrics, journal=journal)
                 log.info("settings: %s", settings.model_dump_json())
                 await daemon.run(stop, once)

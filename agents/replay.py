@@ -1,0 +1,238 @@
+"""What the last arrivals would have come to under the policy, and under the fallback: the same jobs and the same luck,
+on the cluster as it is known, twice through the simulator.
+
+What stands in for the truth is what the runs that were seen leave open: each option's profile error is drawn around
+what is expected of it (`envs.calibration`), then run to run, drift and stragglers as `envs.noise` has them. A replay
+knows no failures, no pods of others beyond the room that they take now, and of a job's own requests nothing.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from math import exp, sqrt
+
+import numpy as np
+
+from synergai.agents.heuristics import Rule
+from synergai.agents.scheduler import Scheduler
+from synergai.envs import noise
+from synergai.envs.calibration import known_ratio, unknown
+from synergai.envs.candidates import DONE, empty_candidates, scratch_for
+from synergai.envs.capacity import Capacity
+from synergai.envs.catalog import Catalog
+from synergai.envs.cluster import Cluster
+from synergai.envs.disturbances import CHANGE, POD
+from synergai.envs.metrics import counted_jobs
+from synergai.envs.program import Program
+from synergai.envs.scenario import Scenario
+from synergai.envs.simulator import advance, apply_action, run_rule
+from synergai.envs.state import NONE, ClusterState
+from synergai.envs.tape import TAPE_JOB, TRUTH, Setting, Tape, best_effort_deadline_us
+from synergai.envs.types import Action, Job
+from synergai.envs.world import Sim, new_sim
+
+MOST_JOBS = 4096
+LONGEST_US = 24 * 3600 * 1_000_000
+"""How many arrivals are remembered, over how much scenario time; and how long behind the last one a replay goes on."""
+EDGE = 4
+"""One part in so many of what is played is warm-up, another only keeps the cluster busy behind what is counted."""
+LEAST_JOBS = 50
+"""A window that counts fewer waits for more: half of them a point apart is one job."""
+AFTER_STEPS = 60
+"""Minutes of drift behind the last arrival; then it stands still."""
+LEARNT = (
+    "energy_weight", "slowdown", "tau_us", "capacity_sps", "work_short", "work_long", "gap_mean_s", "gap_square_s2"
+)  # fmt: skip
+"""Fields of the clock that a replay begins with."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Jobs in order of arrival; those from `first` on, before `last`, are counted."""
+
+    jobs: tuple[Job, ...]
+    first: int
+    last: int
+
+
+class ArrivalLog:
+    """The last arrivals, each counted in one window at most."""
+
+    def __init__(self, most: int = MOST_JOBS, longest_us: int = LONGEST_US) -> None:
+        self.most = most
+        self.longest_us = longest_us
+        self._jobs: deque[Job] = deque()
+        self._known: set[tuple[str, int]] = set()
+        self._new = 0
+        """How many of the last ones no window has counted."""
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, job: Job) -> None:
+        """A job that waits from now on. One that waits again is known by its key and arrival."""
+        name = (job.key, job.arrival_us)
+        if name in self._known:
+            return
+        self._jobs.append(job)
+        self._known.add(name)
+        self._new += 1
+        while len(self._jobs) > self.most or self._jobs[0].arrival_us < job.arrival_us - self.longest_us:
+            first = self._jobs.popleft()
+            self._known.discard((first.key, first.arrival_us))
+        self._new = min(self._new, len(self._jobs))
+
+    def waiting(self) -> int:
+        """How many jobs the next window would count."""
+        before, edge = self._parts()
+        return max(before + self._new - 2 * edge, 0)
+
+    def take(self) -> Window | None:
+        """The next window; None, and all is left for a later one, while it would count fewer than `LEAST_JOBS`."""
+        before, edge = self._parts()
+        if self.waiting() < LEAST_JOBS:
+            return None
+        first = len(self._jobs) - self._new - before
+        jobs = sorted(islice(self._jobs, first, None), key=lambda job: job.arrival_us)
+        self._new = edge
+        return Window(tuple(jobs), edge, len(jobs) - edge)
+
+    def _parts(self) -> tuple[int, int]:
+        """How many counted jobs go before the new ones, and how many are not counted at either end."""
+        edge = self._new // EDGE
+        return min(len(self._jobs) - self._new, edge), edge
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of a cluster, apart from what waits and runs."""
+
+    catalog: Catalog
+    state: ClusterState
+    program: Program
+
+
+def picture_of(cluster: Cluster) -> Picture:
+    """A copy, independent of what becomes of the cluster. ValueError while it cannot serve anything."""
+    program = cluster.program
+    if program is None or cluster.state.clock[0]["capacity_sps"] <= 0.0:
+        raise ValueError("no capacity is known of this cluster")
+    return Picture(cluster.catalog, cluster.state.copy(), program.copy())
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Violations among the counted jobs that have a deadline."""
+
+    jobs: int
+    policy: int
+    fallback: int
+
+    @property
+    def difference(self) -> float:
+        """Violations per job under the policy less those under the fallback, in [-1, 1]."""
+        return (self.policy - self.fallback) / max(self.jobs, 1)
+
+
+def replay(picture: Picture, window: Window, policy: Scheduler, fallback: Scheduler, seed: int) -> Replayed:
+    """Play the window under both; the same seed is the same luck."""
+    setting, tape = _setting(picture), _tape(picture, window, seed)
+    missed = []
+    for scheduler in (policy, fallback):
+        sim = _begin(picture, window, setting, tape)
+        _play(sim, scheduler)
+        jobs, outcomes = counted_jobs(sim)
+        missed.append(int((outcomes["violated"] == 1).sum()))
+    return Replayed(len(jobs), *missed)
+
+
+def _play(sim: Sim, scheduler: Scheduler) -> None:
+    """To the end of the tape; in one compiled call, which lets go of the interpreter, where the scheduler has one."""
+    scratch, run = scratch_for(sim.state), getattr(scheduler, "run", None)
+    if isinstance(scheduler, Rule):
+        run_rule(sim, scratch, scheduler.number, np.iinfo(np.int64).max)
+    elif run is not None:
+        run(sim, scratch)
+    else:
+        out = empty_candidates()
+        while advance(sim, scratch, out, getattr(scheduler, "extra_rule", NONE)):
+            decision = scheduler.decide(sim.state, out)
+            apply_action(sim, scratch, out, DONE if decision.action == Action.DONE else decision.candidate)
+
+
+def _setting(picture: Picture) -> Setting:
+    clock = picture.state.clock[0]
+    prices = picture.state.options["price"][: len(picture.catalog.profiles)]
+    capacity = Capacity(float(clock["capacity_sps"]), float(clock["tau_us"]), 0.0, prices)
+    # nodes and jobs are the picture's; of a scenario only its defaults are wanted
+    scenario = Scenario.model_construct(name="replay", machines=[], jobs={})
+    return Setting(scenario, picture.catalog.table, picture.catalog, capacity, picture.program)
+
+
+def _begin(picture: Picture, window: Window, setting: Setting, tape: Tape) -> Sim:
+    """The empty cluster at the first arrival, with all that has been learnt."""
+    # what is solved each minute is written into the program
+    sim = new_sim(setting, tape)._replace(program=picture.program.copy())
+    last_us = int(tape.jobs[-1]["arrival_us"]) + LONGEST_US
+    sim.progress[0]["end_us"] = min(int(sim.progress[0]["end_us"]), last_us)
+    for name in ("options", "history", "models"):
+        getattr(sim.state, name)[:] = getattr(picture.state, name)
+    for name in LEARNT:
+        sim.state.clock[0][name] = picture.state.clock[0][name]
+    admitted = [
+        [nodes is None or node.name in nodes for node in picture.catalog.nodes]
+        for nodes in _node_sets(window)
+    ]
+    return sim._replace(state=sim.state._replace(admitted=np.array(admitted, np.bool_)))
+
+
+def _node_sets(window: Window) -> list[frozenset[str] | None]:
+    """The different sets of nodes that jobs may run on; the first is any."""
+    return list(dict.fromkeys([None, *(job.nodes for job in window.jobs)]))
+
+
+def _tape(picture: Picture, window: Window, seed: int) -> Tape:
+    jobs = _rows(picture.catalog, window)
+    steps = int(jobs["arrival_us"][-1] * 1e-6 / noise.DRIFT_STEP_S) + AFTER_STEPS
+    drift = np.ones((len(picture.catalog.nodes), steps))
+    for node, series in zip(picture.catalog.nodes, drift):
+        noise.drift_series(seed, 1.0, noise.name_key(node.name), series)
+    return Tape(
+        jobs=jobs,
+        by_deadline=np.argsort(jobs["deadline_us"], kind="stable").astype(np.int64),
+        truth=_truth(picture, seed),
+        drift=drift,
+        window=np.array([window.first, window.last], np.int64),
+        seed=np.array([seed]),
+        changes=np.zeros(0, CHANGE),
+        pods=np.zeros(0, POD),
+    )
+
+
+def _rows(catalog: Catalog, window: Window) -> np.ndarray:
+    """The jobs as a tape has them, from time 0 on. Shape (jobs,) TAPE_JOB."""
+    signatures = {nodes: row for row, nodes in enumerate(_node_sets(window))}
+    from_us = window.jobs[0].arrival_us
+    rows = np.zeros(len(window.jobs), TAPE_JOB)
+    for row, job in zip(rows, window.jobs):
+        deadline_us = job.deadline_us
+        if deadline_us is None:
+            deadline_us = best_effort_deadline_us(catalog.table, job.model, job.samples, job.arrival_us)
+        row["arrival_us"] = job.arrival_us - from_us
+        row["deadline_us"] = max(deadline_us, job.arrival_us) - from_us
+        row["samples"], row["model"] = job.samples, catalog.model_index[job.model]
+        row["counted"], row["priority"] = job.deadline_us is not None, job.priority
+        row["classes"], row["site"] = catalog.class_mask(job.hardware), catalog.site_index.get(job.site, 0)
+        row["signature"] = signatures[job.nodes]
+    return rows
+
+
+def _truth(picture: Picture, seed: int) -> np.ndarray:
+    """How wrong each option's profile may be, by what was seen of it. Shape (options,) TRUTH."""
+    luck = np.random.default_rng([seed, 0x7265]).standard_normal(len(picture.catalog.profiles))
+    truth = np.zeros(len(picture.state.options), TRUTH)
+    for o, profile in enumerate(picture.catalog.profiles):
+        seen, keys = picture.state.history[o], noise.option_keys(profile)
+        sd = sqrt(unknown(float(picture.state.options[o]["sigma"]), float(seen["count"])))
+        truth[o] = (exp(known_ratio(seen) + sd * luck[o]), keys["hardware"], keys["configuration"])
+    return truth

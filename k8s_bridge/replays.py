@@ -1,0 +1,102 @@
+"""Every so often the last arrivals are played again under policy and fallback, beside the daemon's loop, and the guard
+is told who decides.
+
+Compiled code lets go of the interpreter, so a thread of low priority is enough (docs/bridge.md has what it costs). What
+goes wrong there is counted and told, and leaves the guard as it was.
+"""
+
+import asyncio
+import copy
+import logging
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from synergai.agents.confidence import Switch
+from synergai.agents.guard import Guarded
+from synergai.agents.replay import ArrivalLog, Replayed, picture_of, replay
+from synergai.envs.cluster import Cluster
+from synergai.k8s_bridge.report import Report
+
+log = logging.getLogger(__name__)
+
+NICE = 10
+T = TypeVar("T")
+
+
+class Replays:
+    """The windowed replay guard of one daemon."""
+
+    def __init__(self, guard: Guarded, cluster: Cluster, every_s: float, report: Report) -> None:
+        """`every_s` is real time."""
+        self.arrivals = ArrivalLog()
+        self._guard = guard
+        self._cluster = cluster
+        self._every_s = every_s
+        self._report = report
+        self._switch = Switch()
+        self._windows = 0
+
+    async def run(self) -> None:
+        """Until cancelled; nothing that happens in a replay ends it."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            await self.turn()
+
+    async def turn(self) -> None:
+        """One replay, if enough has arrived, and what follows from it."""
+        try:
+            window = self.arrivals.take()
+            if window is None:
+                self._report.replay_skipped(self.arrivals.waiting())
+                return
+            picture = picture_of(self._cluster)
+            guard, seed = self._guard, self._windows
+            # schedulers keep working memory that two threads must not share
+            found = await in_thread(
+                lambda: replay(
+                    picture, window, copy.deepcopy(guard.primary), copy.deepcopy(guard.fallback), seed
+                )
+            )
+            self._judge(found)
+        except Exception as error:  # the cluster is scheduled with or without replays
+            log.warning("a replay failed; the guard stays as it was", exc_info=error)
+            self._report.replay_failed()
+
+    def _judge(self, found: Replayed) -> None:
+        self._windows += 1
+        switched = self._switch.take(found.difference)
+        self._guard.policy_plays = self._switch.policy_plays
+        self._report.replayed(found, self._switch.policy_plays, switched, self._switch.evidence)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """What `work` returns or raises, from a thread of low priority that nobody waits for if this is cancelled: the
+    default executor's threads would hold up the end of the process."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type] - None only beside an error, or where T allows it
+
+    def run() -> None:
+        with suppress(AttributeError, OSError):  # of this thread alone on Linux; elsewhere it stays as it is
+            who = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, who, os.getpriority(os.PRIO_PROCESS, who) + NICE)
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as problem:
+            error = problem
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="replay", daemon=True).start()
+    return await done
