@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 from math import exp, sqrt
+from threading import Event, Timer
 
 import numpy as np
 
@@ -22,11 +23,10 @@ from synergai.envs.capacity import Capacity
 from synergai.envs.catalog import Catalog
 from synergai.envs.cluster import Cluster
 from synergai.envs.disturbances import CHANGE, POD
-from synergai.envs.metrics import counted_jobs
 from synergai.envs.program import Program
 from synergai.envs.scenario import Scenario
 from synergai.envs.simulator import advance, apply_action, run_rule
-from synergai.envs.state import NONE, ClusterState
+from synergai.envs.state import NEVER_US, NONE, ClusterState
 from synergai.envs.tape import TAPE_JOB, TRUTH, Setting, Tape, best_effort_deadline_us
 from synergai.envs.types import Action, Job
 from synergai.envs.world import Sim, new_sim
@@ -38,6 +38,8 @@ EDGE = 4
 """One part in so many of what is played is warm-up, another only keeps the cluster busy behind what is counted."""
 LEAST_JOBS = 50
 """A window that counts fewer waits for more: half of them a point apart is one job."""
+LONGEST_PLAY_S = 20.0
+"""Of one side of a replay, real time: under a policy that serves hardly anything rounds get long."""
 AFTER_STEPS = 60
 """Minutes of drift behind the last arrival; then it stands still."""
 LEARNT = (
@@ -134,16 +136,44 @@ class Replayed:
         return (self.policy - self.fallback) / max(self.jobs, 1)
 
 
-def replay(picture: Picture, window: Window, policy: Scheduler, fallback: Scheduler, seed: int) -> Replayed:
-    """Play the window under both; the same seed is the same luck."""
+def replay(
+    picture: Picture,
+    window: Window,
+    policy: Scheduler,
+    fallback: Scheduler,
+    seed: int,
+    limit_s: float = LONGEST_PLAY_S,
+) -> Replayed:
+    """Play the window under both; the same seed is the same luck. A play that takes longer than `limit_s` ends there,
+    and the deadlines up to the instant that both have reached are counted."""
     setting, tape = _setting(picture), _tape(picture, window, seed)
-    missed = []
-    for scheduler in (policy, fallback):
-        sim = _begin(picture, window, setting, tape)
+    sims = [_begin(picture, window, setting, tape) for _ in (policy, fallback)]
+    cut = [_play_within(sim, scheduler, limit_s) for sim, scheduler in zip(sims, (policy, fallback))]
+    until_us = min(
+        (int(sim.state.clock[0]["now_us"]) for sim, was in zip(sims, cut) if was), default=NEVER_US
+    )
+    jobs = tape.jobs[window.first : window.last]
+    known = (jobs["counted"] == 1) & (jobs["deadline_us"] <= until_us)
+    late = [int(sim.outcomes["violated"][window.first : window.last][known].sum()) for sim in sims]
+    return Replayed(int(known.sum()), *late)
+
+
+def _play_within(sim: Sim, scheduler: Scheduler, limit_s: float) -> bool:
+    """Whether it was cut short: the simulator looks at every event how long it may go on."""
+    cut = Event()
+
+    def end() -> None:
+        cut.set()
+        sim.progress[0]["end_us"] = NONE
+
+    timer = Timer(limit_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
         _play(sim, scheduler)
-        jobs, outcomes = counted_jobs(sim)
-        missed.append(int((outcomes["violated"] == 1).sum()))
-    return Replayed(len(jobs), *missed)
+    finally:
+        timer.cancel()
+    return cut.is_set()
 
 
 def _play(sim: Sim, scheduler: Scheduler) -> None:
@@ -173,8 +203,11 @@ def _begin(picture: Picture, window: Window, setting: Setting, tape: Tape) -> Si
     """The empty cluster at the first arrival, with all that has been learnt."""
     # what is solved each minute is written into the program
     sim = new_sim(setting, tape)._replace(program=picture.program.copy())
-    last_us = int(tape.jobs[-1]["arrival_us"]) + LONGEST_US
-    sim.progress[0]["end_us"] = min(int(sim.progress[0]["end_us"]), last_us)
+    counted = tape.jobs[window.first : window.last]
+    last_us = int(
+        counted["deadline_us"][counted["counted"] == 1].max(initial=0)
+    )  # what is missed is known then
+    sim.progress[0]["end_us"] = min(last_us, int(tape.jobs[-1]["arrival_us"]) + LONGEST_US)
     for name in ("options", "history", "models"):
         getattr(sim.state, name)[:] = getattr(picture.state, name)
     for name in LEARNT:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from synergai.agents.confidence import Switch
 from synergai.agents.guard import Guarded
-from synergai.agents.replay import ArrivalLog, Replayed, picture_of, replay
+from synergai.agents.replay import LEAST_JOBS, ArrivalLog, Replayed, picture_of, replay
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge.report import Report
 
@@ -67,6 +67,9 @@ class Replays:
 
     def _judge(self, found: Replayed) -> None:
         self._windows += 1
+        if found.jobs < LEAST_JOBS:  # few have deadlines, or there was no time for more
+            self._report.replay_skipped(found.jobs)
+            return
         switched = self._switch.take(found.difference)
         self._guard.policy_plays = self._switch.policy_plays
         self._report.replayed(found, self._switch.policy_plays, switched, self._switch.evidence)

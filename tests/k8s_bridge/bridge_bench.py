@@ -25,6 +25,7 @@ class Bench:
         self.server = server
         self.client = client
         self.cluster = FakeCluster(slots=4)
+        self.scheduler: Any = None
         self.stop = asyncio.Event()
         self.daemon: Daemon
         self.task: asyncio.Task[None]
@@ -33,7 +34,7 @@ class Bench:
         self, once: bool = False, journal: Journal | None = None, pause=wait_for_bell, **settings
     ) -> None:
         chosen = Settings.model_validate({"metrics_port": None, **settings})
-        self.daemon = Daemon(chosen, self.client, None, self.cluster, journal=journal, pause=pause)  # type: ignore[arg-type]
+        self.daemon = Daemon(chosen, self.client, self.scheduler, self.cluster, journal=journal, pause=pause)
         self.task = asyncio.create_task(self.daemon.run(self.stop, once))
 
     async def end(self) -> None:

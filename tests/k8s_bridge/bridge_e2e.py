@@ -98,9 +98,12 @@ async def daemon_in_process(
     scheduler: Scheduler | str = "sjf_feasible",
     bind_timeout_s: float = 1.0,
     client: ApiClient | None = None,
+    replay_every_s: float = 0.0,
 ) -> AsyncIterator[Daemon]:
     chosen = make(scheduler) if isinstance(scheduler, str) else scheduler
-    settings = Settings(speed=SPEED, metrics_port=None, bind_timeout_s=bind_timeout_s)
+    settings = Settings(
+        speed=SPEED, metrics_port=None, bind_timeout_s=bind_timeout_s, replay_every_s=replay_every_s
+    )
     daemon = Daemon(settings, client or w.client, chosen, Cluster(TABLE))
     stop = asyncio.Event()
     task = asyncio.create_task(daemon.run(stop))

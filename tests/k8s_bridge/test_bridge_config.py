@@ -28,6 +28,11 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     assert load_settings(write(tmp_path, "")) == Settings()
 
 
+def test_replays_come_every_ten_minutes_unless_a_file_says_otherwise(tmp_path):
+    assert Settings().replay_every_s == 600
+    assert load_settings(write(tmp_path, "replay_every_s: 0")).replay_every_s == 0
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         Settings().speed = 3  # type: ignore[misc]
@@ -44,6 +49,8 @@ def test_settings_cannot_be_changed():
         ("- a", "not a mapping"),
         ("a: [", "not YAML"),
         ("log_level: loud", "log_level is 'loud'"),
+        ("replay_every_s: often", "replay_every_s is 'often'"),
+        ("replay_every_s: -1", "replay_every_s is -1"),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_file_and_key(tmp_path, text, named):
