@@ -80,29 +80,27 @@ class Switch:
 
     def __init__(self, alpha: float = ALPHA, tolerance: float = TOLERANCE) -> None:
         self.policy_plays = True
-        self._worse = Bets(0.0, alpha)
-        self._good = Bets(-tolerance / self.SCALE, alpha)
+        self._alpha = alpha
+        self._tolerance = tolerance
+        self._bets = self._begin()
 
     @property
     def evidence(self) -> float:
-        """How near the next switch is: 0 where nothing speaks for it or all against, 1 at the switch."""
-        bets = self._deciding
-        return bets.capital / bets.goal
-
-    @property
-    def _deciding(self) -> Bets:
-        return self._worse if self.policy_plays else self._good
+        """How near the next switch is: `ALPHA` where nothing is known, less where all speaks against it, 1 there."""
+        return self._bets.capital / self._bets.goal
 
     def take(self, difference: float) -> bool:
         """One more window; whether that switches."""
         x = min(max(difference / self.SCALE, -1.0), 1.0)
-        self._worse.take(x)
-        self._good.take(-x)
-        bets = self._deciding
-        if bets.proven:
+        self._bets.take(x if self.policy_plays else -x)
+        if self._bets.proven:
             self.policy_plays = not self.policy_plays
-            self._deciding.restart()
+            self._bets = self._begin()
             return True
-        if bets.taken >= self.SPAN:
-            bets.restart()
+        if self._bets.taken >= self.SPAN:
+            self._bets.restart()
         return False
+
+    def _begin(self) -> Bets:
+        """Against the policy, or for it."""
+        return Bets(0.0 if self.policy_plays else -self._tolerance / self.SCALE, self._alpha)

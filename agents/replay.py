@@ -7,6 +7,7 @@ knows no failures, no pods of others beyond the room that they take now, and of 
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from math import exp, sqrt
@@ -143,11 +144,14 @@ def replay(
     fallback: Scheduler,
     seed: int,
     limit_s: float = LONGEST_PLAY_S,
+    before_play: Callable[[], None] = lambda: None,
 ) -> Replayed:
     """Play the window under both; the same seed is the same luck. A play that takes longer than `limit_s` ends there,
-    and the deadlines up to the instant that both have reached are counted."""
+    and the deadlines up to the instant that both have reached are counted. `before_play` is called where Python has
+    done its part and compiled code goes on."""
     setting, tape = _setting(picture), _tape(picture, window, seed)
     sims = [_begin(picture, window, setting, tape) for _ in (policy, fallback)]
+    before_play()
     cut = [_play_within(sim, scheduler, limit_s) for sim, scheduler in zip(sims, (policy, fallback))]
     until_us = min(
         (int(sim.state.clock[0]["now_us"]) for sim, was in zip(sims, cut) if was), default=NEVER_US
@@ -203,10 +207,9 @@ def _begin(picture: Picture, window: Window, setting: Setting, tape: Tape) -> Si
     """The empty cluster at the first arrival, with all that has been learnt."""
     # what is solved each minute is written into the program
     sim = new_sim(setting, tape)._replace(program=picture.program.copy())
-    counted = tape.jobs[window.first : window.last]
-    last_us = int(
-        counted["deadline_us"][counted["counted"] == 1].max(initial=0)
-    )  # what is missed is known then
+    jobs = tape.jobs[window.first : window.last]
+    # what is missed is known then
+    last_us = int(jobs["deadline_us"][jobs["counted"] == 1].max(initial=0))
     sim.progress[0]["end_us"] = min(last_us, int(tape.jobs[-1]["arrival_us"]) + LONGEST_US)
     for name in ("options", "history", "models"):
         getattr(sim.state, name)[:] = getattr(picture.state, name)
@@ -245,19 +248,26 @@ def _tape(picture: Picture, window: Window, seed: int) -> Tape:
 def _rows(catalog: Catalog, window: Window) -> np.ndarray:
     """The jobs as a tape has them, from time 0 on. Shape (jobs,) TAPE_JOB."""
     signatures = {nodes: row for row, nodes in enumerate(_node_sets(window))}
-    from_us = window.jobs[0].arrival_us
-    rows = np.zeros(len(window.jobs), TAPE_JOB)
-    for row, job in zip(rows, window.jobs):
-        deadline_us = job.deadline_us
-        if deadline_us is None:
-            deadline_us = best_effort_deadline_us(catalog.table, job.model, job.samples, job.arrival_us)
-        row["arrival_us"] = job.arrival_us - from_us
-        row["deadline_us"] = max(deadline_us, job.arrival_us) - from_us
-        row["samples"], row["model"] = job.samples, catalog.model_index[job.model]
-        row["counted"], row["priority"] = job.deadline_us is not None, job.priority
-        row["classes"], row["site"] = catalog.class_mask(job.hardware), catalog.site_index.get(job.site, 0)
-        row["signature"] = signatures[job.nodes]
+    jobs, from_us = window.jobs, window.jobs[0].arrival_us
+    arrival_us = np.array([job.arrival_us for job in jobs])
+    deadline_us = np.array([_deadline_us(catalog, job) for job in jobs])
+    rows = np.zeros(len(jobs), TAPE_JOB)
+    rows["arrival_us"] = arrival_us - from_us
+    rows["deadline_us"] = np.maximum(deadline_us, arrival_us) - from_us
+    rows["samples"] = [job.samples for job in jobs]
+    rows["model"] = [catalog.model_index[job.model] for job in jobs]
+    rows["counted"] = [job.deadline_us is not None for job in jobs]
+    rows["priority"] = [job.priority for job in jobs]
+    rows["classes"] = [catalog.class_mask(job.hardware) for job in jobs]
+    rows["site"] = [catalog.site_index.get(job.site, 0) for job in jobs]
+    rows["signature"] = [signatures[job.nodes] for job in jobs]
     return rows
+
+
+def _deadline_us(catalog: Catalog, job: Job) -> int:
+    if job.deadline_us is not None:
+        return job.deadline_us
+    return best_effort_deadline_us(catalog.table, job.model, job.samples, job.arrival_us)
 
 
 def _truth(picture: Picture, seed: int) -> np.ndarray:

@@ -41,6 +41,7 @@ class Metrics:
             "replay_evidence", "What replays say for the next switch of the guard; it switches at 1."
         )
         self.policy_plays = self._gauge("policy_plays", "1, or 0 while replays have the fallback decide.")
+        self.policy_plays.set(1)
         self.switches = self._counter("guard_switches", "Switches of the guard by replays.", "to")
         self._causes: dict[str, int] = {}
 

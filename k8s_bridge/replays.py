@@ -1,8 +1,8 @@
 """Every so often the last arrivals are played again under policy and fallback, beside the daemon's loop, and the guard
 is told who decides.
 
-Compiled code lets go of the interpreter, so a thread of low priority is enough (docs/bridge.md has what it costs). What
-goes wrong there is counted and told, and leaves the guard as it was.
+Compiled code lets go of the interpreter, so a thread is enough (docs/bridge.md has what it costs). What goes wrong
+there is counted and told, and leaves the guard as it was.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import TypeVar
 from synergai.agents.confidence import Switch
 from synergai.agents.guard import Guarded
 from synergai.agents.replay import LEAST_JOBS, ArrivalLog, Replayed, picture_of, replay
+from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge.report import Report
 
@@ -36,6 +37,7 @@ class Replays:
         self._cluster = cluster
         self._every_s = every_s
         self._report = report
+        self._players: tuple[Scheduler, Scheduler] | None = None
         self._switch = Switch()
         self._windows = 0
 
@@ -53,12 +55,11 @@ class Replays:
                 self._report.replay_skipped(self.arrivals.waiting())
                 return
             picture = picture_of(self._cluster)
-            guard, seed = self._guard, self._windows
-            # schedulers keep working memory that two threads must not share
+            if self._players is None:  # schedulers keep working memory that two threads must not share
+                self._players = copy.deepcopy((self._guard.primary, self._guard.fallback))
+            (policy, fallback), seed = self._players, self._windows
             found = await in_thread(
-                lambda: replay(
-                    picture, window, copy.deepcopy(guard.primary), copy.deepcopy(guard.fallback), seed
-                )
+                lambda: replay(picture, window, policy, fallback, seed, before_play=lower_priority)
             )
             self._judge(found)
         except Exception as error:  # the cluster is scheduled with or without replays
@@ -75,9 +76,17 @@ class Replays:
         self._report.replayed(found, self._switch.policy_plays, switched, self._switch.evidence)
 
 
+def lower_priority() -> None:
+    """Of this thread alone, on Linux; elsewhere it stays as it is. Only where the interpreter is not needed any more:
+    whoever waits for it would wait for a thread that everybody goes before."""
+    with suppress(AttributeError, OSError):
+        who = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, who, os.getpriority(os.PRIO_PROCESS, who) + NICE)
+
+
 async def in_thread(work: Callable[[], T]) -> T:
-    """What `work` returns or raises, from a thread of low priority that nobody waits for if this is cancelled: the
-    default executor's threads would hold up the end of the process."""
+    """What `work` returns or raises, from a thread that nobody waits for if this is cancelled: the default executor's
+    threads would hold up the end of the process."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -90,9 +99,6 @@ async def in_thread(work: Callable[[], T]) -> T:
             done.set_result(result)  # type: ignore[arg-type] - None only beside an error, or where T allows it
 
     def run() -> None:
-        with suppress(AttributeError, OSError):  # of this thread alone on Linux; elsewhere it stays as it is
-            who = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, who, os.getpriority(os.PRIO_PROCESS, who) + NICE)
         result, error = None, None
         try:
             result = work()

@@ -94,10 +94,15 @@ def demo() -> Setting:
     return setting_of(scenarios.load("demo").model_copy(update={"load": 0.9}))
 
 
-def cluster() -> Cluster:
+def cluster(seen: int = 0) -> Cluster:
+    """The nodes of `demo`, where so many jobs have come and gone."""
     made = Cluster(demo().table)
     made.set_nodes(demo().catalog.nodes)
     made.refresh(EPOCH_US)
+    for job in arrivals(999).jobs[:seen]:
+        made.enqueue(job)
+        made.withdraw(job.key)
+        made.refresh(job.arrival_us)
     return made
 
 
@@ -197,7 +202,7 @@ def test_a_cluster_without_nodes_has_no_picture() -> None:
 # replays and the switch ----------------------------------------------------------------------------------------------
 def plays_after(policy: Scheduler, windows: int, count: int) -> bool:
     """Whether the policy still decides after so many windows of about so many jobs."""
-    switch, picture = Switch(), picture_of(cluster())
+    switch, picture = Switch(), picture_of(cluster(seen=300))
     for seed in range(windows):
         switch.take(played(arrivals(seed, count), policy, picture, seed).difference)
         if not switch.policy_plays:

@@ -110,6 +110,10 @@ async def test_each_replay_is_a_line_of_the_decision_log(monkeypatch: pytest.Mon
     }  # fmt: skip
 
 
+def test_before_any_replay_the_policy_plays_by_the_metrics_too(judged: Judged):
+    assert "synergai_policy_plays 1.0" in judged.page()
+
+
 async def test_too_few_jobs_are_no_window_and_that_is_said(judged: Judged, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO")
     judged.arrive(LEAST_JOBS // 2)
@@ -177,7 +181,7 @@ async def test_the_daemon_logs_each_job_once_and_no_pod_without_a_profile():
 async def test_a_stop_does_not_wait_for_a_replay(monkeypatch: pytest.MonkeyPatch):
     began, release = threading.Event(), threading.Event()
 
-    def hang(*_: object) -> Replayed:
+    def hang(*_: object, **__: object) -> Replayed:
         began.set()
         release.wait()
         return LIKE_THE_RULE
