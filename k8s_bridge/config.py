@@ -78,6 +78,11 @@ class Settings(BaseModel):
     events_queue: int = Field(1000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @property
+    def replays(self) -> bool:
+        """Whether replays judge a policy. They count deadlines alone, so not one that is to weigh energy too."""
+        return self.replay_every_s > 0.0 and self.energy_weight == 0.0
+
     @field_validator("epoch")
     @classmethod
     def _is_time(cls, value: str) -> str:

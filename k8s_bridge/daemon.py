@@ -90,7 +90,7 @@ class Daemon:
         )
         self.replays: Replays | None = None
         """None where nothing stands in for the policy, or replays are off."""
-        if isinstance(scheduler, Guarded) and settings.replay_every_s > 0.0:
+        if isinstance(scheduler, Guarded) and settings.replays:
             self.replays = Replays(scheduler, cluster, settings.replay_every_s, self._report)
         on_queued = self.replays.arrivals.add if self.replays else lambda job: None
         self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)

@@ -132,7 +132,7 @@ async def run_bridge(
         with _journal(settings) as journal:
             try:
                 await _look(client)
-                warm_up(room.table, chosen, settings.replay_every_s > 0.0)
+                warm_up(room.table, chosen, settings.replays)
                 daemon = Daemon(settings, client, chosen, room, metrics=metrics, journal=journal)
                 log.info("settings: %s", settings.model_dump_json())
                 await daemon.run(stop, once)

@@ -203,13 +203,18 @@ async def test_a_stop_does_not_wait_for_a_replay(monkeypatch: pytest.MonkeyPatch
         release.set()
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "every_s"), [(Rule("edf"), 600.0), (Guarded(Rule("edf")), 0.0)], ids=["a rule", "off"]
-)
-async def test_nothing_is_logged_or_replayed_where_there_is(scheduler, every_s):
+NO_REPLAYS = {
+    "a rule": (Rule("edf"), {}),
+    "no interval": (Guarded(Rule("edf")), {"replay_every_s": 0}),
+    "energy that weighs": (Guarded(Rule("edf")), {"energy_weight": 0.05}),
+}
+
+
+@pytest.mark.parametrize("why", NO_REPLAYS)
+async def test_nothing_is_logged_or_replayed_where_there_is(why: str):
     async with bench() as b:
-        b.scheduler = scheduler
-        await b.start(once=True, replay_every_s=every_s)
+        b.scheduler, settings = NO_REPLAYS[why]
+        await b.start(once=True, **settings)
         await b.task
         assert b.daemon.replays is None
 
