@@ -39,7 +39,7 @@ class Judged:
         monkeypatch.setattr(module, "replay", self.replay)
 
     def replay(
-        self, picture: object, window: object, policy: object, fallback: object, seed: int
+        self, picture: object, window: object, policy: object, fallback: object, seed: int, **_: object
     ) -> Replayed:
         self.seeds.append(seed)
         if isinstance(self.found, Exception):
