@@ -17,6 +17,7 @@ from synergai.agents.learned import Learned, read
 from synergai.agents.replay import LEAST_JOBS, Replayed
 from synergai.envs.types import Job
 from synergai.k8s_bridge import replays as module
+from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.replays import Replays, in_thread
 from synergai.k8s_bridge.report import Journal, Report
@@ -156,13 +157,13 @@ async def test_a_daemon_whose_replays_fail_still_schedules(monkeypatch: pytest.M
         await b.node()
         await b.start(replay_every_s=0.01)  # the fake cluster has no state to replay on
         await b.pod("a")
-        await until(lambda: failed(b))
+        await until(lambda: told(b.daemon, b'synergai_replays_total{result="failed"}'))
         await b.pod("b")
         await until(lambda: bound(b, "b"))
 
 
-async def failed(b: Bench) -> bool:
-    return b'synergai_replays_total{result="failed"}' in b.daemon.render_metrics()
+async def told(daemon: Daemon, metric: bytes) -> bool:
+    return metric in daemon.render_metrics()
 
 
 async def test_the_daemon_logs_each_job_once_and_no_pod_without_a_profile():
@@ -228,6 +229,5 @@ async def test_a_daemon_that_replays_schedules_as_one_that_does_not(monkeypatch:
         await submit(w.client, requests(40), speed=SPEED)
         await until(w.all_done, 120)
         assert await w.phases() == ["Succeeded"] * 40
-        page = daemon.render_metrics()
-    assert b'synergai_replays_total{result="played"}' in page
-    assert b'synergai_replays_total{result="failed"}' not in page
+        await until(lambda: told(daemon, b'synergai_replays_total{result="played"}'), 120)
+        assert not await told(daemon, b'synergai_replays_total{result="failed"}')
