@@ -77,8 +77,8 @@ def train_over_stock(config: str = "", seconds: float = 30.0, seed: int = 0) -> 
         "stock_steps_per_s": _rate(lambda: _learn(stock), seconds),
     }
     facts = {
-        **{name: round(rate, 1) for name, rate in rates.items()}, "scenario": first.scenarios[0], "load": first.loads[0],
-        "environments": first.environments, "steps": first.steps, "minibatch": first.minibatch,
+        **{name: round(rate, 1) for name, rate in rates.items()}, "scenario": first.scenarios[0],
+        "load": first.loads[0], "environments": first.environments, "steps": first.steps, "minibatch": first.minibatch,
         "epochs": first.epochs, "seconds": seconds, "seed": seed, "cores_used": first.torch_threads,
     }  # fmt: skip
     return Figure(rates["ours_steps_per_s"] / rates["stock_steps_per_s"], "times stock PPO", facts)
