@@ -11,7 +11,7 @@ from synergai.k8s_bridge.demo.cli import demo
 from synergai.k8s_bridge.embedded.cli import cluster
 from synergai.offline_profiles.cli import app as profiles_app
 from synergai.training.cli import certify, export, train
-from synergai.training.evaluation.cli import evaluate, front, simulate
+from synergai.training.evaluation.cli import evaluate, front, limit, simulate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +32,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(evaluate)
 app.command()(front)
+app.command()(limit)
 app.command()(train)
 app.command()(certify)
 app.command()(export)

@@ -242,3 +242,87 @@ def front(
         (out / "front.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         fronts.draw(found, out / "front.png")
         typer.echo(f"written: {out / 'front.json'}, {out / 'front.png'}")
+
+
+def limit(
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Folder or released name; may be repeated.", show_default="demo")
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How checkpoints are played: `net`, `net+plan`, `reference` (slow); a comma list, or repeat it.",
+            show_default="net,net+plan",
+        ),
+    ] = None,
+    schedulers: Annotated[
+        str, typer.Option(help="Comma list of rules, with switches as in `synergai:order=edf`.")
+    ] = "edf_feasible,edf_likely",
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="Shipped name or YAML file, or a comma list. Default: demo, edge and datacenter."),
+    ] = None,
+    load: Annotated[
+        list[str] | None,
+        typer.Option(help="rho, or a comma list; may be repeated.", show_default="0.8, 0.9, 1.0, 1.1"),
+    ] = None,
+    tapes: Annotated[int, typer.Option(min=1, max=100_000, help="Of each setting.")] = 1,
+    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
+    block: Annotated[int, typer.Option(min=1, help="Consecutive jobs that the solver gets at once.")] = 200,
+    seconds: Annotated[
+        float, typer.Option(min=0.01, help="Of the solver for each block, on one core.")
+    ] = 5.0,
+    out: Annotated[Path | None, typer.Option(help="Folder for limit.csv and limit.json.")] = None,
+    profiles: ProfilesOption = None,
+    hardware: HardwareOption = None,
+) -> None:
+    """How many deadlines nobody could have met on test tapes, proven, and how far rules and a checkpoint are from that.
+    Needs the extra `bound` (docs/evaluation.md)."""
+    try:
+        import ortools  # noqa: F401 - the extra may not be installed
+        import scipy  # noqa: F401
+    except ModuleNotFoundError as error:
+        fail("limit", f"needs {error.name}: pip install 'synergai[bound]'")
+    import json
+    from importlib.metadata import version
+
+    from rich.console import Console
+
+    from synergai.agents.learned import CheckpointError
+    from synergai.envs.scenario import ScenarioError
+    from synergai.envs.tape import setting_of
+    from synergai.training.evaluation import limit as limits
+    from synergai.training.evaluation.ask import Ask, policies_of, scenarios_of, words
+    from synergai.training.evaluation.evaluate import runners
+
+    console = Console()
+
+    def say(found: limits.Found) -> None:
+        played = ", ".join(f"{name} {late}" for name, late in found.played.items())
+        where = f"{found.scenario}, load {found.load:g}, tape {found.tape}"
+        console.print(
+            f"{where}: of {found.jobs} jobs {found.bound} late for anybody; {played}", highlight=False
+        )
+
+    try:
+        rules = words([schedulers])
+        checkpoints = ("demo",) if checkpoint is None else checkpoint
+        policies = policies_of(Ask(checkpoints=checkpoints, policies=policy or ("net", "net+plan")))
+        players = runners(rules, policies)
+        asked = scenarios_of(Ask(scenarios=scenario or (), loads=load or limits.LOADS))
+        table = table_of(profiles, hardware)
+        settings = [setting_of(each, table) for each in asked]
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+        names = [player.name for player in players if player.name not in policies]
+        founds = limits.limits(settings, players, tapes, arrivals, block, seconds, say)
+    except (ScenarioError, CheckpointError, OSError, ValueError) as error:
+        fail("limit", error)
+    width = 60 + 15 * len(players) + 15 * len(policies)
+    Console(width=max(console.width, width)).print(limits.as_table(limits.cells_of(founds, names)))
+    if out is not None:
+        terms = {"block": block, "seconds": seconds, "arrivals": arrivals, "ortools": version("ortools")}
+        report = limits.as_json(founds, names, terms)
+        (out / "limit.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        limits.write_csv(founds, out / "limit.csv")
+        typer.echo(f"written: {out / 'limit.csv'}, {out / 'limit.json'}")
