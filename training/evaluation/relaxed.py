@@ -61,7 +61,7 @@ class Relaxed:
         return Relaxed(tuple(works), self.capacities, self.release_us)
 
     def blocks(self, size: int) -> list["Relaxed"]:
-        """Blocks of so many consecutive jobs, the last ones up to half as many more."""
+        """Blocks of about so many consecutive jobs, as even as they can be."""
         count = max(round(len(self.works) / size), 1)
         cuts = np.linspace(0, len(self.works), count + 1).round().astype(int)
         return [self.of(self.works[a:b]) for a, b in pairwise(cuts)]
