@@ -11,7 +11,8 @@ from synergai.k8s_bridge.demo.cli import demo
 from synergai.k8s_bridge.embedded.cli import cluster
 from synergai.offline_profiles.cli import app as profiles_app
 from synergai.training.cli import certify, export, train
-from synergai.training.evaluation.cli import evaluate, front, limit, simulate
+from synergai.training.evaluation.cli import evaluate, front, simulate
+from synergai.training.evaluation.limit.cli import limit
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -18,12 +18,13 @@ from synergai.envs import scenario as scenarios
 from synergai.envs.metrics import measure
 from synergai.envs.scenario import ScenarioError
 from synergai.envs.tape import Setting, Tape, make_tape, setting_of
-from synergai.training.evaluation.exact import GRID_US, solve
-from synergai.training.evaluation.foresight import by_deadline
-from synergai.training.evaluation.limit import Found, cells_of, closed, limit_of
-from synergai.training.evaluation.relaxed import Mode, Relaxed, Truth, Work, relax, sure
-from synergai.training.evaluation.windows import Row as Stretch
-from synergai.training.evaluation.windows import columns_of, most_in_time, proven, row_of
+from synergai.training.evaluation.limit.exact import GRID_US, solve
+from synergai.training.evaluation.limit.foresight import by_deadline
+from synergai.training.evaluation.limit.found import Found, limit_of
+from synergai.training.evaluation.limit.relaxed import Mode, Relaxed, Truth, Work, relax, sure
+from synergai.training.evaluation.limit.report import cells_of, closed
+from synergai.training.evaluation.limit.windows import Row as Stretch
+from synergai.training.evaluation.limit.windows import columns_of, most_in_time, proven, row_of
 
 SECOND = 1_000_000
 ONE = [{"name": "n", "hardware": {"gpu": 1}}]

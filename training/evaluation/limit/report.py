@@ -1,113 +1,22 @@
-"""How far schedulers are from what nobody can beat: violations that are proven to happen, violations that a schedule
-with foresight has, and what schedulers have on the same jobs."""
+"""How far schedulers are from what nobody can beat, as figures and files."""
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from synergai.envs.candidates import scratch_for
-from synergai.envs.metrics import measure
-from synergai.envs.tape import Setting, Tape, make_tape
-from synergai.envs.world import new_sim
-from synergai.training.evaluation import exact, windows
-from synergai.training.evaluation.evaluate import Runner
-from synergai.training.evaluation.exact import GRID_US, Block
-from synergai.training.evaluation.foresight import by_deadline
-from synergai.training.evaluation.relaxed import Relaxed, relax, sure
-
-LOADS = ("0.8", "0.9", "1.0", "1.1")
-RULES = ("edf_feasible", "edf_likely")
-BLOCK = 200
-SECONDS = 5.0
+from synergai.training.evaluation.limit.found import Found
 
 
-@dataclass(frozen=True)
-class Found:
-    """One tape. Violations among its counted jobs."""
-
-    scenario: str
-    load: float
-    tape: int
-    jobs: int
-    hopeless: int
-    """Late even alone, by the run times that they really have."""
-    by_blocks: int
-    """Proven: the sum over blocks."""
-    by_windows: int
-    """Proven: the linear program over all jobs."""
-    foresight: int | None
-    """Of a schedule that somebody who knew everything could have made; None where the world allows no such claim."""
-    blocks: tuple[Block, ...]
-    played: dict[str, int]
-    """By scheduler."""
-
-    @property
-    def bound(self) -> int:
-        """No scheduler has fewer."""
-        return max(self.by_blocks, self.by_windows)
-
-
-def limit_of(
-    setting: Setting,
-    seed: int,
-    players: Sequence[Runner],
-    arrivals: int | None = None,
-    block: int = BLOCK,
-    seconds: float = SECONDS,
-) -> Found:
-    """One tape: bounds, and each scheduler. `seconds` for each block, and as much as for all of them for the program
-    over all jobs. ValueError: of such a world nothing is known to bound it."""
-    tape = make_tape(setting, seed, arrivals)
-    relaxed = relax(setting, tape)
-    blocks = tuple(exact.solve(each, seconds) for each in relaxed.blocks(block))
-    return Found(
-        scenario=setting.scenario.name,
-        load=setting.scenario.load,
-        tape=seed,
-        jobs=len(relaxed.works),
-        hopeless=relaxed.hopeless,
-        by_blocks=sum(each.jobs - each.most for each in blocks),
-        by_windows=len(relaxed.works) - windows.most_in_time(relaxed, seconds * len(blocks)),
-        foresight=_with_foresight(setting, tape, relaxed),
-        blocks=blocks,
-        played={player.name: _violations(setting, tape, player) for player in players},
-    )
-
-
-def _with_foresight(setting: Setting, tape: Tape, relaxed: Relaxed) -> int | None:
-    try:
-        known = sure(setting, tape, GRID_US)
-    except ValueError:
-        return None
-    return len(relaxed.works) - len(by_deadline(known))
-
-
-def _violations(setting: Setting, tape: Tape, player: Runner) -> int:
-    sim = new_sim(setting, tape)
-    player.run(sim, scratch_for(sim.state))
-    return measure(setting, sim).violations
-
-
-def limits(
-    settings: Iterable[Setting],
-    players: Sequence[Runner],
-    tapes: int,
-    arrivals: int | None = None,
-    block: int = BLOCK,
-    seconds: float = SECONDS,
-    progress: Callable[[Found], None] = lambda found: None,
-) -> list[Found]:
-    """The test tapes 0, 1, ... of every setting."""
-    founds = []
-    for setting in settings:
-        for seed in range(tapes):
-            founds.append(limit_of(setting, seed, players, arrivals, block, seconds))
-            progress(founds[-1])
-    return founds
+def line_of(found: Found) -> str:
+    """What one tape came to."""
+    played = ", ".join(f"{name} {late}" for name, late in found.played.items())
+    where = f"{found.scenario}, load {found.load:g}, tape {found.tape}"
+    return f"{where}: of {found.jobs} jobs {found.bound} late for anybody; {played}"
 
 
 def cells_of(founds: Sequence[Found], rules: Sequence[str]) -> list[dict[str, Any]]:
@@ -194,3 +103,11 @@ def as_json(founds: Sequence[Found], rules: Sequence[str], terms: dict[str, Any]
         blocks = [{**block._asdict(), "solved": block.solved} for block in found.blocks]
         tapes.append({**asdict(found), "bound": found.bound, "blocks": blocks})
     return {**terms, "cells": cells_of(founds, rules), "tapes": tapes}
+
+
+def write(founds: Sequence[Found], rules: Sequence[str], terms: dict[str, Any], folder: Path) -> list[Path]:
+    """limit.csv and limit.json."""
+    paths = [folder / "limit.csv", folder / "limit.json"]
+    write_csv(founds, paths[0])
+    paths[1].write_text(json.dumps(as_json(founds, rules, terms), indent=1) + "\n", encoding="utf-8")
+    return paths

@@ -5,7 +5,7 @@ from bisect import insort
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from synergai.training.evaluation.relaxed import Mode, Relaxed, Work
+from synergai.training.evaluation.limit.relaxed import Mode, Relaxed, Work
 
 
 class Place(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, vstack
 
-from synergai.training.evaluation.relaxed import Relaxed
+from synergai.training.evaluation.limit.relaxed import Relaxed
 
 ROWS = 60
 """New ones of a resource in a turn: the most overfull."""

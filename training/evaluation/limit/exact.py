@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from ortools.sat.python import cp_model
 
-from synergai.training.evaluation.foresight import Place, by_deadline
-from synergai.training.evaluation.relaxed import Relaxed, Work
+from synergai.training.evaluation.limit.foresight import Place, by_deadline
+from synergai.training.evaluation.limit.relaxed import Relaxed, Work
 
 GRID_US = 10_000
 """Times are rounded down to it. A schedule stays one: of jobs that share an instant of the grid all had room at once

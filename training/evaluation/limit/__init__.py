@@ -1,0 +1,1 @@
+"""How many deadlines nobody could have met: `synergai limit`."""
