@@ -56,6 +56,8 @@ class Buffers(NamedTuple):
     base: np.ndarray  # (H,): what all candidates have in common in the second layer
     by_job: np.ndarray  # (128, H): the same for those of one job, by its first candidate
     by_class: np.ndarray  # (128, H)
+    first: np.ndarray  # (2, 128) int64: the first candidate of each one's job, and of its class
+    members: np.ndarray  # (128,) int64: how many share the key of a first one
     logits: np.ndarray  # (129,) float32, -inf where masked
 
 
@@ -63,7 +65,8 @@ def buffers(width: int) -> Buffers:
     f = np.float32
     return Buffers(
         np.zeros((MAX_CANDIDATES, width), f), np.zeros(width, f), np.zeros(2 * width, f), np.zeros(width, f),
-        np.zeros((MAX_CANDIDATES, width), f), np.zeros((MAX_CANDIDATES, width), f), np.zeros(MAX_CANDIDATES + 1, f),
+        np.zeros((MAX_CANDIDATES, width), f), np.zeros((MAX_CANDIDATES, width), f),
+        np.zeros((2, MAX_CANDIDATES), np.int64), np.zeros(MAX_CANDIDATES, np.int64), np.zeros(MAX_CANDIDATES + 1, f),
     )  # fmt: skip
 
 
@@ -111,26 +114,22 @@ def pool_all(embedded, count, pooled):
 
 
 @kernel
-def pool_group(embedded, keys, first, count, mean):
-    """Mean of the embeddings that share the key of candidate `first`."""
-    mean[:] = np.float32(0.0)
-    n = 0
-    for i in range(first, count):
-        if keys[i] == keys[first]:
-            n += 1
-            for h in range(len(mean)):
-                mean[h] += embedded[i, h]
-    scale = np.float32(1.0 / n)
-    for h in range(len(mean)):
-        mean[h] *= scale
-
-
-@kernel
-def fill_pools(keys, matrix, work, count, target):
-    """For the first candidate of each key the second layer's share of its pool; others are looked up by `first_of`."""
+def fill_pools(keys, matrix, work, count, first, target):
+    """For the first candidate of each key the second layer's share of the mean embedding of all with that key."""
     for i in range(count):
-        if first_of(keys, i) == i:
-            pool_group(work.embedded, keys, i, count, work.hidden)
+        f = first_of(keys, i)
+        first[i] = f
+        if f == i:
+            work.members[i] = 0
+            target[i, :] = np.float32(0.0)
+        work.members[f] += 1
+        for h in range(target.shape[1]):
+            target[f, h] += work.embedded[i, h]
+    for i in range(count):
+        if first[i] == i:
+            scale = np.float32(1.0 / work.members[i])
+            for h in range(target.shape[1]):
+                work.hidden[h] = target[i, h] * scale
             target[i, :] = np.float32(0.0)
             add_product(work.hidden, matrix, target[i])
 
@@ -177,12 +176,13 @@ def forward(weights, work, rows, job, klass, shared, mask, count):
                 work.logits[DONE] += weights.prior[rule]
     copy(weights.bias2, work.base)
     add_product(work.pooled, weights.pool_all, work.base)
-    fill_pools(job, weights.pool_job, work, count, work.by_job)
-    fill_pools(klass, weights.pool_class, work, count, work.by_class)
+    of_job, of_class = work.first[0], work.first[1]
+    fill_pools(job, weights.pool_job, work, count, of_job, work.by_job)
+    fill_pools(klass, weights.pool_class, work, count, of_class, work.by_class)
     for i in range(count):
         if not mask[i]:
             continue
-        a, b = first_of(job, i), first_of(klass, i)
+        a, b = of_job[i], of_class[i]
         for h in range(width):
             work.hidden[h] = work.base[h] + work.by_job[a, h] + work.by_class[b, h]
         add_product(work.embedded[i], weights.own, work.hidden)

@@ -356,11 +356,11 @@ def summarise(state, survey, j):
 
 @small_kernel
 def bits(mask):
-    count = 0
-    while mask != 0:
-        mask &= mask - 1
-        count += 1
-    return count
+    """How many are set, of the lower 63: added up in pairs, nibbles and bytes."""
+    mask -= (mask >> 1) & 0x5555555555555555
+    mask = (mask & 0x3333333333333333) + ((mask >> 2) & 0x3333333333333333)
+    mask = (mask + (mask >> 4)) & 0x0F0F0F0F0F0F0F0F
+    return (mask * 0x0101010101010101) >> 56
 
 
 @kernel
