@@ -6,17 +6,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import torch
-from gymnasium.wrappers import FlattenObservation
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from synergai.benchmarks.figure import Figure
-from synergai.envs.env import SynergaiEnv
 from synergai.training.config import TrainConfig, read
 from synergai.training.curves import no_curves
 from synergai.training.policy import ScorerPolicy
 from synergai.training.stages import clone_stage
+from synergai.training.stock import StockPPO
 from synergai.training.train import build, settings_of
 
 CLONED = 20_000
@@ -66,15 +62,14 @@ def train_over_stock(config: str = "", seconds: float = 30.0, seed: int = 0) -> 
             "target_kl": 1e9,
         }
     )
-    torch.set_num_threads(first.torch_threads)
     ours, env = build(first, settings_of(first))
     ours.set_logger(no_curves())
     env.reset()
     updates = ours.updates(1_000_000_000)
-    stock = _stock(first)
+    stock = StockPPO(first)
     rates = {
         "ours_steps_per_s": _rate(lambda: next(updates).decisions, seconds),
-        "stock_steps_per_s": _rate(lambda: _learn(stock), seconds),
+        "stock_steps_per_s": _rate(stock.turn, seconds),
     }
     facts = {
         **{name: round(rate, 1) for name, rate in rates.items()}, "scenario": first.scenarios[0],
@@ -87,30 +82,6 @@ def train_over_stock(config: str = "", seconds: float = 30.0, seed: int = 0) -> 
 def _settings(config: str, seed: int) -> TrainConfig:
     path = config or str(Path(str(files("synergai.training"))) / "configs" / "default.yaml")
     return read(path).model_copy(update={"seed": seed})
-
-
-def _stock(settings: TrainConfig) -> PPO:
-    def make() -> FlattenObservation:
-        env = SynergaiEnv(settings.scenarios[0], settings.arrivals, settings.loads[0])
-        return FlattenObservation(env)
-
-    return PPO(
-        "MlpPolicy",
-        DummyVecEnv([make] * settings.environments),
-        n_steps=settings.steps,
-        batch_size=settings.minibatch,
-        n_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        seed=settings.seed,
-        device="cpu",
-    )
-
-
-def _learn(model: PPO) -> int:
-    """One rollout and all epochs on it; returns its steps."""
-    before = model.num_timesteps
-    model.learn(1, reset_num_timesteps=False)
-    return model.num_timesteps - before
 
 
 def _rate(turn: Callable[[], int], seconds: float) -> float:

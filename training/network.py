@@ -73,10 +73,10 @@ class Actor(nn.Module):
             parameter.register_hook(lambda gradient, kept=kept: gradient * kept)
         self._hold()
 
-    def _left_out(self, part: str) -> list[tuple[nn.Parameter, torch.Tensor]]:
+    def _left_out(self, part: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Parameters of a part that is left out (`TrainConfig.without`), and 1 for what of their last axis is kept."""
         row, pools = self.trunk.row.weight, (self.pool_job.weight, self.pool_class.weight)
-        columns: dict[str, list[tuple[nn.Parameter, list[int]]]] = {
+        columns: dict[str, list[tuple[torch.Tensor, list[int]]]] = {
             "picks": [(row, list(range(FIRST_PICK, N_CANDIDATE)))],
             "history": [(row, HISTORY)],
             "residual": [(self.prior, list(range(N_RULES)))],
