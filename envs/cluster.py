@@ -42,6 +42,7 @@ from synergai.envs.state import (
 )
 from synergai.envs.tape import best_effort_deadline_us
 from synergai.envs.types import Action, Decision, Job, Node
+from synergai.envs.waiting import Waiting, in_order
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
@@ -254,6 +255,10 @@ class Cluster:
     def queued(self) -> int:
         """Jobs that wait, held ones included."""
         return int(self.state.clock[0]["n_queued"])
+
+    def in_order(self, limit: int) -> list[Waiting]:
+        """What waits, held jobs included, most urgent first."""
+        return in_order(self.state, self.catalog, self._jobs, limit)
 
     def running(self) -> int:
         """Jobs that are booked on nodes."""
