@@ -38,6 +38,8 @@ class BindOrder:
     uid: str
     node: str
     record: DecisionRecord
+    explanation: str = ""
+    """That annotation's value; empty for none."""
 
     @property
     def key(self) -> str:
@@ -49,6 +51,8 @@ class BindOrder:
             keys.ANNOTATION_SCHEMA: keys.SCHEMA,
             keys.ANNOTATION_DECISION: self.record.to_json(),
         }
+        if self.explanation:
+            annotations[keys.ANNOTATION_EXPLANATION] = self.explanation
         return {
             "apiVersion": "v1",
             "kind": "Binding",

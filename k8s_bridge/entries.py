@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from synergai.agents.explanation import Explanation
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
 from synergai.k8s_bridge.backoff import Backoff
@@ -53,6 +54,8 @@ class Entry:
     booked: bool = False
     """Whether the cluster holds room for it on `node`."""
     record: DecisionRecord | None = None
+    explanation: Explanation | None = None
+    """Of `record`, where it was decided in this process; on the server's clock."""
     told: dict[str, str] = field(default_factory=dict)
     """What its owner was told last, by reason: the same is not said again."""
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_BACKOFF_S, LAST_BACKOFF_S))

@@ -1,20 +1,26 @@
 """From decisions to binds, and from the results of binds back to the books."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from uuid import uuid4
 
+from synergai.agents.explanation import Explanation
 from synergai.envs.cluster import Cluster
-from synergai.envs.types import Action, Decision
+from synergai.envs.types import Action, Decision, Job
 from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock, format_time_us
 from synergai.k8s_bridge.entries import Entry, Stage
+from synergai.k8s_bridge.explanations import sentence, to_json, to_server
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pod_book import FALLBACK_RULE, PodBook
 from synergai.k8s_bridge.pods import read_pod
 from synergai.k8s_bridge.report import Report
 
+log = logging.getLogger(__name__)
+
+Explain = Callable[[Decision, Job], Explanation | None]
 _DRY_PLAIN_US = 60 * SECOND_US
 """How long a dry run holds room for a pod whose run time nobody knows."""
 
@@ -30,6 +36,7 @@ class Placing:
         pods: PodBook,
         report: Report,
         new_id: Callable[[], str] = lambda: uuid4().hex[:16],
+        explain: Explain = lambda decision, job: None,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
@@ -37,6 +44,7 @@ class Placing:
         self._pods = pods
         self._report = report
         self._new_id = new_id
+        self._explain = explain
 
     def decide(self, decision: Decision, now_us: int) -> BindOrder | None:
         """Note a decision that the cluster has applied already; a START must be bound."""
@@ -59,25 +67,42 @@ class Placing:
             decided_us=self._clock.to_server(now_us),
             finish_us=self._clock.to_server(decision.finish_us),
         )
-        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record)
+        explanation = self._explained(decision, entry)
+        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record, explanation)
         if decision.decided_by == "fallback":
             why = f"the fallback rule decided: {decision.reason or 'no reason given'}"
             self._report.pod(entry.pod, "DecisionFallback", why, warning=True)
-        return self._order(entry, decision.node, record)
+        return self._order(entry, decision.node, record, explanation)
 
     def _hold(self, decision: Decision, now_us: int) -> None:
         """Told once per hardware."""
         entry = self._pods.entries[decision.job]
-        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, None)
-        if entry.told.get("Held") != decision.hardware:
+        news = entry.told.get("Held") != decision.hardware
+        explanation = self._explained(decision, entry) if news or self._report.keeps_journal else None
+        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, None, explanation)
+        if news:
             entry.told["Held"] = decision.hardware
             until = format_time_us(self._clock.to_server(decision.until_us))
-            self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}")
+            finish_us = self._clock.to_server(decision.finish_us)
+            why = f"; {sentence(to_server(explanation, self._clock), finish_us)}" if explanation else ""
+            self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}{why}")
 
-    def _order(self, entry: Entry, node: str, record: DecisionRecord) -> BindOrder:
+    def _explained(self, decision: Decision, entry: Entry) -> Explanation | None:
+        assert entry.ask is not None, "a pod is read before it is queued"
+        try:
+            return self._explain(decision, entry.ask.job) if entry.ask.job else None
+        except Exception as error:  # a pod is bound, whether or not anybody can say why
+            log.warning("the decision on %s is not explained: %r", decision.job, error)
+            return None
+
+    def _order(
+        self, entry: Entry, node: str, record: DecisionRecord, explanation: Explanation | None = None
+    ) -> BindOrder:
         pod = entry.pod
         entry.stage, entry.node, entry.booked, entry.record = Stage.BINDING, node, True, record
-        return BindOrder(pod.namespace, pod.name, pod.uid, node, record)
+        entry.explanation = to_server(explanation, self._clock) if explanation else None
+        said = to_json(entry.explanation) if entry.explanation else ""
+        return BindOrder(pod.namespace, pod.name, pod.uid, node, record, said)
 
     def place_plain(self, now_us: int) -> list[BindOrder]:
         """kube-scheduler's default choice for each pod without a profile, oldest first."""

@@ -9,6 +9,7 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Job
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Bookings, Entry, Stage
+from synergai.k8s_bridge.explanations import sentence
 from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.jobs import read_ask
 from synergai.k8s_bridge.node_book import NodeBook
@@ -134,7 +135,12 @@ class PodBook:
         record = entry.record
         assert record is not None, "a bind has a decision"
         what = f": {record.configuration} on {record.hardware}" if record.configuration else ""
-        chosen = f"assigned {entry.pod.key} to {entry.node}{what}, decided by {record.decided_by}"
+        why = (
+            sentence(entry.explanation, record.finish_us)
+            if entry.explanation
+            else f"decided by {record.decided_by}"
+        )
+        chosen = f"assigned {entry.pod.key} to {entry.node}{what}; {why}"
         self._report.pod(entry.pod, "Scheduled", chosen)
         wait_us = now_us - self._clock.to_scenario(entry.pod.created_us)
         self._report.metrics.wait_s.observe(max(wait_us / 1e6, 0.0))

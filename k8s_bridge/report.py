@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from synergai.agents.explanation import Explanation
 from synergai.agents.replay import Replayed
 from synergai.envs.types import Action, Decision, Job
 from synergai.k8s_bridge.annotations import DecisionRecord
@@ -21,7 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """The decision log: one JSON object per line, `kind` is `decision`, `outcome` or `replay`; scenario time."""
+    """The decision log: one JSON object per line, `kind` is `decision`, `outcome` or `replay`; scenario
+    time."""
 
     def __init__(self, path: Path | str) -> None:
         self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 closed by close()
@@ -66,8 +68,17 @@ class Report:
         self.metrics.node_problems.inc()
         self._events(Notice("Node", "", facts.name, facts.uid, "NodeNotUsable", message, warning=True))
 
+    @property
+    def keeps_journal(self) -> bool:
+        return self._journal is not None
+
     def decision(
-        self, decision: Decision, job: Job | None, now_us: int, record: DecisionRecord | None
+        self,
+        decision: Decision,
+        job: Job | None,
+        now_us: int,
+        record: DecisionRecord | None,
+        explanation: Explanation | None = None,
     ) -> None:
         """One START or HOLD."""
         self.metrics.decisions.labels(decision.action.name.lower(), decision.decided_by).inc()
@@ -81,6 +92,7 @@ class Report:
                 "action": Action(decision.action).name,
                 "decision": asdict(decision),
                 "job": asdict(job) if job else None,
+                "explanation": asdict(explanation) if explanation else None,
             },
         )
 
