@@ -6,6 +6,7 @@ from typing import Any, Literal  # a YAML file holds anything
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import CONCURRENCY
 from synergai.k8s_bridge.clock import parse_time_us
 
@@ -68,6 +69,10 @@ class Settings(BaseModel):
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(8080, ge=0, le=65535)
     """For /metrics, /healthz and /readyz; 0 is any free port, null none."""
+    queue_every_s: float = Field(5.0, ge=0, le=3600)
+    """Real seconds between updates of the ConfigMap that `synergai queue` reads; 0 writes none."""
+    queue_namespace: str = keys.BRIDGE_NAMESPACE
+    """Where that ConfigMap is."""
     decisions: str = ""
     """File to which decisions and outcomes are appended, one JSON object per line."""
     batch_ms: float = Field(5.0, ge=0, le=1000)

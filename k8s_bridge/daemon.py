@@ -7,11 +7,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from synergai.agents.explainer import Explainer
 from synergai.agents.guard import Guarded
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge import http
 from synergai.k8s_bridge.binder import Binder, BindResult
+from synergai.k8s_bridge.board import Board
 from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
 from synergai.k8s_bridge.config import Settings
@@ -95,7 +97,11 @@ class Daemon:
         on_queued = self.replays.arrivals.add if self.replays else lambda job: None
         self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)
         self._snapshot = Snapshot(self.nodes, self.pods)
-        self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report)
+        explain = Explainer(cluster, scheduler)
+        self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
+        self._board = Board(
+            client, cluster, self.clock, self.pods, settings.queue_namespace, active=self.synced.is_set
+        )
         self._binder = Binder(
             client,
             self._deliver,
@@ -137,6 +143,8 @@ class Daemon:
             self._background = [asyncio.create_task(r.run()) for r in self._reflectors]
             if self.replays:
                 self._background.append(asyncio.create_task(self.replays.run()))
+            if self.settings.queue_every_s > 0.0 and not self.settings.dry_run:
+                self._background.append(asyncio.create_task(self._board.run(self.settings.queue_every_s)))
             self._background.append(asyncio.create_task(self._events.run()))
             self._background.append(asyncio.create_task(self._ring_at(stop)))
             for task in self._background:

@@ -17,6 +17,8 @@ ANNOTATION_HARDWARE = f"{PREFIX}/hardware"
 ANNOTATION_DECISION = f"{PREFIX}/decision"
 """Written by us: JSON with id, hardware, configuration, deviceUnits, cpuMilli, memoryMib, decidedAt,
 predictedFinish (null where unknown) and decidedBy."""
+ANNOTATION_EXPLANATION = f"{PREFIX}/explanation"
+"""Written by us, for people: JSON with by, scheduler, reason, deadline, options, rule, closed and held."""
 
 LABEL_HARDWARE_PREFIX = f"hardware.{PREFIX}/"
 """On nodes, one per device: `hardware.synergai.dev/nvidia-t4: "4"`; the value is how many there are."""
@@ -28,3 +30,7 @@ ANNOTATION_SIM_JOB = f"sim.{PREFIX}/job"
 """In simulated worlds only: the job's index on its tape, which keys its noise."""
 ANNOTATION_SIM_SEED = f"sim.{PREFIX}/seed"
 """In simulated worlds only: the tape's seed."""
+
+BRIDGE_NAMESPACE = "synergai-bridge"
+QUEUE_CONFIGMAP = "synergai-queue"
+"""What waits, written by the bridge for `synergai queue` and `synergai explain`."""

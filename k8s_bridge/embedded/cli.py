@@ -86,8 +86,19 @@ async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None) -> "
     from synergai.k8s_bridge.embedded.server import Server, Settings
 
     server = await stack.enter_async_context(Server(Settings(port=port)))
+    await _make_namespace(server.url)
     where = f"--server {server.url}"
     if kubeconfig is not None:
         write(kubeconfig, server.url)
         where = f"--kubeconfig {kubeconfig}"
     return Credentials(server.url), f"API server at {server.url}; try: kubectl {where} get nodes"
+
+
+async def _make_namespace(url: str) -> None:
+    """The bridge's, which a cluster has from its manifest."""
+    from synergai.k8s_bridge.client import ApiClient
+    from synergai.k8s_bridge.credentials import Credentials
+    from synergai.k8s_bridge.keys import BRIDGE_NAMESPACE
+
+    async with ApiClient(Credentials(url)) as client:
+        await client.post("/api/v1/namespaces", {"metadata": {"name": BRIDGE_NAMESPACE}})

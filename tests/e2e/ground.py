@@ -28,6 +28,7 @@ COLLECTIONS = {
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
 }
 Json = dict[str, Any]
@@ -48,9 +49,10 @@ class Ground:
     def pods(self) -> str:
         return f"/api/v1/namespaces/{self.name}/pods"
 
-    def path(self, kind: str) -> str:
-        """Of the object of the manifest that is the only one of its kind."""
-        (found,) = (item for item in manifest(self.name) if item["kind"] == kind)
+    def path(self, kind: str, ending: str) -> str:
+        """Of the object of the manifest of this kind whose name ends so."""
+        items = (item for item in manifest(self.name) if item["kind"] == kind)
+        (found,) = (item for item in items if item["metadata"]["name"].endswith(ending))
         return f"{_collection(found)}/{found['metadata']['name']}"
 
 
