@@ -9,6 +9,8 @@ from synergai.envs.cli import app as scenario_app
 from synergai.k8s_bridge.cli import bridge
 from synergai.k8s_bridge.demo.cli import demo
 from synergai.k8s_bridge.embedded.cli import cluster
+from synergai.k8s_bridge.explain.cli import app as explain_app
+from synergai.k8s_bridge.explain.cli import queue
 from synergai.offline_profiles.cli import app as profiles_app
 from synergai.training.cli import certify, export, train
 from synergai.training.evaluation.cli import evaluate, front, simulate
@@ -39,7 +41,9 @@ app.command()(certify)
 app.command()(export)
 app.command()(cluster)
 app.command()(bridge)
+app.command()(queue)
 app.command()(bench)
+app.add_typer(explain_app, name="explain")
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(scenario_app, name="scenario")
 
