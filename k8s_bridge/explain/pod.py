@@ -7,8 +7,8 @@ from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision, read_request
 from synergai.k8s_bridge.clock import parse_time_us
 from synergai.k8s_bridge.explain.api import AskError, Queue
-from synergai.k8s_bridge.explain.queue import slack, state
-from synergai.k8s_bridge.explain.words import clean, span, when
+from synergai.k8s_bridge.explain.queue import state
+from synergai.k8s_bridge.explain.words import clean, duration, span, when
 from synergai.k8s_bridge.explanations import (
     against,
     closed_in_words,
@@ -59,6 +59,8 @@ def _decided(
         yield from _reasons(explanation, record.decided_us)
     elif keys.ANNOTATION_EXPLANATION in pod.annotations:
         yield "why", f"annotation {keys.ANNOTATION_EXPLANATION} cannot be read"
+    elif not record.configuration:
+        yield "why", "no profile tells how long it runs, so its own requests decided"
     else:
         yield "why", "no explanation was written"
 
@@ -106,10 +108,14 @@ def _in_queue(key: str, queue: Queue, now_us: int) -> Iterator[tuple[str, str]]:
     if line.stage == "queued":
         yield "queue", f"number {n} of {total}"
     if line.latest_start_us is not None:
-        yield "slack", f"{slack(line, now_us)} until it must start to be in time"
+        late_us = now_us - line.latest_start_us
+        spare = f"{duration(-late_us)} until it must start to be in time"
+        yield (
+            "slack",
+            spare if late_us <= 0 else f"none: it should have started {span(-late_us)} to be in time",
+        )
     if line.stage != "queued" or line.held_for:
-        held = line.configuration and f", as {clean(line.configuration)}"
-        yield "state", f"{state(line, now_us)}{held}"
+        yield "state", state(line, now_us)
 
 
 def _wish(pod: Pod, now_us: int) -> str:

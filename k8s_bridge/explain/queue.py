@@ -42,7 +42,7 @@ def slack(line: Line, now_us: int) -> str:
 
 def state(line: Line, now_us: int) -> str:
     """Held for what and until when, or why it is not in the queue."""
-    if line.held_for:
-        until = f" until {span(line.until_us - now_us)}" if line.until_us is not None else ""
-        return f"held for {clean(line.held_for)}{until}"
+    if line.held_for and line.until_us is not None:
+        over = line.until_us < now_us  # the bridge has decided since, and will tell
+        return f"{'was ' if over else ''}held for {clean(line.held_for)} until {span(line.until_us - now_us)}"
     return clean(": ".join(part for part in (line.stage, line.why) if part))

@@ -6,6 +6,7 @@ from typing import Any
 
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Action, Decision, Job, Node
+from synergai.envs.waiting import Waiting
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.client import ApiError
 from synergai.k8s_bridge.clock import ServerClock
@@ -155,6 +156,9 @@ class FakeCluster(Cluster):
         self.calls.append(("release", key, observed_run_s, cause))
         del self.placed[key]
 
+    def in_order(self, limit: int) -> list[Waiting]:
+        return [Waiting(job, NOW_US) for job in self.waiting.values()][:limit]
+
     def requeue(self, key: str) -> None:
         del self.placed[key]
         self.waiting[key] = self.jobs[key]
@@ -220,6 +224,9 @@ class FakeClient:
 
     async def post(self, path: str, body: Any, *, timeout_s: float | None = None) -> Any:
         return self._answer("POST", path, body)
+
+    async def request(self, method: str, path: str, *, body: Any = None) -> Any:
+        return self._answer(method, path, body)
 
     def _answer(self, method: str, path: str, body: Any) -> Any:
         self.sent.append((method, path, body))

@@ -15,9 +15,9 @@ from synergai.k8s_bridge.entries import Stage
 from synergai.k8s_bridge.events import Notice
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
-from synergai.k8s_bridge.placing import Placing
+from synergai.k8s_bridge.placing import Explain, Placing
 from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.report import Journal, Report
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 
@@ -25,17 +25,26 @@ from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 class World:
     """One bridge without a loop and without a server."""
 
-    def __init__(self, slots: int = 2, nodes: int = 1, cluster: Cluster | None = None) -> None:
+    def __init__(
+        self,
+        slots: int = 2,
+        nodes: int = 1,
+        cluster: Cluster | None = None,
+        explain: Explain = lambda decision, job: None,
+        journal: Journal | None = None,
+    ) -> None:
         self.cluster: Any = cluster or FakeCluster(slots)
         self.scheduler: Any = None
         self.notices: list[Notice] = []
         clock = ScenarioClock()
-        report = Report(Metrics(), self.notices.append)
+        report = Report(Metrics(), self.notices.append, journal)
         self.nodes = NodeBook(self.cluster, self.cluster.table.hardware, on_problem=report.node_problem)
         self.pods = PodBook(self.cluster, self.cluster.table, clock, self.nodes, report)
         self.snapshot = Snapshot(self.nodes, self.pods)
         ids = iter(f"id-{n}" for n in range(1000))
-        self.placing = Placing(self.cluster, clock, self.nodes, self.pods, report, new_id=lambda: next(ids))
+        self.placing = Placing(
+            self.cluster, clock, self.nodes, self.pods, report, new_id=lambda: next(ids), explain=explain
+        )
         self.now_us = NOW_US
         for n in range(nodes):
             self.node(raw_node(f"n{n}"))
