@@ -17,8 +17,8 @@ from synergai.envs.types import Decision, Job
 
 MOST = 3
 """Choices that an explanation lists."""
-CAUSES = ("no room now", "no hold while nothing runs", "ageing share", "not asked for", "not admitted")
-"""Why all options on a hardware class were closed to the job."""
+CAUSES = ("no room now", "ageing share", "not asked for", "not admitted")
+"""Why the job could not start in any configuration on a hardware class."""
 
 
 class Explainer:
@@ -119,17 +119,18 @@ class Explainer:
         def classes(which: np.ndarray) -> set[int]:
             return set(known[which].tolist())
 
-        starts, holds = classes(pairs["start"] == 1), classes(pairs["hold"] == 1)
-        with_room, there = classes(pairs["room"] == 1), set(known.tolist())
+        starts, with_room, there = (
+            classes(pairs["start"] == 1),
+            classes(pairs["room"] == 1),
+            set(known.tolist()),
+        )
         found: dict[str, list[str]] = {cause: [] for cause in CAUSES}
         for h in sorted(set(serves.tolist()) - starts):
             name = cluster.catalog.classes[h]
-            if h in holds and out.mask[DONE]:
-                continue
             if h in with_room:
                 cause = "ageing share"
             elif h in there:
-                cause = "no hold while nothing runs" if h in holds else "no room now"
+                cause = "no room now"
             else:
                 asked = job.hardware is None or name in job.hardware
                 cause = "not admitted" if asked else "not asked for"

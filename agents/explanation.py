@@ -38,6 +38,6 @@ class Explanation:
     rule_choice: Choice
     """What it would have done."""
     closed: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Hardware classes that serve the model and were not open to the job, by cause."""
+    """Hardware classes that serve the model and on which the job could not start, by cause."""
     held: int = 0
     """Other jobs on hold, which the list leaves out."""

@@ -213,10 +213,10 @@ def test_nothing_is_closed_where_everything_can_start() -> None:
     assert closed(small(T4, XEON), JOB) == {}
 
 
-def test_a_busy_device_may_be_waited_for_and_is_not_closed() -> None:
+def test_a_busy_device_has_no_room_now() -> None:
     cluster = small(T4, XEON)
     cluster.adopt(replace(JOB, key="b"), T4, T4, TABLE.best("resnet50", T4).configuration, 0)
-    assert T4 not in {name for names in closed(cluster, JOB).values() for name in names}
+    assert closed(cluster, JOB) == {"no room now": (T4,)}
 
 
 def test_a_device_that_a_late_job_is_due_on_is_closed_by_the_ageing_share() -> None:
