@@ -5,9 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from synergai.envs.cluster import Cluster
+from synergai.k8s_bridge.board import Board
 from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.explain.api import fetch_queue
+from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.report import Report
 from synergai.k8s_bridge.submit import PodRequest, submit
+from synergai.offline_profiles.table import ProfileTable
 from tests.e2e.ground import Ground, ground
 from tests.e2e.replay import Bridge
 
@@ -22,6 +31,7 @@ ALLOWED = [
     ("watch", "pods", ""),
     ("create", "pods/binding", HERE),
     ("create", "events", HERE),
+    ("create", "configmaps", HERE),
 ]
 DENIED = [
     ("create", "pods/binding", ELSEWHERE),
@@ -35,6 +45,8 @@ DENIED = [
     ("delete", "nodes", ""),
     ("get", "secrets", HERE),
     ("list", "configmaps", HERE),
+    ("update", "configmaps", HERE),
+    ("create", "configmaps", ELSEWHERE),
     ("create", "serviceaccounts/token", HERE),
 ]
 
@@ -81,3 +93,15 @@ async def test_a_bridge_without_rights_ends_with_2_and_says_what_is_missing(
         (line,) = bridge.said().splitlines()
         assert 'cannot list resource "nodes"' in line
         assert "docs/bridge.md" in line
+
+
+async def test_the_bridge_writes_its_queue_and_writes_it_again(here: Ground) -> None:
+    cluster, clock = Cluster(ProfileTable.default()), ScenarioClock()
+    nodes = NodeBook(cluster, cluster.table.hardware)
+    pods = PodBook(cluster, cluster.table, clock, nodes, Report(Metrics()))
+    async with ApiClient(load(str(here.bridge_kubeconfig))) as bridge:
+        board = Board(bridge, cluster, clock, pods, here.name)
+        assert await board.write(board.content())
+        assert await board.write(board.content())
+    found = await fetch_queue(here.client, here.name)
+    assert (found.totals, found.lines) == ({}, ())
