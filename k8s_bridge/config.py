@@ -71,7 +71,7 @@ class Settings(BaseModel):
     """For /metrics, /healthz and /readyz; 0 is any free port, null none."""
     queue_every_s: float = Field(5.0, ge=0, le=3600)
     """Real seconds between updates of the ConfigMap that `synergai queue` reads; 0 writes none."""
-    queue_namespace: str = keys.BRIDGE_NAMESPACE
+    queue_namespace: str = Field(keys.BRIDGE_NAMESPACE, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
     """Where that ConfigMap is."""
     decisions: str = ""
     """File to which decisions and outcomes are appended, one JSON object per line."""

@@ -28,8 +28,8 @@ app = typer.Typer(
         "Train: `synergai train --config training/configs/default.yaml --out runs/mine`, then "
         "`tensorboard --logdir runs/mine`.\n\n"
         "Schedule: `synergai cluster --kubeconfig kc` in one terminal, `synergai bridge --kubeconfig kc "
-        "--checkpoint demo` in another; or the bridge against a cluster of your own. `synergai queue` shows what waits, "
-        "`synergai explain pod NAME` why."
+        "--checkpoint demo` in another; or the bridge against a cluster of your own. `synergai queue` shows what "
+        "waits, `synergai explain pod NAME` why."
     ),
 )
 app.command()(demo)
