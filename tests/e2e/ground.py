@@ -28,6 +28,7 @@ COLLECTIONS = {
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
 }
 Json = dict[str, Any]
@@ -48,9 +49,13 @@ class Ground:
     def pods(self) -> str:
         return f"/api/v1/namespaces/{self.name}/pods"
 
-    def path(self, kind: str) -> str:
-        """Of the object of the manifest that is the only one of its kind."""
-        (found,) = (item for item in manifest(self.name) if item["kind"] == kind)
+    def path(self, kind: str, suffix: str) -> str:
+        """Of the object of the manifest of this kind, whose name ends so."""
+        (found,) = (
+            item
+            for item in manifest(self.name)
+            if item["kind"] == kind and item["metadata"]["name"].endswith(suffix)
+        )
         return f"{_collection(found)}/{found['metadata']['name']}"
 
 
@@ -64,9 +69,7 @@ async def ground(admin_kubeconfig: str, folder: Path) -> AsyncIterator[Ground]:
             for item in items:
                 await client.post(_collection(item), item)
             await _make_default_account(client, name)
-            path = folder / "bridge.kubeconfig"
-            _write_kubeconfig(path, admin_kubeconfig, await _token(client, name))
-            yield Ground(client, name, path)
+            yield Ground(client, name, await bridge_kubeconfig(client, name, admin_kubeconfig, folder))
         finally:
             for item in items:
                 await _delete(client, f"{_collection(item)}/{item['metadata']['name']}")
@@ -93,6 +96,13 @@ async def _make_default_account(client: ApiClient, namespace: str) -> None:
     except ApiError as error:
         if error.status != 409:
             raise
+
+
+async def bridge_kubeconfig(client: ApiClient, name: str, admin_kubeconfig: str, folder: Path) -> Path:
+    """Of the bridge's account, written into the folder."""
+    path = folder / "bridge.kubeconfig"
+    _write_kubeconfig(path, admin_kubeconfig, await _token(client, name))
+    return path
 
 
 async def _token(client: ApiClient, name: str) -> str:

@@ -66,7 +66,7 @@ async def test_the_bridge_may_do_nothing_else(here: Ground) -> None:
 
 
 async def test_a_dry_run_needs_no_right_to_write(here: Ground, tmp_path: Path) -> None:
-    await here.client.request("DELETE", here.path("RoleBinding"))
+    await here.client.request("DELETE", here.path("RoleBinding", "-binds"))
     await submit(here.client, [PodRequest("a", "resnet50", 100, namespace=here.name)])
     async with Bridge(here, ["--once", "--dry-run"], tmp_path) as bridge:
         assert await bridge.ended() == 0
@@ -75,7 +75,7 @@ async def test_a_dry_run_needs_no_right_to_write(here: Ground, tmp_path: Path) -
 async def test_a_bridge_without_rights_ends_with_2_and_says_what_is_missing(
     here: Ground, tmp_path: Path
 ) -> None:
-    await here.client.request("DELETE", here.path("ClusterRoleBinding"))
+    await here.client.request("DELETE", here.path("ClusterRoleBinding", "-reads"))
     async with Bridge(here, [], tmp_path) as bridge:
         assert await bridge.ended() == 2
         (line,) = bridge.said().splitlines()
