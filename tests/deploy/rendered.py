@@ -68,6 +68,7 @@ def same(items: list[Json]) -> dict[tuple[str, str, str], Json]:
     for item in objects(text):
         if item["kind"] == "ConfigMap":
             item["data"] = {key: yaml.safe_load(value) for key, value in item["data"].items()}
+            item["metadata"].pop("annotations", None)  # Helm's own
         metadata = item["metadata"]
         made[item["kind"], metadata.get("namespace", ""), metadata["name"]] = item
     return made

@@ -1,5 +1,6 @@
 """The kustomization and the chart: the same objects, whose names fit each other and the code."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.config import load_settings
-from tests.deploy.rendered import DEPLOY, NAME, helm, kustomize, objects, one, pod_of, same
+from tests.deploy.rendered import DEPLOY, NAME, helm, kustomize, objects, one, output, pod_of, same, tool
 
 BUILT_IN_LEVELS = {"leader-election"}
 OTHER_SCHEMAS = {"workload-leader-election": 200, "kube-scheduler": 800, "service-accounts": 9000}
@@ -110,6 +111,7 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"operator": "Exists"}],
         "priorityClassName": "",
+        "apiServerPorts": [8443],
     }
     values.write_text(yaml.safe_dump(given))
     made = objects(helm("--values", str(values)))
@@ -121,6 +123,7 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
         given[k] for k in ("imagePullSecrets", "nodeSelector", "tolerations")
     ]
     assert "priorityClassName" not in pod
+    assert one(made, "NetworkPolicy")["spec"]["egress"] == [{"ports": [{"protocol": "TCP", "port": 8443}]}]
     bound = [
         i["metadata"]["namespace"]
         for i in made
@@ -138,6 +141,28 @@ def test_the_chart_goes_into_another_namespace_whole() -> None:
     text = helm(namespace="elsewhere")
     assert f"namespace: {NAME}" not in text
     assert f"serviceaccount:{NAME}" not in text
+
+
+def test_an_overlay_as_the_docs_have_it(tmp_path: Path) -> None:
+    text = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    (overlay,) = re.findall(r"```yaml\n(resources:.*?)```", text, re.DOTALL)
+    place = os.path.relpath(DEPLOY.parent, tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(overlay.replace("PATH", place))
+    (tmp_path / "bridge.yaml").write_text("{dry_run: false, metrics_host: 0.0.0.0}")
+    (tmp_path / "planning.yaml").write_text(re.findall(r"```yaml\n(apiVersion:.*?)```", text, re.DOTALL)[0])
+    made = objects(output([tool("kubectl"), "kustomize", str(tmp_path)]))
+    pod = pod_of(made)["spec"]
+    assert {c["image"] for c in pod["initContainers"] + pod["containers"]} == {
+        "REGISTRY/synergai-bridge:0.1.0"
+    }
+    settings = one(made, "ConfigMap")
+    assert settings["data"]["bridge.yaml"].startswith("{dry_run: false")
+    assert pod["volumes"][0]["configMap"]["name"] == settings["metadata"]["name"]
+    binds = one([i for i in made if i["metadata"].get("namespace") == "planning"], "RoleBinding")
+    shipped = one([i for i in made if i["metadata"].get("namespace") == "default"], "RoleBinding")
+    assert [binds[key] for key in ("roleRef", "subjects")] == [
+        shipped[key] for key in ("roleRef", "subjects")
+    ]
 
 
 def test_other_settings_are_another_config_map() -> None:
