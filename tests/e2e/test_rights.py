@@ -75,7 +75,7 @@ async def test_a_dry_run_needs_no_right_to_write(here: Ground, tmp_path: Path) -
 async def test_a_bridge_without_rights_ends_with_2_and_says_what_is_missing(
     here: Ground, tmp_path: Path
 ) -> None:
-    await here.client.request("DELETE", here.path("ClusterRoleBinding", "-reads"))
+    await here.client.request("DELETE", here.path("ClusterRoleBinding"))
     async with Bridge(here, [], tmp_path) as bridge:
         assert await bridge.ended() == 2
         (line,) = bridge.said().splitlines()
