@@ -106,6 +106,7 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
         "imagePullSecrets": [{"name": "pull"}],
         "replicas": 3,
         "config": {"dry_run": False, "checkpoint": "demo", "events_queue": 2_000_000},
+        "files": {"own.csv": "a,b\n1,2\n"},
         "namespaces": ["a", "b"],
         "resources": {"limits": {"memory": "2Gi"}},
         "nodeSelector": {"disk": "ssd"},
@@ -131,7 +132,9 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
     ]
     assert bound == ["a", "b"]
     path = tmp_path / "bridge.yaml"
-    path.write_text(one(made, "ConfigMap")["data"]["bridge.yaml"])
+    data = one(made, "ConfigMap")["data"]
+    assert data["own.csv"] == given["files"]["own.csv"]
+    path.write_text(data["bridge.yaml"])
     settings = load_settings(str(path))
     assert (settings.dry_run, settings.checkpoint, settings.events_queue) == (False, "demo", 2_000_000)
     assert settings.metrics_host == "0.0.0.0"
@@ -169,6 +172,6 @@ def test_other_settings_are_another_config_map() -> None:
     """So that the pods are replaced."""
     names = {
         one(objects(helm(*options)), "ConfigMap")["metadata"]["name"]
-        for options in ([], ["--set", "config.log_level=debug"])
+        for options in ([], ["--set", "config.log_level=debug"], ["--set", "files.own=1"])
     }
-    assert len(names) == 2
+    assert len(names) == 3
