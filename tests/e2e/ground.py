@@ -49,10 +49,13 @@ class Ground:
     def pods(self) -> str:
         return f"/api/v1/namespaces/{self.name}/pods"
 
-    def path(self, kind: str, ending: str) -> str:
-        """Of the object of the manifest of this kind whose name ends so."""
-        items = (item for item in manifest(self.name) if item["kind"] == kind)
-        (found,) = (item for item in items if item["metadata"]["name"].endswith(ending))
+    def path(self, kind: str, ending: str = "") -> str:
+        """Of the object of the manifest that is the only one of its kind whose name ends so."""
+        (found,) = (
+            item
+            for item in manifest(self.name)
+            if item["kind"] == kind and item["metadata"]["name"].endswith(ending)
+        )
         return f"{_collection(found)}/{found['metadata']['name']}"
 
 
@@ -66,9 +69,7 @@ async def ground(admin_kubeconfig: str, folder: Path) -> AsyncIterator[Ground]:
             for item in items:
                 await client.post(_collection(item), item)
             await _make_default_account(client, name)
-            path = folder / "bridge.kubeconfig"
-            _write_kubeconfig(path, admin_kubeconfig, await _token(client, name))
-            yield Ground(client, name, path)
+            yield Ground(client, name, await bridge_kubeconfig(client, name, admin_kubeconfig, folder))
         finally:
             for item in items:
                 await _delete(client, f"{_collection(item)}/{item['metadata']['name']}")
@@ -97,6 +98,13 @@ async def _make_default_account(client: ApiClient, namespace: str) -> None:
             raise
 
 
+async def bridge_kubeconfig(client: ApiClient, name: str, admin_kubeconfig: str, folder: Path) -> Path:
+    """Of the bridge's account, written into the folder."""
+    path = folder / "bridge.kubeconfig"
+    _write_kubeconfig(path, admin_kubeconfig, await _token(client, name), name)
+    return path
+
+
 async def _token(client: ApiClient, name: str) -> str:
     """Of the bridge's account, good for an hour."""
     accounts = COLLECTIONS["ServiceAccount"].format(namespace=name)
@@ -105,10 +113,11 @@ async def _token(client: ApiClient, name: str) -> str:
     return reply["status"]["token"]
 
 
-def _write_kubeconfig(path: Path, admin_kubeconfig: str, token: str) -> None:
-    """The administrator's way to the cluster, with another's token."""
+def _write_kubeconfig(path: Path, admin_kubeconfig: str, token: str, namespace: str) -> None:
+    """The administrator's way to the cluster, with another's token and namespace (a pod has its account's)."""
     config = yaml.safe_load(Path(admin_kubeconfig).read_text(encoding="utf-8"))
     context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
+    context["namespace"] = namespace
     config["users"] = [{"name": context["user"], "user": {"token": token}}]
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
 

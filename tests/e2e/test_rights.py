@@ -78,7 +78,7 @@ async def test_the_bridge_may_do_nothing_else(here: Ground) -> None:
 
 
 async def test_a_dry_run_needs_no_right_to_write(here: Ground, tmp_path: Path) -> None:
-    await here.client.request("DELETE", here.path("RoleBinding", "binds"))
+    await here.client.request("DELETE", here.path("RoleBinding", "-binds"))
     await submit(here.client, [PodRequest("a", "resnet50", 100, namespace=here.name)])
     async with Bridge(here, ["--once", "--dry-run"], tmp_path) as bridge:
         assert await bridge.ended() == 0

