@@ -63,6 +63,16 @@ async def test_a_bind_carries_the_decision():
     assert client.sent[0][2]["metadata"]["annotations"][keys.ANNOTATION_DECISION] == RECORD.to_json()
 
 
+async def test_without_a_permit_nothing_is_sent():
+    client, results = FakeClient(), []
+    binder = Binder(client, results.append, permit=lambda: False)  # type: ignore[arg-type]
+    binder.start(ORDER)
+    assert not binder.idle
+    await binder.drain()
+    assert ([r.outcome for r in results], client.sent) == ([Outcome.WITHHELD], [])
+    assert binder.idle
+
+
 async def test_a_dry_run_sends_nothing():
     client, results = FakeClient(), []
     binder = Binder(client, results.append, dry_run=True)  # type: ignore[arg-type]

@@ -74,8 +74,8 @@ class LossyClient(ApiClient):
 
     posts = 0
 
-    async def post(self, path: str, body: object, *, timeout_s: float | None = None) -> dict[str, Any]:
-        reply = await super().post(path, body, timeout_s=timeout_s)
+    async def post(self, path: str, body: object, **options: Any) -> dict[str, Any]:
+        reply = await super().post(path, body, **options)
         self.posts += 1
         if self.posts % 3 == 0:
             raise ApiError(0, "Disconnected", "injected")
