@@ -28,6 +28,7 @@ COLLECTIONS = {
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
 }
 Json = dict[str, Any]
@@ -48,9 +49,13 @@ class Ground:
     def pods(self) -> str:
         return f"/api/v1/namespaces/{self.name}/pods"
 
-    def path(self, kind: str) -> str:
-        """Of the object of the manifest that is the only one of its kind."""
-        (found,) = (item for item in manifest(self.name) if item["kind"] == kind)
+    def path(self, kind: str, ending: str = "") -> str:
+        """Of the object of the manifest that is the only one of its kind whose name ends so."""
+        (found,) = (
+            item
+            for item in manifest(self.name)
+            if item["kind"] == kind and item["metadata"]["name"].endswith(ending)
+        )
         return f"{_collection(found)}/{found['metadata']['name']}"
 
 
@@ -65,7 +70,7 @@ async def ground(admin_kubeconfig: str, folder: Path) -> AsyncIterator[Ground]:
                 await client.post(_collection(item), item)
             await _make_default_account(client, name)
             path = folder / "bridge.kubeconfig"
-            _write_kubeconfig(path, admin_kubeconfig, await _token(client, name))
+            _write_kubeconfig(path, admin_kubeconfig, await _token(client, name), name)
             yield Ground(client, name, path)
         finally:
             for item in items:
@@ -103,10 +108,11 @@ async def _token(client: ApiClient, name: str) -> str:
     return reply["status"]["token"]
 
 
-def _write_kubeconfig(path: Path, admin_kubeconfig: str, token: str) -> None:
-    """The administrator's way to the cluster, with another's token."""
+def _write_kubeconfig(path: Path, admin_kubeconfig: str, token: str, namespace: str) -> None:
+    """The administrator's way to the cluster, with another's token and namespace (a pod has its account's)."""
     config = yaml.safe_load(Path(admin_kubeconfig).read_text(encoding="utf-8"))
     context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
+    context["namespace"] = namespace
     config["users"] = [{"name": context["user"], "user": {"token": token}}]
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
 

@@ -183,6 +183,11 @@ class Bridge:
                 *self._command, stdout=log, stderr=log, env=os.environ
             )
 
+    async def stop(self) -> None:
+        """As a kubelet does."""
+        self._process.send_signal(signal.SIGTERM)
+        assert await self.ended() == 0
+
     async def kill(self) -> None:
         """As a power cut would."""
         if self._process.returncode is None:
