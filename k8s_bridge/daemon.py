@@ -5,8 +5,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any  # what a coroutine is sent is nobody's business
+from collections.abc import Awaitable, Callable
 
 from synergai.agents.guard import Guarded
 from synergai.agents.scheduler import Scheduler
@@ -17,6 +16,7 @@ from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.events import EventRecorder, Notice
+from synergai.k8s_bridge.feed import Feed, Tasks
 from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
@@ -115,9 +115,9 @@ class Daemon:
             dry_run=settings.dry_run,
             permit=self._term.leads,
         )
-        self._reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
-        self._reading: list[asyncio.Task[None]] = []
-        self._background: list[asyncio.Task[None]] = []
+        reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
+        self._feed = Feed(reflectors, self._bell.set)
+        self._background = Tasks(self._bell.set)
 
     def _reflector(self, resource: Resource) -> Reflector:
         restarts = self.metrics.watch_restarts
@@ -147,13 +147,14 @@ class Daemon:
             if self.settings.metrics_port is not None:
                 self.port = await stack.enter_async_context(self._served())
             stack.push_async_callback(self._finish)
-            self._reading = [self._task(r.run()) for r in self._reflectors]
-            self._background = [self._task(self._events.run()), self._task(self._ring_at(stop))]
+            self._feed.start()
+            self._background.run(self._events.run())
+            self._background.run(self._ring_at(stop))
             if self.replays:
-                self._background.append(self._task(self.replays.run()))
+                self._background.run(self.replays.run())
             if self._lease:
                 self._lease.on_turn = self._bell.set
-                self._background.append(self._task(self._lease.run()))
+                self._background.run(self._lease.run())
             if await self._sync(stop):
                 await self.cycle(first=True)
                 self.synced.set()
@@ -161,11 +162,6 @@ class Daemon:
                 while not (once or stop.is_set()):
                     await self._wait()
                     await self.cycle()
-
-    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        task.add_done_callback(lambda _: self._bell.set())
-        return task
 
     def _served(self):
         return http.serve(
@@ -182,13 +178,12 @@ class Daemon:
         await asyncio.Event().wait()  # a background task that ends is taken for a failure
 
     def _raise_failures(self) -> None:
-        for task in self._reading + self._background:
-            if task.done():
-                task.result()
+        self._feed.tasks.raise_failures()
+        self._background.raise_failures()
 
     async def _sync(self, stop: asyncio.Event) -> bool:
         """All first lists are in, unless stopped before."""
-        while not (stop.is_set() or all(reflector.synced.is_set() for reflector in self._reflectors)):
+        while not (stop.is_set() or self._feed.synced()):
             await self._pause(self._bell, LONGEST_PAUSE_S)
             self._bell.clear()
             self._raise_failures()
@@ -236,11 +231,8 @@ class Daemon:
             self.metrics.terms.labels("follower").inc()
             log.warning("the lease has run out or is another's: following")
         if self._binder.idle and self._term.must_read():
-            await _cancel(self._reading)
-            for reflector in self._reflectors:
-                reflector.start_over()
-            self._reading = [self._task(reflector.run()) for reflector in self._reflectors]
-        return all(reflector.listed.is_set() for reflector in self._reflectors) and self._term.begin()
+            await self._feed.start_over()
+        return self._feed.listed() and self._term.begin()
 
     def _begin_term(self) -> None:
         self._report.speaks = True
@@ -268,7 +260,7 @@ class Daemon:
     async def _finish(self) -> None:
         """Stop deciding, let the binds under way end, tell what became of them, and give up the lease."""
         ended = False
-        await _cancel(self._reading)
+        await self._feed.tasks.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._binder.drain(), LAST_BINDS_S)
             ended = True
@@ -276,7 +268,7 @@ class Daemon:
             self._placing.settle(result, self.now_us())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._events.flush(), LAST_EVENTS_S)
-        await _cancel(self._background)
+        await self._background.cancel()
         if (
             self._lease and ended
         ):  # else a bind may still be carried out, and the lease has to run out by itself
@@ -294,9 +286,3 @@ class Daemon:
         self.metrics.leads.set(self._term.leads())
         self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
         return self.metrics.render()
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
