@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -9,6 +10,7 @@ from enum import Enum
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
 from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
+from synergai.k8s_bridge.clock import elapsed_s
 from synergai.k8s_bridge.pods import Json
 
 log = logging.getLogger(__name__)
@@ -94,6 +96,7 @@ class Binder:
         self._timeout_s = timeout_s
         self._dry_run = dry_run
         self._permit = permit
+        self._lost_s = -math.inf
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, order: BindOrder) -> None:
@@ -103,9 +106,9 @@ class Binder:
         task.add_done_callback(self._tasks.discard)
 
     @property
-    def idle(self) -> bool:
-        """Whether no bind waits or is under way."""
-        return not self._tasks
+    def quiet(self) -> bool:
+        """Whether no bind waits or is under way, or was given up so lately that the server may still carry it out."""
+        return not self._tasks and elapsed_s() - self._lost_s >= 2 * self._timeout_s
 
     async def drain(self) -> None:
         """Until no bind is under way."""
@@ -127,7 +130,12 @@ class Binder:
             await self._client.post(path, order.body(), timeout_s=self._timeout_s, permit=self._permit)
         except Withheld:
             return BindResult(order, Outcome.WITHHELD)
+        except asyncio.CancelledError:
+            self._lost_s = elapsed_s()
+            raise
         except ApiError as error:
+            if not error.status:
+                self._lost_s = elapsed_s()
             return await self._resolve(order, error)
         return BindResult(order, Outcome.BOUND)
 

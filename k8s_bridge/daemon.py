@@ -230,7 +230,7 @@ class Daemon:
             self._report.speaks = False
             self.metrics.terms.labels("follower").inc()
             log.warning("the lease has run out or is another's: following")
-        if self._binder.idle and self._term.must_read():
+        if self._binder.quiet and self._term.must_read():
             await self._feed.start_over()
         return self._feed.listed() and self._term.begin()
 
@@ -259,19 +259,15 @@ class Daemon:
 
     async def _finish(self) -> None:
         """Stop deciding, let the binds under way end, tell what became of them, and give up the lease."""
-        ended = False
         await self._feed.tasks.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._binder.drain(), LAST_BINDS_S)
-            ended = True
         for result in self._results:
             self._placing.settle(result, self.now_us())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._events.flush(), LAST_EVENTS_S)
         await self._background.cancel()
-        if (
-            self._lease and ended
-        ):  # else a bind may still be carried out, and the lease has to run out by itself
+        if self._lease and self._binder.quiet:  # else the lease has to run out by itself
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lease.release(), LAST_RELEASE_S)
 

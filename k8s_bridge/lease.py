@@ -124,6 +124,8 @@ class Lease:
             self._object = _unmade(self._object)  # whoever held it may not know: its time still counts
             self._mine, self._until_s = False, -math.inf
             return
+        if _holder(found) not in (_holder(self._object), self.identity, ""):
+            log.info("lease %s/%s: %s leads", self._namespace, self._name, _holder(found))
         if _version(found) != _version(self._object):
             self._object, self._seen_s = found, self._elapsed_s()
         self._mine = _holder(found) == self.identity
