@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
+from synergai.k8s_bridge.clock import elapsed_s
 from synergai.k8s_bridge.pods import Json
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ class Outcome(Enum):
     """The pod is deleted, being deleted, or another of the same name."""
     FAILED = "failed"
     """Not bound; may be tried again."""
+    WITHHELD = "withheld"
+    """Not sent: the lease had run out, or another has it."""
     DRY = "dry_run"
 
 
@@ -87,12 +91,16 @@ class Binder:
         concurrency: int = CONCURRENCY,
         timeout_s: float = 1.0,
         dry_run: bool = False,
+        permit: Permit | None = None,
     ) -> None:
+        """No bind is started while `permit` says no, nor tried again."""
         self._client = client
         self._deliver = deliver
         self._room = asyncio.Semaphore(concurrency)
         self._timeout_s = timeout_s
         self._dry_run = dry_run
+        self._permit = permit
+        self._lost_s = -math.inf
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, order: BindOrder) -> None:
@@ -100,6 +108,11 @@ class Binder:
         task = asyncio.get_running_loop().create_task(self._carry_out(order))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no bind waits or is under way, or was given up so lately that the server may still carry it out."""
+        return not self._tasks and elapsed_s() - self._lost_s >= 2 * self._timeout_s
 
     async def drain(self) -> None:
         """Until no bind is under way."""
@@ -118,8 +131,15 @@ class Binder:
         """One bind to its certain end, as far as the server can be reached."""
         path = f"/api/v1/namespaces/{order.namespace}/pods/{order.name}/binding"
         try:
-            await self._client.post(path, order.body(), timeout_s=self._timeout_s)
+            await self._client.post(path, order.body(), timeout_s=self._timeout_s, permit=self._permit)
+        except Withheld:
+            return BindResult(order, Outcome.WITHHELD)
+        except asyncio.CancelledError:
+            self._lost_s = elapsed_s()
+            raise
         except ApiError as error:
+            if not error.status:
+                self._lost_s = elapsed_s()
             return await self._resolve(order, error)
         return BindResult(order, Outcome.BOUND)
 

@@ -22,9 +22,15 @@ ATTEMPTS = 5
 FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0
 LONGEST_RETRY_AFTER_S = 30.0
 _TRANSIENT = frozenset({500, 502, 503, 504})
-Retry = Literal["all", "throttled"]
+Retry = Literal["all", "throttled", "never"]
 """`all`: also server errors and lost connections, for requests that may be sent twice; `throttled`: only 429,
-where the server says that it did nothing."""
+where the server says that it did nothing; `never`: one attempt, and one more with each token read anew."""
+Permit = Callable[[], bool]
+"""Asked just before a request leaves, and before each further attempt."""
+
+
+class Withheld(Exception):
+    """The permit was gone: nothing was sent, or only what the server says it did not carry out."""
 
 
 class ApiError(Exception):
@@ -78,9 +84,15 @@ class ApiClient:
         return await self.request("GET", path, params=params)
 
     async def post(
-        self, path: str, body: object, *, retry: Retry = "throttled", timeout_s: float | None = None
+        self,
+        path: str,
+        body: object,
+        *,
+        retry: Retry = "throttled",
+        timeout_s: float | None = None,
+        permit: Permit | None = None,
     ):
-        return await self.request("POST", path, body=body, retry=retry, timeout_s=timeout_s)
+        return await self.request("POST", path, body=body, retry=retry, timeout_s=timeout_s, permit=permit)
 
     async def request(
         self,
@@ -91,12 +103,14 @@ class ApiClient:
         body: object = None,
         retry: Retry = "all",
         timeout_s: float | None = None,
+        permit: Permit | None = None,
     ) -> dict[str, Any]:
-        """One request, tried again while that is safe; the reply's JSON, or ApiError."""
+        """One request, tried again while that is safe; the reply's JSON, or ApiError. Withheld without a permit."""
+        limit_s = timeout_s or self._timeout_s
         backoff = Backoff(FIRST_DELAY_S, LAST_DELAY_S, self._rng)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._reply(method, path, params, body, timeout_s or self._timeout_s) as response:
+                async with self._reply(method, path, params, body, limit_s, permit=permit) as response:
                     return _json(await response.read())
             except ApiError as error:
                 if attempt == ATTEMPTS or not _may_retry(error, retry):
@@ -132,9 +146,12 @@ class ApiClient:
         body: object,
         total_s: float | None,
         idle_s: float | None = None,
+        permit: Permit | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._credentials.stale():
             await self._refresh()
+        if permit is not None and not permit():
+            raise Withheld
         sent_us = self.clock.local_us()
         timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=self._timeout_s, sock_read=idle_s)
         status = 0
@@ -218,8 +235,8 @@ def _lost(error: Exception, host: str) -> ApiError:
 
 
 def _may_retry(error: ApiError, retry: Retry) -> bool:
-    if error.status in (401, 429):  # refused before anything was done
+    if error.status == 401 or (error.status == 429 and retry != "never"):  # refused before anything was done
         return True
-    if retry == "throttled" or error.reason == "Untrusted":
+    if retry != "all" or error.reason == "Untrusted":
         return False
     return error.status in _TRANSIENT or error.status == 0

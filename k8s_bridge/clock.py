@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 SECOND_US = 1_000_000
 _FURTHEST_US = 2**62
 """Times beyond are cut to it, so that sums of two still fit 64 bits."""
+_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -26,6 +27,11 @@ def format_time_us(time_us: int) -> str:
     clamped = min(max(time_us, 0), 253_402_300_799 * SECOND_US)  # 9999-12-31T23:59:59, datetime's end
     moment = datetime.fromtimestamp(clamped // SECOND_US, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{clamped % SECOND_US:06d}Z"
+
+
+def elapsed_s() -> float:
+    """Real seconds since some moment; where the system can tell (Linux), those that the machine slept count too."""
+    return time.clock_gettime(_BOOT) if _BOOT is not None else time.monotonic()
 
 
 class ScenarioClock:

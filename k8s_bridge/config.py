@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal  # a YAML file holds anything
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import CONCURRENCY
@@ -79,6 +79,17 @@ class Settings(BaseModel):
     """Changes that arrive within this time are decided on together."""
     bind_concurrency: int = Field(CONCURRENCY, ge=1, le=256)
     bind_timeout_s: float = Field(1.0, gt=0, le=60)
+    lease: Literal["auto", "off"] = "auto"
+    """Bind only while this bridge holds the Lease below; `--once` and dry runs take none."""
+    lease_name: str = Field(keys.SCHEDULER_NAME, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    lease_namespace: str = Field("", pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63)
+    """Empty: the pod's own, or that of the kubeconfig's context, else `default`."""
+    lease_duration_s: int = Field(6, ge=1, le=3600)
+    """How long others wait for a leader that renews no more."""
+    lease_renew_deadline_s: float = Field(4.0, gt=0, le=3600, validate_default=True)
+    """The leader starts no bind later than this after its last renewal."""
+    lease_retry_s: float = Field(1.0, gt=0, le=3600, validate_default=True)
+    """Between renewals, and between a follower's looks."""
     request_timeout_s: float = Field(10.0, gt=0, le=300)
     events_queue: int = Field(1000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -87,6 +98,33 @@ class Settings(BaseModel):
     def replays(self) -> bool:
         """Whether replays judge a policy. They count deadlines alone, so not one that is to weigh energy too."""
         return self.replay_every_s > 0.0 and self.energy_weight == 0.0
+
+    @field_validator("lease", mode="before")
+    @classmethod
+    def _is_word(cls, value: object) -> object:
+        return "off" if value is False else value  # what YAML makes of the word
+
+    @field_validator("lease_renew_deadline_s")
+    @classmethod
+    def _leaves_time_for_binds(cls, value: float, info: ValidationInfo) -> float:
+        """A bind that starts last must have ended, and as long again have passed, before another may take the lease."""
+        given = info.data
+        if given.get("lease") != "auto" or not {"bind_timeout_s", "lease_duration_s"} <= given.keys():
+            return value
+        least_s = value + 2 * given["bind_timeout_s"]
+        if given["lease_duration_s"] < least_s:
+            raise ValueError(
+                f"with twice bind_timeout_s that is {least_s:g}, more than lease_duration_s {given['lease_duration_s']}"
+            )
+        return value
+
+    @field_validator("lease_retry_s")
+    @classmethod
+    def _is_below_the_deadline(cls, value: float, info: ValidationInfo) -> float:
+        deadline_s = info.data.get("lease_renew_deadline_s", float("inf"))
+        if info.data.get("lease") == "auto" and value >= deadline_s:
+            raise ValueError(f"must be below lease_renew_deadline_s {deadline_s:g}")
+        return value
 
     @field_validator("epoch")
     @classmethod

@@ -5,13 +5,17 @@ import os
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 from kubernetes.client.configuration import Configuration
 from kubernetes.config import ConfigException, incluster_config, kube_config
 
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/"""
 TOKEN_AGE_S = 60.0
 """A token is read again after this long: service account tokens and exec plugins rotate."""
 
@@ -29,6 +33,8 @@ class Credentials:
     proxy: str | None = None
     server_name: str | None = None
     """Name the server's certificate is checked against, where it is not the host's."""
+    namespace: str = "default"
+    """The pod's own, or that of the kubeconfig's context."""
     token_source: Callable[[], str | None] = lambda: None
     monotonic: Callable[[], float] = time.monotonic
     _authorization: str | None = field(default=None, repr=False)
@@ -53,17 +59,17 @@ def load(kubeconfig: str = "", context: str = "") -> Credentials:
     default = os.path.expanduser(kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
     found = any(os.path.exists(path) for path in default.split(os.pathsep))
     if kubeconfig or found:
-        _from_file(configuration, kubeconfig or default, context)
+        namespace = _from_file(configuration, kubeconfig or default, context)
     elif incluster_config.SERVICE_HOST_ENV_NAME in os.environ:
-        _from_pod(configuration)
+        namespace = _from_pod(configuration)
     else:
         raise CredentialsError(
             f"no cluster: {default} does not exist and this is no pod; name one with --kubeconfig FILE"
         )
-    return from_configuration(configuration, kubeconfig or default)
+    return replace(from_configuration(configuration, kubeconfig or default), namespace=namespace)
 
 
-def _from_file(configuration: Configuration, path: str, context: str) -> None:
+def _from_file(configuration: Configuration, path: str, context: str) -> str:
     # The loader meets a damaged file with whatever its parts raise; each means the same to the user.
     damaged = (ConfigException, yaml.YAMLError, OSError, LookupError, TypeError, AttributeError, ValueError)
     try:
@@ -73,6 +79,10 @@ def _from_file(configuration: Configuration, path: str, context: str) -> None:
             client_configuration=configuration,
             persist_config=False,
         )
+        contexts: Any  # the package's hints are wrong here: these are dictionaries
+        contexts, active = kube_config.list_kube_config_contexts(config_file=path)
+        chosen = next(each for each in contexts if each["name"] == (context or active["name"]))
+        return chosen["context"].get("namespace") or "default"
     except damaged as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CredentialsError(
@@ -80,9 +90,10 @@ def _from_file(configuration: Configuration, path: str, context: str) -> None:
         ) from error
 
 
-def _from_pod(configuration: Configuration) -> None:
+def _from_pod(configuration: Configuration) -> str:
     try:
         incluster_config.load_incluster_config(client_configuration=configuration)
+        return NAMESPACE_FILE.read_text(encoding="utf-8").strip()
     except (ConfigException, OSError) as error:
         raise CredentialsError(f"cannot use the pod's service account: {error}; mount its token") from error
 

@@ -18,6 +18,8 @@ from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.events import EventRecorder, Notice
+from synergai.k8s_bridge.feed import Feed, Tasks
+from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
@@ -25,6 +27,7 @@ from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.report import Journal, Report
 from synergai.k8s_bridge.snapshot import Snapshot
+from synergai.k8s_bridge.term import Term
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
 
 log = logging.getLogger(__name__)
@@ -34,7 +37,7 @@ LONGEST_PAUSE_S = 5.0
 HEALTHY_FOR_S = 30.0
 LONGEST_TURN_S = 0.01
 """After deciding for so long others get a turn, in the middle of a round: binds leave, watches are read."""
-LAST_BINDS_S, LAST_EVENTS_S = 1.0, 0.4
+LAST_BINDS_S, LAST_EVENTS_S, LAST_RELEASE_S = 1.0, 0.4, 0.4
 """How long a stop waits for what is under way; together below two seconds."""
 Pause = Callable[[asyncio.Event, float], Awaitable[None]]
 
@@ -57,8 +60,10 @@ class Daemon:
         *,
         metrics: Metrics | None = None,
         journal: Journal | None = None,
+        lease: Lease | None = None,
         pause: Pause = wait_for_bell,
     ) -> None:
+        """With a lease it decides while it holds it, and follows otherwise; without one it always decides."""
         epoch_us = parse_time_us(settings.epoch) if settings.epoch else client.now_us()
         self.settings = settings
         self.metrics = metrics or Metrics()
@@ -66,11 +71,14 @@ class Daemon:
         self.port: int | None = None
         """Where metrics and probes are served, once they are."""
         self.synced = asyncio.Event()
-        """Set when the API server's whole state has been read and the first round is over."""
+        """Set when the API server's whole state has been read and, unless it follows another, the first round is
+        over."""
         self._client = client
         self._scheduler = scheduler
         self._cluster = cluster
         self._pause = pause
+        self._lease = lease
+        self._term = Term(lease)
         self._bell = asyncio.Event()
         self._inbox: list[WatchEvent] = []
         self._results: list[BindResult] = []
@@ -81,9 +89,11 @@ class Daemon:
             capacity=settings.events_queue,
             on_written=lambda reason: self.metrics.events.labels(reason).inc(),
             on_dropped=self.metrics.events_dropped.inc,
+            permit=self._term.leads,
         )
         notify: Callable[[Notice], None] = (lambda _: None) if settings.dry_run else self._events
         self._report = Report(self.metrics, notify, journal)
+        self._report.speaks = self._term.leads()
         self.nodes = NodeBook(
             cluster,
             cluster.table.hardware,
@@ -93,14 +103,20 @@ class Daemon:
         self.replays: Replays | None = None
         """None where nothing stands in for the policy, or replays are off."""
         if isinstance(scheduler, Guarded) and settings.replays:
-            self.replays = Replays(scheduler, cluster, settings.replay_every_s, self._report)
+            every_s = settings.replay_every_s
+            self.replays = Replays(scheduler, cluster, every_s, self._report, self._term.leads)
         on_queued = self.replays.arrivals.add if self.replays else lambda job: None
         self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)
         self._snapshot = Snapshot(self.nodes, self.pods)
         explain = Explainer(cluster, scheduler)
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
         self._board = Board(
-            client, cluster, self.clock, self.pods, settings.queue_namespace, active=self.synced.is_set
+            client,
+            cluster,
+            self.clock,
+            self.pods,
+            settings.queue_namespace,
+            active=lambda: self.synced.is_set() and self._term.leads(),
         )
         self._binder = Binder(
             client,
@@ -108,9 +124,11 @@ class Daemon:
             concurrency=settings.bind_concurrency,
             timeout_s=settings.bind_timeout_s,
             dry_run=settings.dry_run,
+            permit=self._term.leads,
         )
-        self._reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
-        self._background: list[asyncio.Task[None]] = []
+        reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
+        self._feed = Feed(reflectors, self._bell.set)
+        self._background = Tasks(self._bell.set)
 
     def _reflector(self, resource: Resource) -> Reflector:
         restarts = self.metrics.watch_restarts
@@ -118,7 +136,7 @@ class Daemon:
             self._client,
             resource,
             self._take,
-            on_synced=self._bell.set,
+            on_listed=self._bell.set,
             on_restart=lambda name, cause: restarts.labels(name, cause).inc(),
         )
 
@@ -140,15 +158,16 @@ class Daemon:
             if self.settings.metrics_port is not None:
                 self.port = await stack.enter_async_context(self._served())
             stack.push_async_callback(self._finish)
-            self._background = [asyncio.create_task(r.run()) for r in self._reflectors]
+            self._feed.start()
+            self._background.run(self._events.run())
+            self._background.run(self._ring_at(stop))
             if self.replays:
-                self._background.append(asyncio.create_task(self.replays.run()))
+                self._background.run(self.replays.run())
             if self.settings.queue_every_s > 0.0 and not self.settings.dry_run:
-                self._background.append(asyncio.create_task(self._board.run(self.settings.queue_every_s)))
-            self._background.append(asyncio.create_task(self._events.run()))
-            self._background.append(asyncio.create_task(self._ring_at(stop)))
-            for task in self._background:
-                task.add_done_callback(lambda _: self._bell.set())
+                self._background.run(self._board.run(self.settings.queue_every_s))
+            if self._lease:
+                self._lease.on_turn = self._bell.set
+                self._background.run(self._lease.run())
             if await self._sync(stop):
                 await self.cycle(first=True)
                 self.synced.set()
@@ -172,13 +191,12 @@ class Daemon:
         await asyncio.Event().wait()  # a background task that ends is taken for a failure
 
     def _raise_failures(self) -> None:
-        for task in self._background:
-            if task.done():
-                task.result()
+        self._feed.tasks.raise_failures()
+        self._background.raise_failures()
 
     async def _sync(self, stop: asyncio.Event) -> bool:
         """All first lists are in, unless stopped before."""
-        while not (stop.is_set() or all(reflector.synced.is_set() for reflector in self._reflectors)):
+        while not (stop.is_set() or self._feed.synced()):
             await self._pause(self._bell, LONGEST_PAUSE_S)
             self._bell.clear()
             self._raise_failures()
@@ -202,6 +220,7 @@ class Daemon:
     async def cycle(self, first: bool = False) -> None:
         """Take in what has happened; one round if that, or a timer, calls for it."""
         self._turned_s = time.monotonic()
+        begins = await self._follow_lease()
         now_us = self.now_us()
         events, self._inbox = self._inbox, []
         results, self._results = self._results, []
@@ -209,10 +228,31 @@ class Daemon:
         for result in results:
             due |= self._placing.settle(result, now_us)
         due |= self.pods.expire(now_us)
-        if due or (self._epoch_us is not None and now_us >= self._epoch_us):
+        if begins:
+            self._begin_term()
+        leads = self._term.leads()
+        if leads and (due or begins or (self._epoch_us is not None and now_us >= self._epoch_us)):
             await self._round(now_us)
         self._cluster.refresh(now_us)
-        self._epoch_us = self._cluster.next_epoch_us(now_us)
+        self._epoch_us = self._cluster.next_epoch_us(now_us) if leads else None
+
+    async def _follow_lease(self) -> bool:
+        """Cease to lead, or read everything anew for a term; whether that is in, and the term begins. What it decided
+        in a term before must have its end by then, or it would count as room beside what the API server says."""
+        if self._report.speaks and not self._term.leads():
+            self._report.speaks = False
+            self.metrics.terms.labels("follower").inc()
+            log.warning("the lease has run out or is another's: following")
+        if self._binder.quiet and self._term.must_read():
+            await self._feed.start_over()
+        return self._feed.listed() and self._term.begin()
+
+    def _begin_term(self) -> None:
+        self._report.speaks = True
+        self.metrics.terms.labels("leader").inc()
+        log.info("leading: %d jobs wait, %d run", self._cluster.queued(), self._cluster.running())
+        self.nodes.retell()
+        self.pods.retell()
 
     async def _round(self, now_us: int) -> None:
         began_s = time.perf_counter()
@@ -222,6 +262,8 @@ class Daemon:
             order = self._placing.decide(decision, now_us)
             if order is not None:
                 self._binder.start(order)
+            if not self._term.leads():
+                break  # the binder withholds what it has not sent
             if time.monotonic() - self._turned_s > LONGEST_TURN_S:
                 await asyncio.sleep(0)
                 self._turned_s = time.monotonic()
@@ -229,16 +271,18 @@ class Daemon:
         self.metrics.round_s.observe(time.perf_counter() - began_s)
 
     async def _finish(self) -> None:
-        """Stop deciding, let the binds under way end, and tell what became of them."""
-        reading, writing = self._background[:-2], self._background[-2:]
-        await _cancel(reading)
+        """Stop deciding, let the binds under way end, tell what became of them, and give up the lease."""
+        await self._feed.tasks.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._binder.drain(), LAST_BINDS_S)
         for result in self._results:
             self._placing.settle(result, self.now_us())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._events.flush(), LAST_EVENTS_S)
-        await _cancel(writing)
+        await self._background.cancel()
+        if self._lease and self._binder.quiet:  # else the lease has to run out by itself
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lease.release(), LAST_RELEASE_S)
 
     def render_metrics(self) -> bytes:
         """The metrics page, gauges read now."""
@@ -248,11 +292,6 @@ class Daemon:
         for state, count in self.nodes.counts().items():
             self.metrics.nodes.labels(state).set(count)
         self.metrics.running.set(self._cluster.running())
+        self.metrics.leads.set(self._term.leads())
         self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
         return self.metrics.render()
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.pods import Json
 
@@ -51,7 +51,9 @@ class EventRecorder:
         capacity: int = 1000,
         on_written: Callable[[str], None] = lambda reason: None,
         on_dropped: Callable[[], None] = lambda: None,
+        permit: Permit | None = None,
     ) -> None:
+        """What waits while `permit` says no is dropped."""
         self._client = client
         self._queue: asyncio.Queue[Json] = asyncio.Queue(capacity)
         self._seen: OrderedDict[tuple[str, str, str], int] = OrderedDict()
@@ -59,6 +61,7 @@ class EventRecorder:
         self._instance = f"{socket.gethostname()}-{os.getpid()}"
         self._on_written = on_written
         self._on_dropped = on_dropped
+        self._permit = permit
 
     def __call__(self, notice: Notice) -> None:
         now_us = self._client.now_us()
@@ -116,11 +119,12 @@ class EventRecorder:
         while True:
             event = await self._queue.get()
             try:
-                await self._client.post(f"/api/v1/namespaces/{event['metadata']['namespace']}/events", event)
+                path = f"/api/v1/namespaces/{event['metadata']['namespace']}/events"
+                await self._client.post(path, event, permit=self._permit)
                 self._on_written(event["reason"])
-            except ApiError as error:
+            except (ApiError, Withheld) as error:
                 self._on_dropped()
-                log.debug("event %s was not written: %s", event["reason"], error)
+                log.debug("event %s was not written: %s", event["reason"], error or "another bridge leads")
             finally:
                 self._queue.task_done()
 

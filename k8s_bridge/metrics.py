@@ -43,6 +43,11 @@ class Metrics:
         self.policy_plays = self._gauge("policy_plays", "1, or 0 while replays have the fallback decide.")
         self.policy_plays.set(1)
         self.switches = self._counter("guard_switches", "Switches of the guard by replays.", "to")
+        self.leads = self._gauge(
+            "leader_election_master_status", "1 while this bridge decides, 0 while it follows another."
+        )
+        self.terms = self._counter("leader_transitions", "Times this bridge began or ceased to lead.", "to")
+        self.renewals = self._counter("lease_renewals", "Attempts to take or renew the lease.", "result")
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

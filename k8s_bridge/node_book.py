@@ -73,6 +73,12 @@ class NodeBook:
         self.usable -= set(gone)
         return [key for name in gone for key in self._cluster.remove_node(name)]
 
+    def retell(self) -> None:
+        """Tell of each node that cannot be used, as one does who comes after another."""
+        for place in self._places.values():
+            if place.facts.name in self._reported:
+                self._on_problem(place.facts)
+
     def _report(self, facts: NodeFacts) -> None:
         """Once per problem; a node that nobody dedicated to us has none."""
         told = self._reported.get(facts.name)

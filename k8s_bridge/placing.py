@@ -183,6 +183,9 @@ class Placing:
             case Outcome.GONE:
                 self._pods.undo(entry, now_us)
                 entry.stage = Stage.WAITING  # until the watch tells of its end
+            case Outcome.WITHHELD:
+                self._pods.undo(entry, now_us)
+                self._pods.admit(entry, now_us)
             case Outcome.FAILED:
                 delay_s = self._pods.back_off(entry, now_us)
                 why = f"binding to {result.order.node} failed: {result.message}; again in {delay_s:.1f} s"

@@ -88,6 +88,14 @@ class PodBook:
             entry.told[reason] = message
             self._report.pod(entry.pod, reason, message, warning=True)
 
+    def retell(self) -> None:
+        """Tell the owners of what waits all that still holds, as one does who comes after another."""
+        stages = {"UnsupportedSpec": (Stage.WAITING,), "FailedScheduling": (Stage.PARKED,)}
+        for entry in self.entries.values():
+            for reason, message in entry.told.items():
+                if reason != "Held" and entry.stage in stages.get(reason, (Stage.PARKED, Stage.PLAIN)):
+                    self._report.pod(entry.pod, reason, message, warning=True)
+
     def admitted(self, entry: Entry) -> frozenset[str] | None:
         """For a job the nodes its constraints admit, hardware aside; None for all."""
         assert entry.ask is not None, "a pod is read before it is queued"

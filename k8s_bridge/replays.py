@@ -30,13 +30,21 @@ T = TypeVar("T")
 class Replays:
     """The windowed replay guard of one daemon."""
 
-    def __init__(self, guard: Guarded, cluster: Cluster, every_s: float, report: Report) -> None:
-        """`every_s` is real time."""
+    def __init__(
+        self,
+        guard: Guarded,
+        cluster: Cluster,
+        every_s: float,
+        report: Report,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`every_s` is real time; while this bridge does not lead nothing is played."""
         self.arrivals = ArrivalLog()
         self._guard = guard
         self._cluster = cluster
         self._every_s = every_s
         self._report = report
+        self._leads = leads
         self._players: tuple[Scheduler, Scheduler] | None = None
         self._switch = Switch()
         self._windows = 0
@@ -45,7 +53,8 @@ class Replays:
         """Until cancelled; nothing that happens in a replay ends it."""
         while True:
             await asyncio.sleep(self._every_s)
-            await self.turn()
+            if self._leads():
+                await self.turn()
 
     async def turn(self) -> None:
         """One replay, if enough has arrived, and what follows from it."""

@@ -51,11 +51,15 @@ class Report:
         journal: Journal | None = None,
     ) -> None:
         self.metrics = metrics
+        self.speaks = True
+        """While another bridge leads, what pods and nodes do is its to tell and to count."""
         self._events = events
         self._journal = journal
 
     def pod(self, pod: Pod, reason: str, message: str, warning: bool = False) -> None:
         """An event on a pod, and a line in the log."""
+        if not self.speaks:
+            return
         log.log(logging.WARNING if warning else logging.INFO, "pod %s: %s: %s", pod.key, reason, message)
         if warning:
             self.metrics.pod_problems.labels(reason).inc()
@@ -63,6 +67,8 @@ class Report:
 
     def node_problem(self, facts: NodeFacts) -> None:
         """A node that was meant for us and cannot be used."""
+        if not self.speaks:
+            return
         message = f"SynergAI does not use this node: {facts.problem}"
         log.warning("node %s: NodeNotUsable: %s", facts.name, message)
         self.metrics.node_problems.inc()
@@ -106,6 +112,8 @@ class Report:
         ended_us: int,
     ) -> None:
         """One pod that has ended."""
+        if not self.speaks:
+            return
         deadline_us = job.deadline_us if job else None
         met = None if deadline_us is None else cause == "done" and ended_us <= deadline_us
         self.metrics.finished.labels(cause).inc()

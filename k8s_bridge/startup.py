@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
 
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
@@ -16,6 +16,7 @@ from synergai.k8s_bridge.client import ApiClient, ApiError
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.credentials import Credentials, load
 from synergai.k8s_bridge.daemon import Daemon
+from synergai.k8s_bridge.lease import Lease, LeaseTimes
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.report import Journal
 from synergai.k8s_bridge.watch import NODES, OWN_PODS
@@ -111,6 +112,8 @@ def explain(error: ApiError) -> str:
         return (
             f"the API server is not trusted: {error.message}; put its certificate-authority in the kubeconfig"
         )
+    if error.status == 404:
+        return f"not there: {error.message}; make it, or set lease_namespace to one that exists"
     if error.status == 0:
         return f"no cluster: {error.message}; start it, or name another with --kubeconfig FILE"
     return f"the API server failed: {error}; try again when it is well"
@@ -128,16 +131,40 @@ async def run_bridge(
     chosen = scheduler or load_scheduler(settings)
     room = cluster or make_cluster(settings)
     metrics = Metrics()
-    async with _client(settings, await _credentials(settings), metrics) as client:
-        with _journal(settings) as journal:
-            try:
-                await _look(client)
-                warm_up(room.table, chosen, settings.replays)
-                daemon = Daemon(settings, client, chosen, room, metrics=metrics, journal=journal)
-                log.info("settings: %s", settings.model_dump_json())
-                await daemon.run(stop, once)
-            except ApiError as error:
-                raise StartupError(explain(error)) from error
+    credentials = await _credentials(settings)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(_client(settings, credentials, metrics))
+        journal = stack.enter_context(_journal(settings))
+        lease = None
+        if settings.lease == "auto" and not (once or settings.dry_run):
+            # on connections of its own: a renewal must not wait behind binds
+            lessee = await stack.enter_async_context(_client(settings, credentials, metrics))
+            lease = make_lease(settings, lessee, credentials.namespace, metrics)
+        try:
+            await _look(client)
+            warm_up(room.table, chosen, settings.replays)
+            daemon = Daemon(settings, client, chosen, room, metrics=metrics, journal=journal, lease=lease)
+            log.info("settings: %s", settings.model_dump_json())
+            await daemon.run(stop, once)
+        except ApiError as error:
+            raise StartupError(explain(error)) from error
+
+
+def make_lease(settings: Settings, client: ApiClient, namespace: str, metrics: Metrics) -> Lease:
+    """In the settings' namespace, or else the given one."""
+    times = LeaseTimes(
+        settings.lease_duration_s,
+        settings.lease_renew_deadline_s,
+        settings.lease_retry_s,
+        settings.bind_timeout_s,
+    )
+    return Lease(
+        client,
+        settings.lease_namespace or namespace,
+        settings.lease_name,
+        times,
+        on_renewal=lambda result: metrics.renewals.labels(result).inc(),
+    )
 
 
 async def _credentials(settings: Settings) -> Credentials:

@@ -72,11 +72,13 @@ class Reflector:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         backoff: Backoff | None = None,
-        on_synced: Callable[[], None] = lambda: None,
+        on_listed: Callable[[], None] = lambda: None,
         on_restart: Callable[[str, str], None] = lambda resource, cause: None,
     ) -> None:
         self.synced = asyncio.Event()
         """Set after the first complete list."""
+        self.listed = asyncio.Event()
+        """Set after each complete list, cleared by `start_over`."""
         self._client = client
         self._resource = resource
         self._sink = sink
@@ -84,10 +86,16 @@ class Reflector:
         self._sleep = sleep
         self._monotonic = monotonic
         self._backoff = backoff or Backoff(FIRST_DELAY_S, LAST_DELAY_S)
-        self._on_synced = on_synced
+        self._on_listed = on_listed
         self._on_restart = on_restart
         self._version = ""
         self._known: dict[str, tuple[str, Json]] = {}  # uid -> (resourceVersion, metadata for a tombstone)
+
+    def start_over(self) -> None:
+        """The next `run` begins with a list of what the server has then; only while none is under way."""
+        self._version = ""
+        self._backoff.reset()
+        self.listed.clear()
 
     async def run(self) -> None:
         """Until cancelled; before the first list is complete an error that no retry mends is raised."""
@@ -128,9 +136,10 @@ class Reflector:
             if known is None or known[0] != item["metadata"].get("resourceVersion"):
                 self._emit("ADDED" if known is None else "MODIFIED", item)
         self._version = version
-        if not self.synced.is_set():
+        if not self.listed.is_set():
             self.synced.set()
-            self._on_synced()
+            self.listed.set()
+            self._on_listed()
 
     async def _pages(self) -> tuple[list[Json], str]:
         items: list[Json] = []

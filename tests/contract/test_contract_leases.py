@@ -70,3 +70,17 @@ async def test_a_lease_of_too_small_numbers_is_invalid(space, field, value):
     reply = await space.api.post(space.leases, {"metadata": {"name": "l"}, "spec": {field: value}})
     cause = ("FieldValueInvalid", f"spec.{field}")
     assert reply.refusal == invalid("Lease", "l", cause, group="coordination.k8s.io")
+
+
+async def test_a_lease_may_have_a_holder_without_a_name(space):
+    made = await space.made(space.leases, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}})
+    made["spec"]["holderIdentity"] = ""
+    reply = await space.api.put(f"{space.leases}/l", made)
+    assert (reply.status, reply.json["spec"].get("holderIdentity")) == (200, "")
+
+
+async def test_of_two_that_make_a_lease_by_put_one_is_told_that_it_is_there(space):
+    bodies = [{"metadata": {"name": "l"}, "spec": {"holderIdentity": name}} for name in "ab"]
+    replies = await asyncio.gather(*(space.api.put(f"{space.leases}/l", body) for body in bodies))
+    first, second = sorted(reply.status for reply in replies)
+    assert (first, second in (409, 422)) == (201, True)

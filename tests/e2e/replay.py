@@ -24,10 +24,11 @@ TIMEOUT_S = 240.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Who schedules, and after how many binds it is killed (and started again)."""
+    """Who schedules, and after how many binds it is killed (and started again, or followed by a standby)."""
 
     options: tuple[str, ...]
     kill_after: tuple[int, ...] = ()
+    standby: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ async def replay(admin_kubeconfig: str, setting: Setting, plan: Plan, folder: Pa
         Nodes(where, admin_kubeconfig, setting, SPEED) as nodes,
         watched(where) as seen,
         Bridge(where, plan.options, folder) as bridge,
+        standby(where, plan, bridge, folder) as other,
     ):
         await bridge.ready()
         made = requests(setting, where.name)
@@ -120,6 +122,10 @@ async def replay(admin_kubeconfig: str, setting: Setting, plan: Plan, folder: Pa
             await bridge.until(lambda count=count: seen.bound() >= count, f"{count} pods bound")
             at_us = where.client.now_us()
             await bridge.kill()
+            if other is not None:
+                kills.append(Kill(at_us, seen.bound() - seen.ended(), JOBS - seen.bound()))
+                bridge = other
+                continue
             async with (
                 nodes.silent()
             ):  # else all that runs has ended before a busy machine has started the daemon
@@ -156,6 +162,22 @@ async def watched(where: Ground) -> AsyncIterator[Watched]:
             await task
 
 
+@asynccontextmanager
+async def standby(
+    where: Ground, plan: Plan, leader: "Bridge", folder: Path
+) -> AsyncIterator["Bridge | None"]:
+    """A second daemon, where the plan has one, started when the first one leads."""
+    if not plan.standby:
+        yield None
+        return
+    await leader.until(lambda: " leading: " in leader.said(), "leader")
+    other = folder / "standby"
+    other.mkdir()
+    async with Bridge(where, plan.options, other) as made:
+        await made.ready()
+        yield made
+
+
 class Bridge:
     """The daemon as a user starts it, with the rights of the manifest."""
 
@@ -182,6 +204,11 @@ class Bridge:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdout=log, stderr=log, env=os.environ
             )
+
+    async def stop(self) -> None:
+        """As a kubelet does."""
+        self._process.send_signal(signal.SIGTERM)
+        assert await self.ended() == 0
 
     async def kill(self) -> None:
         """As a power cut would."""

@@ -25,6 +25,7 @@ PLANS = {
     "rule": Plan(("--scheduler", "sjf_feasible")),
     "learned": Plan(("--checkpoint", "demo")),
     "killed": Plan(("--checkpoint", "demo"), kill_after=(15, 35)),
+    "replaced": Plan(("--checkpoint", "demo"), kill_after=(15,), standby=True),
 }
 
 
@@ -178,6 +179,16 @@ def test_at_every_kill_pods_run_and_pods_wait(runs: Runs) -> None:
     assert min(kill.waiting for kill in kills) > 0
 
 
-def test_after_every_kill_decisions_go_on(runs: Runs) -> None:
-    run = runs("killed")
+@pytest.mark.parametrize("name", ["killed", "replaced"])
+def test_after_every_kill_decisions_go_on(runs: Runs, name: str) -> None:
+    run = runs(name)
     assert max(kill.at_us for kill in run.kills) < max(decision(pod).decided_us for pod in run.pods)
+
+
+def test_a_standby_decides_nothing_before_the_lease_has_run_out(runs: Runs) -> None:
+    """Six seconds after a renewal that was sent in the last second before the kill, and one more."""
+    run = runs("replaced")
+    (kill,) = run.kills
+    later_us = [decision(pod).decided_us for pod in run.pods if decision(pod).decided_us > kill.at_us + 10**6]
+    assert later_us
+    assert min(later_us) > kill.at_us + 5 * 10**6

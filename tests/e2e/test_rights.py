@@ -23,6 +23,7 @@ from tests.e2e.replay import Bridge
 pytestmark = pytest.mark.e2e
 
 HERE, ELSEWHERE = "here", "default"
+GROUPS = {"leases": "coordination.k8s.io"}
 ALLOWED = [
     ("list", "nodes", ""),
     ("watch", "nodes", ""),
@@ -32,6 +33,9 @@ ALLOWED = [
     ("create", "pods/binding", HERE),
     ("create", "events", HERE),
     ("create", "configmaps", HERE),
+    ("get", "leases", HERE, "synergai"),
+    ("create", "leases", HERE, "synergai"),
+    ("update", "leases", HERE, "synergai"),
 ]
 DENIED = [
     ("create", "pods/binding", ELSEWHERE),
@@ -48,6 +52,15 @@ DENIED = [
     ("update", "configmaps", HERE),
     ("create", "configmaps", ELSEWHERE),
     ("create", "serviceaccounts/token", HERE),
+    ("get", "leases", HERE, "another"),
+    ("update", "leases", HERE, "another"),
+    ("create", "leases", HERE),
+    ("list", "leases", HERE),
+    ("watch", "leases", HERE),
+    ("patch", "leases", HERE, "synergai"),
+    ("delete", "leases", HERE, "synergai"),
+    ("get", "leases", ELSEWHERE, "synergai"),
+    ("update", "leases", ELSEWHERE, "synergai"),
 ]
 
 
@@ -57,15 +70,16 @@ async def here(real_kubeconfig: str, tmp_path: Path) -> AsyncIterator[Ground]:
         yield made
 
 
-async def may(here: Ground, verb: str, resource: str, namespace: str) -> bool:
+async def may(here: Ground, verb: str, resource: str, namespace: str, name: str = "") -> bool:
     """The server's own answer to the bridge's account."""
-    name, _, subresource = resource.partition("/")
-    asked = {"verb": verb, "resource": name, "subresource": subresource}
+    kind, _, subresource = resource.partition("/")
+    asked = {"verb": verb, "group": GROUPS.get(kind, ""), "resource": kind, "subresource": subresource}
+    asked["name"] = name
     asked["namespace"] = here.name if namespace == HERE else namespace
-    kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     async with ApiClient(load(str(here.bridge_kubeconfig))) as bridge:
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        reply = await bridge.post(path, kind | {"spec": {"resourceAttributes": asked}})
+        reply = await bridge.post(path, review | {"spec": {"resourceAttributes": asked}})
     return reply["status"]["allowed"]
 
 
@@ -78,7 +92,8 @@ async def test_the_bridge_may_do_nothing_else(here: Ground) -> None:
 
 
 async def test_a_dry_run_needs_no_right_to_write(here: Ground, tmp_path: Path) -> None:
-    await here.client.request("DELETE", here.path("RoleBinding", "-binds"))
+    for ending in ("-binds", "-leads"):
+        await here.client.request("DELETE", here.path("RoleBinding", ending))
     await submit(here.client, [PodRequest("a", "resnet50", 100, namespace=here.name)])
     async with Bridge(here, ["--once", "--dry-run"], tmp_path) as bridge:
         assert await bridge.ended() == 0
@@ -105,3 +120,24 @@ async def test_the_bridge_writes_its_queue_and_writes_it_again(here: Ground) -> 
         assert await board.write(board.content())
     found = await fetch_queue(here.client, here.name)
     assert (found.totals, found.lines) == ({}, ())
+
+
+async def test_the_lease_is_made_kept_and_given_up_with_these_rights(here: Ground, tmp_path: Path) -> None:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{here.name}/leases/synergai"
+    async with Bridge(here, [], tmp_path) as bridge:
+        await bridge.until(lambda: " leading: " in bridge.said(), "leader")
+        made = await here.client.get(path)
+        assert made["spec"]["holderIdentity"]
+        await bridge.stop()
+    assert (await here.client.get(path))["spec"].get("holderIdentity", "") == ""
+
+
+async def test_a_bridge_without_the_right_to_its_lease_ends_with_2_and_says_what_is_missing(
+    here: Ground, tmp_path: Path
+) -> None:
+    await here.client.request("DELETE", here.path("RoleBinding", "-leads"))
+    async with Bridge(here, [], tmp_path) as bridge:
+        assert await bridge.ended() == 2
+        line = bridge.said().splitlines()[-1]
+        assert 'cannot get resource "leases"' in line
+        assert "docs/bridge.md" in line

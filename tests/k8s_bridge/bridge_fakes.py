@@ -8,7 +8,7 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Action, Decision, Job, Node
 from synergai.envs.waiting import Waiting
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiError
+from synergai.k8s_bridge.client import ApiError, Withheld
 from synergai.k8s_bridge.clock import ServerClock
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable
@@ -222,7 +222,9 @@ class FakeClient:
     async def get(self, path: str, params: Any = None) -> Any:
         return self._answer("GET", path, params)
 
-    async def post(self, path: str, body: Any, *, timeout_s: float | None = None) -> Any:
+    async def post(self, path: str, body: Any, *, timeout_s: float | None = None, permit: Any = None) -> Any:
+        if permit is not None and not permit():
+            raise Withheld
         return self._answer("POST", path, body)
 
     async def request(self, method: str, path: str, *, body: Any = None) -> Any:

@@ -1,5 +1,7 @@
 """A bind ends in certainty: a conflict or a lost reply is resolved by one GET that compares the decision."""
 
+import asyncio
+
 import pytest
 from bridge_fakes import FakeClient, raw_pod
 
@@ -61,6 +63,31 @@ async def test_a_bind_carries_the_decision():
     client = FakeClient()
     await Binder(client, lambda _: None).bind(ORDER)  # type: ignore[arg-type]
     assert client.sent[0][2]["metadata"]["annotations"][keys.ANNOTATION_DECISION] == RECORD.to_json()
+
+
+async def test_without_a_permit_nothing_is_sent():
+    client, results = FakeClient(), []
+    binder = Binder(client, results.append, permit=lambda: False)  # type: ignore[arg-type]
+    binder.start(ORDER)
+    assert not binder.quiet
+    await binder.drain()
+    assert ([r.outcome for r in results], client.sent) == ([Outcome.WITHHELD], [])
+    assert binder.quiet
+
+
+@pytest.mark.parametrize(("post", "quiet"), [({}, True), (CONFLICT, True), (LOST, False)])
+async def test_a_bind_without_a_reply_may_still_be_carried_out(post, quiet):
+    binder = Binder(FakeClient({POST: [post], GET: [pod()]}), lambda _: None)  # type: ignore[arg-type]
+    binder.start(ORDER)
+    await binder.drain()
+    assert binder.quiet is quiet
+
+
+async def test_after_two_timeouts_it_is_not():
+    binder = Binder(FakeClient({POST: [LOST], GET: [pod()]}), lambda _: None, timeout_s=1e-6)  # type: ignore[arg-type]
+    await binder.bind(ORDER)
+    await asyncio.sleep(0.001)
+    assert binder.quiet
 
 
 async def test_a_dry_run_sends_nothing():

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.client import ApiClient, ApiError, Withheld
 from synergai.k8s_bridge.credentials import Credentials
 
 
@@ -95,6 +95,37 @@ async def test_a_post_is_not_sent_again_on_a_doubtful_reply(first):
         with pytest.raises(ApiError):
             await bench.client.post("/x", {})
     assert len(bench.requests) == 1
+
+
+@pytest.mark.parametrize("first", [status(429, "TooManyRequests", ""), status(503, "Unavailable", "")])
+async def test_what_may_never_be_retried_is_sent_once(first):
+    async with Bench(first, good()).open() as bench:
+        with pytest.raises(ApiError):
+            await bench.client.request("PUT", "/x", body={}, retry="never")
+    assert len(bench.requests) == 1
+
+
+async def test_without_a_permit_nothing_is_sent():
+    async with Bench(good()).open() as bench:
+        with pytest.raises(Withheld):
+            await bench.client.post("/x", {}, permit=lambda: False)
+    assert bench.requests == []
+
+
+async def test_a_permit_that_is_gone_ends_the_retries():
+    permits = iter([True, False])
+    async with Bench(status(429, "TooManyRequests", ""), good()).open() as bench:
+        with pytest.raises(Withheld):
+            await bench.client.post("/x", {}, permit=lambda: next(permits))
+    assert len(bench.requests) == 1
+
+
+async def test_a_permit_is_asked_after_the_token_was_read():
+    read: list[str] = []
+    async with Bench().open(token_source=lambda: read.append("token")) as bench:
+        with pytest.raises(Withheld):
+            await bench.client.post("/x", {}, permit=lambda: bool(read.append("permit")))
+    assert read == ["token", "permit"]
 
 
 async def test_retries_end():

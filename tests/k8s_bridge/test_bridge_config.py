@@ -33,6 +33,21 @@ def test_replays_come_every_ten_minutes_unless_a_file_says_otherwise(tmp_path):
     assert load_settings(write(tmp_path, "replay_every_s: 0")).replay_every_s == 0
 
 
+def test_a_lease_is_taken_unless_a_file_says_otherwise(tmp_path):
+    assert Settings().lease == "auto"
+    assert load_settings(write(tmp_path, "lease: off")).lease == "off"
+    assert load_settings(write(tmp_path, "lease: 'off'")).lease == "off"
+
+
+def test_without_a_lease_its_times_mean_nothing(tmp_path):
+    assert load_settings(write(tmp_path, "{lease: off, bind_timeout_s: 30}")).bind_timeout_s == 30
+
+
+def test_the_times_that_client_go_has_by_default_can_be_set(tmp_path):
+    text = "{lease_duration_s: 15, lease_renew_deadline_s: 10, lease_retry_s: 2}"
+    assert load_settings(write(tmp_path, text)).lease_duration_s == 15
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         Settings().speed = 3  # type: ignore[misc]
@@ -51,6 +66,19 @@ def test_settings_cannot_be_changed():
         ("log_level: loud", "log_level is 'loud'"),
         ("replay_every_s: often", "replay_every_s is 'often'"),
         ("replay_every_s: -1", "replay_every_s is -1"),
+        ("lease: maybe", "lease is 'maybe'"),
+        ("lease: on", "lease is True"),
+        ("lease_name: My Lease", "lease_name is 'My Lease'"),
+        ("lease_namespace: a/b", "lease_namespace is 'a/b'"),
+        ("lease_duration_s: 0", "lease_duration_s is 0"),
+        (
+            "lease_duration_s: 5",
+            "lease_renew_deadline_s is 4.0: Value error, with twice bind_timeout_s that is 6",
+        ),
+        ("lease_renew_deadline_s: 6", "more than lease_duration_s 6"),
+        ("bind_timeout_s: 2", "lease_renew_deadline_s is 4.0"),
+        ("lease_retry_s: 4", "lease_retry_s is 4: Value error, must be below lease_renew_deadline_s 4"),
+        ("lease_renew_deadline_s: 0.5", "lease_retry_s is 1.0"),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_file_and_key(tmp_path, text, named):

@@ -83,3 +83,13 @@ def test_no_kubeconfig_and_no_pod_is_one_line(tmp_path, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(CredentialsError, match="--kubeconfig"):
         load()
+
+
+@pytest.mark.parametrize(("context", "namespace"), [("x", "default"), ("y", "plant-3"), ("", "default")])
+def test_the_namespace_is_the_contexts(tmp_path, context, namespace):
+    path = kubeconfig(tmp_path)
+    config = yaml.safe_load((tmp_path / "config").read_text())
+    there = {"cluster": "c", "user": "u", "namespace": "plant-3"}
+    config["contexts"].append({"name": "y", "context": there})
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    assert load(path, context).namespace == namespace

@@ -184,7 +184,7 @@ async def test_a_stop_takes_less_than_two_seconds():
         b.server.before = hang
         await b.node()
         await b.pod("a")
-        await b.start(bind_timeout_s=30)
+        await b.start(bind_timeout_s=30, lease="off")
         await b.daemon.synced.wait()
         began_s = time.monotonic()
         await b.end()

@@ -107,6 +107,7 @@ async def test_once_binds_what_waits_and_ends_with_0(tmp_path):
         async with daemon_as_process(w, tmp_path, "--once") as daemon:
             assert await asyncio.wait_for(daemon.process.wait(), 120) == 0
         assert all(pod["spec"].get("nodeName") for pod in await w.pods())
+        assert (await w.client.get("/apis/coordination.k8s.io/v1/namespaces/default/leases"))["items"] == []
 
 
 async def test_once_in_a_dry_run_writes_nothing(tmp_path):

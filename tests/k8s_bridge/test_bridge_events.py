@@ -62,6 +62,15 @@ async def test_a_refused_event_is_counted_and_the_next_one_written():
     assert (dropped, len(client.sent)) == ([1], 2)
 
 
+async def test_without_a_permit_events_are_dropped():
+    dropped = []
+    client = FakeClient()
+    async with recording(client, on_dropped=lambda: dropped.append(1), permit=lambda: False) as record:
+        record(POD)
+        record(NODE)
+    assert (client.sent, dropped) == ([], [1, 1])
+
+
 async def test_a_long_message_is_cut_to_what_the_server_takes():
     client = FakeClient()
     async with recording(client) as record:

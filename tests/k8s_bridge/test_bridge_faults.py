@@ -37,6 +37,45 @@ async def test_killed_in_the_middle_and_started_again_no_pod_is_lost_or_bound_tw
         assert w.kubelets.rejected == 0
 
 
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/synergai"
+
+
+async def test_of_two_processes_the_one_that_binds_is_killed_and_the_other_goes_on(tmp_path):
+    async with world() as w, daemon_as_process(w, tmp_path) as first:
+        lease = {"get": 0, "update": 0}
+
+        async def count(call: Call) -> None:
+            if call.target.name == "synergai":
+                lease[call.verb] += 1
+
+        async def first_leads() -> bool:
+            return lease["update"] > 0
+
+        async def second_follows() -> bool:
+            return lease["get"] > 2  # of which the first took one
+
+        async def some_are_bound() -> bool:
+            return len(w.binds) >= 30
+
+        w.server.before = count
+        await until(first_leads, 120)
+        leader = (await w.client.get(LEASE))["spec"]["holderIdentity"]
+        async with daemon_as_process(w, tmp_path) as second:
+            await until(second_follows, 120)
+            await submit(w.client, requests(300), speed=1000.0)
+            await until(some_are_bound, 120)
+            await first.end(signal.SIGKILL)
+            assert len(w.binds) < 300, "all were bound before the kill: it proves nothing"
+            await until(w.all_done, 240)
+            assert {len(binds) for binds in w.binds.values()} == {1}
+            assert (len(w.binds), w.kubelets.rejected) == (300, 0)
+            spec = (await w.client.get(LEASE))["spec"]
+            assert spec["holderIdentity"] != leader
+            assert spec["leaseTransitions"] == 1
+            assert await second.end(signal.SIGTERM) == 0
+        assert (await w.client.get(LEASE))["spec"]["holderIdentity"] == ""
+
+
 class Trouble:
     """Every kind of fault a client of an API server must live with, drawn from a seed."""
 
@@ -74,8 +113,8 @@ class LossyClient(ApiClient):
 
     posts = 0
 
-    async def post(self, path: str, body: object, *, timeout_s: float | None = None) -> dict[str, Any]:
-        reply = await super().post(path, body, timeout_s=timeout_s)
+    async def post(self, path: str, body: object, **options: Any) -> dict[str, Any]:
+        reply = await super().post(path, body, **options)
         self.posts += 1
         if self.posts % 3 == 0:
             raise ApiError(0, "Disconnected", "injected")

@@ -114,6 +114,22 @@ async def test_a_new_object_of_an_old_name_is_a_deletion_and_an_addition():
     assert names(await follow(server))[1:] == [("DELETED", "a"), ("ADDED", "a")]
 
 
+async def test_starting_over_lists_anew_and_tells_what_is_different():
+    server = Server([page(item("a"), item("b")), page(item("b", 20), item("c"))], [])
+    told: list[WatchEvent] = []
+    reflector = Reflector(server, NODES, told.append)  # type: ignore[arg-type]
+    for expected in (2, 5):
+        task = asyncio.create_task(reflector.run())
+        await asyncio.wait_for(reflector.listed.wait(), 5)
+        assert len(told) == expected
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        reflector.start_over()
+        assert not reflector.listed.is_set()
+    assert names(told)[2:] == [("DELETED", "a"), ("MODIFIED", "b"), ("ADDED", "c")]
+    assert reflector.synced.is_set()
+
+
 async def test_a_watch_refused_with_410_lists_again():
     server = Server([page(item("a")), page()], [[ApiError(410, "Gone", "")]])
     assert names(await follow(server))[1:] == [("DELETED", "a")]
