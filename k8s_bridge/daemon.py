@@ -84,13 +84,7 @@ class Daemon:
         self._results: list[BindResult] = []
         self._epoch_us: int | None = None
         self._turned_s = time.monotonic()
-        self._events = EventRecorder(
-            client,
-            capacity=settings.events_queue,
-            on_written=lambda reason: self.metrics.events.labels(reason).inc(),
-            on_dropped=self.metrics.events_dropped.inc,
-            permit=self._term.leads,
-        )
+        self._events = self._recorder()
         notify: Callable[[Notice], None] = (lambda _: None) if settings.dry_run else self._events
         self._report = Report(self.metrics, notify, journal)
         self._report.speaks = self._term.leads()
@@ -100,35 +94,53 @@ class Daemon:
             shared_nodes=settings.shared_nodes,
             on_problem=self._report.node_problem,
         )
-        self.replays: Replays | None = None
+        self.replays = self._replaying()
         """None where nothing stands in for the policy, or replays are off."""
-        if isinstance(scheduler, Guarded) and settings.replays:
-            every_s = settings.replay_every_s
-            self.replays = Replays(scheduler, cluster, every_s, self._report, self._term.leads)
         on_queued = self.replays.arrivals.add if self.replays else lambda job: None
         self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)
         self._snapshot = Snapshot(self.nodes, self.pods)
         explain = Explainer(cluster, scheduler)
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
-        self._board = Board(
-            client,
-            cluster,
-            self.clock,
-            self.pods,
-            settings.queue_namespace,
-            active=lambda: self.synced.is_set() and self._term.leads(),
-        )
-        self._binder = Binder(
-            client,
-            self._deliver,
-            concurrency=settings.bind_concurrency,
-            timeout_s=settings.bind_timeout_s,
-            dry_run=settings.dry_run,
-            permit=self._term.leads,
-        )
+        self._board = self._showing()
+        self._binder = self._binding()
         reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
+
+    def _recorder(self) -> EventRecorder:
+        return EventRecorder(
+            self._client,
+            capacity=self.settings.events_queue,
+            on_written=lambda reason: self.metrics.events.labels(reason).inc(),
+            on_dropped=self.metrics.events_dropped.inc,
+            permit=self._term.leads,
+        )
+
+    def _replaying(self) -> Replays | None:
+        guard = self._scheduler
+        if not isinstance(guard, Guarded) or not self.settings.replays:
+            return None
+        return Replays(guard, self._cluster, self.settings.replay_every_s, self._report, self._term.leads)
+
+    def _showing(self) -> Board:
+        return Board(
+            self._client,
+            self._cluster,
+            self.clock,
+            self.pods,
+            self.settings.queue_namespace,
+            active=lambda: self.synced.is_set() and self._term.leads(),
+        )
+
+    def _binding(self) -> Binder:
+        return Binder(
+            self._client,
+            self._deliver,
+            concurrency=self.settings.bind_concurrency,
+            timeout_s=self.settings.bind_timeout_s,
+            dry_run=self.settings.dry_run,
+            permit=self._term.leads,
+        )
 
     def _reflector(self, resource: Resource) -> Reflector:
         restarts = self.metrics.watch_restarts

@@ -7,6 +7,7 @@ import typer
 
 from synergai.envs.cli import fail
 from synergai.offline_profiles.options import HardwareOption, ProfilesOption, table_of
+from synergai.training.evaluation.options import ArrivalsOption, ScenarioOption
 
 
 def evaluate(
@@ -59,7 +60,7 @@ def evaluate(
         int | None,
         typer.Option(min=2, max=100_000, help="Of the last look. Default: 512, or --tapes if that is more."),
     ] = None,
-    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
+    arrivals: ArrivalsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
     out: Annotated[
@@ -199,16 +200,13 @@ def front(
             show_default="0, 0.05, 0.1, 0.25, 0.5, 1",
         ),
     ] = None,
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option(help="Shipped name or YAML file, or a comma list. Default: demo, edge and datacenter."),
-    ] = None,
+    scenario: ScenarioOption = None,
     load: Annotated[
         list[str] | None,
         typer.Option(help="rho, or a comma list; may be repeated.", show_default="0.7, 0.9"),
     ] = None,
     tapes: Annotated[int, typer.Option(min=2, max=100_000, help="Of each setting.")] = 4,
-    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
+    arrivals: ArrivalsOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for front.json and front.png.")] = None,
     profiles: ProfilesOption = None,
     hardware: HardwareOption = None,

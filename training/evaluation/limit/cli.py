@@ -7,6 +7,7 @@ import typer
 
 from synergai.envs.cli import fail
 from synergai.offline_profiles.options import HardwareOption, ProfilesOption, table_of
+from synergai.training.evaluation.options import ArrivalsOption, ScenarioOption
 
 
 def limit(
@@ -23,16 +24,13 @@ def limit(
     schedulers: Annotated[
         str, typer.Option(help="Comma list of rules, with switches as in `synergai:order=edf`.")
     ] = "edf_feasible,edf_likely",
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option(help="Shipped name or YAML file, or a comma list. Default: demo, edge and datacenter."),
-    ] = None,
+    scenario: ScenarioOption = None,
     load: Annotated[
         list[str] | None,
         typer.Option(help="rho, or a comma list; may be repeated.", show_default="0.8, 0.9, 1.0, 1.1"),
     ] = None,
     tapes: Annotated[int, typer.Option(min=1, max=100_000, help="Of each setting.")] = 1,
-    arrivals: Annotated[int | None, typer.Option(min=20, help="Per tape, instead of the scenario's.")] = None,
+    arrivals: ArrivalsOption = None,
     block: Annotated[int, typer.Option(min=1, help="Consecutive jobs that the solver gets at once.")] = 200,
     seconds: Annotated[
         float, typer.Option(min=0.01, help="Of the solver for each block, on one core.")
