@@ -76,6 +76,8 @@ class Lease:
         self._mine = False
         self._from_s = self._until_s = -math.inf
         self._answered = False
+        self._told = ""
+        """What went wrong last: the same is not said each second."""
 
     @property
     def _path(self) -> str:
@@ -95,12 +97,14 @@ class Lease:
     async def _turn(self) -> None:
         try:
             await self.step()
-            self._answered = True
+            self._answered, self._told = True, ""
         except ApiError as error:
             if not self._answered and error.status not in _NOT_YET:
                 raise
             self._on_renewal("failed")
-            log.warning("lease %s/%s: %s", self._namespace, self._name, error)
+            level = logging.DEBUG if self._told == str(error) else logging.WARNING
+            log.log(level, "lease %s/%s: %s", self._namespace, self._name, error)
+            self._told = str(error)
 
     def _pause_s(self) -> float:
         """Not later than what is due next: the begin of our time, or the end of another's."""

@@ -116,7 +116,7 @@ async def test_a_first_request_that_is_forbidden_ends_the_run(b: Bench):
         await b.lease("a").run()
 
 
-async def test_a_later_one_does_not(b: Bench):
+async def test_a_later_one_does_not_and_is_told_once(b: Bench, caplog: pytest.LogCaptureFixture):
     lease = b.lease("a")
     turned, turns = asyncio.Event(), [0]
 
@@ -135,13 +135,15 @@ async def test_a_later_one_does_not(b: Bench):
     async def forbid(call: Call) -> None:
         raise errors.ApiError(403, "Forbidden", "no more")
 
-    for before in (forbid, None):
+    for before in (forbid, forbid, None, forbid, None):
         b.server.before = before
         await asyncio.sleep(0)  # it goes to sleep
         b.clock.advance(1.0)
         await next_turn()
     running.cancel()
-    assert (turns[0], lease.valid(), lease.term) == (3, True, 1)
+    assert (turns[0], lease.valid(), lease.term) == (6, True, 1)
+    told = [r for r in caplog.records if r.levelname == "WARNING" and "no more" in r.message]
+    assert len(told) == 2  # the second time it was over between
 
 
 def test_an_identity_is_of_one_process():
