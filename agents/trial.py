@@ -5,7 +5,9 @@ move may look a little worse than the fallback's: it may serve what lies beyond 
 better.
 """
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,9 @@ MARGIN = 0.5
 """In violations, by which a move may look worse where the policy is certified."""
 SLACK = 1.15
 """By which the load that is seen, a mean over some 50 arrivals, may lie beyond the loads that were certified."""
+PAUSE = 20.0
+"""A trial that its budget did not hold is not tried again for so many times what it took: on a cluster so large that
+one future alone is longer than the budget, trials take a twentieth of the time at most."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,19 @@ def certificate_of(card: Mapping[str, Any], policy: str) -> Certificate:
 class Trial:
     """Tries two moves at a time, within a budget; `refuses` says why the policy's must not stand."""
 
-    def __init__(self, certificate: Certificate, budget_us: float = 300.0, release_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        certificate: Certificate,
+        budget_us: float = 300.0,
+        release_s: float = 0.0,
+        clock_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.certificate = certificate
         self.search = Search(HORIZON_TAUS, Z, 1e6 * release_s, BACKLOG_TAUS, budget_us)
         self._room = Room(FUTURES)
         self._compiled = False
+        self._clock_s = clock_s
+        self._again_s = -math.inf
 
     def refuses(
         self, state: ClusterState, candidates: Candidates, decision: Decision, safe: Decision
@@ -70,16 +83,27 @@ class Trial:
         """The cause, or None if the decision may stand."""
         if _index(decision) == _index(safe) and self._compiled:
             return None
-        self._compiled = True
         certain = self.certificate.holds(candidates)
-        plan, survey = self._room.of(state)
-        margin = MARGIN if certain else 0.0
-        found = int(
-            stands(state, survey, plan, candidates, _index(safe), _index(decision), self.search, margin)
-        )
+        found = self._try(state, candidates, decision, safe, MARGIN if certain else 0.0)
         if found == 1 or (found == NONE and certain):
             return None
         return "unproven" if found == NONE else "worse in a trial"
+
+    def _try(
+        self, state: ClusterState, candidates: Candidates, decision: Decision, safe: Decision, margin: float
+    ) -> int:
+        """1 or 0 as `stands` has it; NONE where that cannot be told, or trials pause."""
+        began_s = self._clock_s()
+        if began_s < self._again_s:
+            return NONE
+        plan, survey = self._room.of(state)
+        moves = _index(safe), _index(decision)
+        found = int(stands(state, survey, plan, candidates, *moves, self.search, margin))
+        took_s = self._clock_s() - began_s
+        if found == NONE and self._compiled and 0.0 < self.search.budget_us < 1e6 * took_s:
+            self._again_s = began_s + PAUSE * took_s
+        self._compiled = True
+        return found
 
 
 def _index(decision: Decision) -> int:

@@ -8,16 +8,16 @@ import contextlib
 import os
 import secrets
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from synergai.benchmarks.figure import BenchError, Figure
+from synergai.benchmarks.processes import cpu_s, process, said, until
 from synergai.benchmarks.worlds import MOST_DEVICES, enlarged, resized
 from synergai.envs import scenario as scenarios
 from synergai.envs.scenario import Scenario
@@ -30,8 +30,6 @@ from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 SAMPLES = 1
 """Of a pod."""
 DEADLINE_S = 3600.0
-START_TIMEOUT_S = 240.0
-"""Of a process; the first one after a change of the kernels compiles them."""
 STALL_S = 60.0
 """Without a bind for so long, the figure is given up."""
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -97,9 +95,9 @@ async def _run(cluster: str, world: Scenario, pods: int, checkpoint: str, seed: 
             stack.push_async_callback(_clean, client, world)
         namespace = await stack.enter_async_context(_namespace(client, cluster))
         daemon = await stack.enter_async_context(
-            _process(_bridge_command(world, kubeconfig, checkpoint, folder), folder / "bridge.log")
+            process(_bridge_command(world, kubeconfig, checkpoint, folder), folder / "bridge.log")
         )
-        await _until(lambda: "ready: " in _text(folder / "bridge.log"), daemon, folder / "bridge.log")
+        await until(lambda: "ready: " in said(folder / "bridge.log"), daemon, folder / "bridge.log")
         run = _Run()
         seen = asyncio.create_task(Reflector(client, OWN_PODS, run.see).run())
         stack.callback(seen.cancel)
@@ -107,12 +105,12 @@ async def _run(cluster: str, world: Scenario, pods: int, checkpoint: str, seed: 
         try:
             await submit(client, _requests(world, pods, namespace, seed))
             await _all(run.created, pods, daemon)
-            cpu_before_s = _cpu_s(daemon.pid)
+            cpu_before_s = cpu_s(daemon.pid)
             run.began = time.monotonic()
         finally:
             daemon.send_signal(signal.SIGCONT)
         await _all(run.bound, pods, daemon)
-        run.cpu_s = _cpu_s(daemon.pid) - cpu_before_s
+        run.cpu_s = cpu_s(daemon.pid) - cpu_before_s
         return run
 
 
@@ -141,8 +139,8 @@ async def _cluster(cluster: str, world: Scenario, folder: Path) -> AsyncIterator
                 "bridge_pods_per_s: --cluster real takes the cluster of KUBECONFIG, which is not set"
             )
         option = ["--kubeconfig-of-existing", kubeconfig]
-    async with _process(["cluster", "--scenario", str(file), *option], log) as process:
-        await _until(lambda: "API server at" in _text(log) or "Nodes registered" in _text(log), process, log)
+    async with process(["-m", "synergai", "cluster", "--scenario", str(file), *option], log) as nodes:
+        await until(lambda: "API server at" in said(log) or "Nodes registered" in said(log), nodes, log)
         yield kubeconfig
 
 
@@ -186,37 +184,8 @@ def _bridge_command(world: Scenario, kubeconfig: str, checkpoint: str, folder: P
     config = folder / "bridge.yaml"
     expected = {name: {"share": entry.share, "samples": SAMPLES} for name, entry in world.jobs.items()}
     config.write_text(yaml.safe_dump({"expect": expected, "metrics_port": None}), encoding="utf-8")
-    return ["bridge", "--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
-
-
-@contextlib.asynccontextmanager
-async def _process(arguments: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A verb of ours, its output in a file, ended at the end."""
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "synergai", *arguments, stdout=output, stderr=output,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 5.0)
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-
-
-async def _until(fact: Callable[[], bool], process: asyncio.subprocess.Process, log: Path) -> None:
-    """Wait for a process to say something. BenchError with its last words if it does not."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not fact():
-        if process.returncode is not None or time.monotonic() > deadline:
-            last = (_text(log).strip().splitlines() or ["nothing"])[-1]
-            raise BenchError(f"bridge_pods_per_s: {log.stem} did not start; it said: {last}")
-        await asyncio.sleep(0.05)
+    given = ["--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
+    return ["-m", "synergai", "bridge", *given]
 
 
 async def _all(seen: dict[str, float], pods: int, daemon: asyncio.subprocess.Process) -> None:
@@ -228,13 +197,3 @@ async def _all(seen: dict[str, float], pods: int, daemon: asyncio.subprocess.Pro
         if daemon.returncode is not None or time.monotonic() - changed > STALL_S:
             raise BenchError(f"bridge_pods_per_s: stopped at {count} of {pods} pods")
         await asyncio.sleep(0.01)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system time of a process, by proc(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -15,6 +15,9 @@ def bench(
     nodes: Annotated[int | None, typer.Option(min=1, max=5000, help="Of a cluster of its kinds.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=10_000, help="That wait for a decision.")] = None,
     pods: Annotated[int | None, typer.Option(min=2, max=50_000, help="That wait for the bridge.")] = None,
+    arrive: Annotated[
+        float | None, typer.Option(min=0, max=1e5, help="Pods a second; 0 is all at once.")
+    ] = None,
     futures: Annotated[int | None, typer.Option(min=2, max=1024, help="That the planner samples.")] = None,
     cluster: Annotated[
         Literal["embedded", "real"] | None, typer.Option(help="`real` is that of KUBECONFIG.")
@@ -29,9 +32,9 @@ def bench(
     from synergai.benchmarks.figure import FIGURES, MissingExtra, measure, options_of
 
     given: dict[str, Any] = {
-        "scenario": scenario, "load": load, "nodes": nodes, "jobs": jobs, "pods": pods, "futures": futures,
-        "cluster": cluster, "checkpoint": checkpoint, "config": config, "seconds": seconds, "repeats": repeats,
-        "seed": seed,
+        "scenario": scenario, "load": load, "nodes": nodes, "jobs": jobs, "pods": pods, "arrive": arrive,
+        "futures": futures, "cluster": cluster, "checkpoint": checkpoint, "config": config, "seconds": seconds,
+        "repeats": repeats, "seed": seed,
     }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
     if not name:

@@ -154,3 +154,31 @@ def test_it_is_of_the_card_and_of_the_way_of_playing() -> None:
     assert certificate_of(card, "net+plan") == Certificate()
     assert certificate_of(card, "reference") == Certificate()
     assert certificate_of({}, "net") == Certificate()
+
+
+def decisions(trial: Trial, count: int) -> list[str | None]:
+    """What the trial says of so many of a bad policy's moves, one after another."""
+    setting = setting_at(0.0)
+    sim = new_sim(setting, make_tape(setting, 0, ARRIVALS))
+    scratch, out, said = scratch_for(sim.state), empty_candidates(), []
+    fool, rule = Fool(slowest), Rule(FALLBACK)
+    while len(said) < count and advance(sim, scratch, out, NONE):
+        safe, decision = rule.decide(sim.state, out), fool.decide(sim.state, out)
+        if decision.candidate != safe.candidate:
+            said.append(trial.refuses(sim.state, out, decision, safe))
+        apply_action(sim, scratch, out, DONE if safe.action == Action.DONE else safe.candidate)
+    return said
+
+
+def test_a_trial_that_its_budget_did_not_hold_is_not_held_again_for_twenty_times_what_it_took() -> None:
+    looks = 0
+
+    def clock_s() -> float:  # each look is a second after the one before
+        nonlocal looks
+        looks += 1
+        return float(looks)
+
+    trial = Trial(Certificate(), budget_us=0.001, clock_s=clock_s)
+    assert decisions(trial, 30) == ["unproven"] * 30
+    held = looks - 30  # a trial that is held looks twice
+    assert held == 3, "the first compiles, the second has none for 20 s behind it, the third none to the end"

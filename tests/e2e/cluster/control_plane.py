@@ -77,8 +77,8 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def control_plane(programs: Path) -> Iterator[Path]:
-    """Start what is in the folder `programs`; the kubeconfig of an administrator."""
+def control_plane(programs: Path, bare: bool = False) -> Iterator[Path]:
+    """Start what is in the folder `programs`, `bare` without controllers; the kubeconfig of an administrator."""
     folder = Path(mkdtemp(prefix="synergai-cluster-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -91,7 +91,7 @@ def control_plane(programs: Path) -> Iterator[Path]:
         etcd_port, peer_port, port = _free_ports(3)
         token = secrets.token_hex(16)
         (folder / "tokens.csv").write_text(f'{token},admin,admin,"{ADMIN_GROUP}"\n')
-        with_controllers = (programs / CONTROLLERS).exists()
+        with_controllers = not bare and (programs / CONTROLLERS).exists()
         start("etcd", _etcd_options(folder, etcd_port, peer_port))
         start("kube-apiserver", _api_options(folder, etcd_port, port, with_controllers))
         certificate = folder / "certificates" / "apiserver.crt"

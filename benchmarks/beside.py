@@ -1,0 +1,335 @@
+"""The bridge beside kube-scheduler: the same pods on the same nodes of the same API server, one after the other.
+
+Nothing runs on the nodes, which are objects that nobody renews; so all of the machine is the API server's and the
+scheduler's. It takes an API server without controllers, as they would call such nodes lost:
+`python -m tests.e2e.cluster --bare -- synergai bench beside_kube_scheduler`.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from synergai.benchmarks.ceiling import ceiling_command
+from synergai.benchmarks.figure import BenchError, Figure
+from synergai.benchmarks.processes import command_of, cpu_s, process, said, until
+from synergai.benchmarks.worlds import resized
+from synergai.envs import scenario as scenarios
+from synergai.envs.types import Node
+from synergai.k8s_bridge import credentials
+from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.credentials import CredentialsError
+from synergai.k8s_bridge.embedded.machine import Machine
+from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.submit import PodRequest, pod_of
+from synergai.k8s_bridge.watch import Reflector, Resource, WatchEvent
+from synergai.offline_profiles.table import ProfileTable
+
+SCHEDULERS = ("ceiling", "kube-scheduler", "synergai")
+KUBE_SCHEDULER = "KUBE_SCHEDULER"
+"""Environment: where that program is, if not in PATH."""
+DEADLINE_S = 86_400.0
+SAMPLES = 1
+CREATORS = 16
+"""Connections that create pods."""
+STALL_S = 60.0
+SETTLE_S = 1.0
+"""After the pods are created, and after a scheduler is ready for pods that arrive."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """What was seen of one scheduler, from the first bind of a full queue, or the first of arriving pods, to the last
+    bind."""
+
+    pods_per_s: float
+    p50_s: float
+    """From the reply to a pod's creation until the watch shows it bound; of a full queue from the first bind on."""
+    p99_s: float
+    scheduler_cpu_ms: float
+    """Per pod, as the two below."""
+    apiserver_cpu_ms: float
+    etcd_cpu_ms: float
+
+
+def beside_kube_scheduler(
+    pods: int = 1000,
+    nodes: int = 100,
+    arrive: float = 0.0,
+    scenario: str = "demo",
+    checkpoint: str = "demo",
+    repeats: int = 1,
+    seed: int = 0,
+) -> Figure:
+    """Pods per second of the bridge over those of kube-scheduler; and a script that binds without thinking.
+
+    With `arrive` so many pods are created per second while the scheduler runs; with 0 all wait when it starts.
+    """
+    try:
+        legs = asyncio.run(_all_legs(pods, nodes, arrive, scenario, checkpoint, repeats, seed))
+    except (ApiError, CredentialsError) as error:
+        raise BenchError(f"beside_kube_scheduler: {error}") from None
+    ours, theirs, most = legs["synergai"], legs["kube-scheduler"], legs["ceiling"]
+    facts = {
+        "pods": pods, "nodes": nodes, "arrive": arrive, "scenario": scenario, "checkpoint": checkpoint,
+        "repeats": repeats, "of_ceiling": round(ours.pods_per_s / most.pods_per_s, 3),
+        **{name: {key: round(value, 3) for key, value in asdict(leg).items()} for name, leg in legs.items()},
+        "seed": seed,
+    }  # fmt: skip
+    return Figure(ours.pods_per_s / theirs.pods_per_s, "times kube-scheduler's pods/s", facts)
+
+
+async def _all_legs(
+    pods: int, nodes: int, arrive: float, scenario: str, checkpoint: str, repeats: int, seed: int
+) -> dict[str, Leg]:
+    """The median of each figure over the repeats; the schedulers take turns."""
+    kubeconfig = os.environ.get("KUBECONFIG", "")
+    if not kubeconfig:
+        raise BenchError("beside_kube_scheduler takes the cluster of KUBECONFIG, which is not set")
+    seen: dict[str, list[Leg]] = {name: [] for name in SCHEDULERS}
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        client = await stack.enter_async_context(ApiClient(credentials.load(kubeconfig)))
+        world = await stack.enter_async_context(_nodes(client, scenario, nodes, pods))
+        requests = _requests(scenario, pods, seed)
+        commands = {
+            "ceiling": ceiling_command(kubeconfig, [node.name for node in world]),
+            "kube-scheduler": _kube_scheduler(kubeconfig, folder),
+            "synergai": _bridge(requests, kubeconfig, checkpoint, folder),
+        }
+        servers = _servers(kubeconfig)
+        for turn in range(repeats):
+            for name in SCHEDULERS:
+                log = folder / f"{name}-{turn}.log"
+                seen[name].append(await _leg(client, servers, name, commands[name], requests, arrive, log))
+    return {name: _median(legs) for name, legs in seen.items()}
+
+
+def _servers(kubeconfig: str) -> dict[str, int]:
+    """Process ids of the API server and of its etcd, which run on this machine."""
+    port = credentials.load(kubeconfig).host.rpartition(":")[2]
+    apiserver, arguments = command_of(f"--secure-port={port}")
+    (store,) = (value for value in arguments if value.startswith("--etcd-servers="))
+    etcd, _ = command_of(store.replace("--etcd-servers=", "--listen-client-urls="))
+    return {"kube-apiserver": apiserver, "etcd": etcd}
+
+
+def _median(legs: Sequence[Leg]) -> Leg:
+    return Leg(**{key: statistics.median(getattr(leg, key) for leg in legs) for key in asdict(legs[0])})
+
+
+@contextlib.asynccontextmanager
+async def _nodes(client: ApiClient, scenario: str, count: int, pods: int) -> AsyncIterator[list[Node]]:
+    """Nodes of the scenario's kinds, so large that each kind holds all pods; removed at the end."""
+    table = ProfileTable.default()
+    world = resized(scenarios.load(scenario), count, f"bench-{secrets.token_hex(3)}-")
+    factor = -(-pods // min(kind.count for kind in world.machines))
+    nodes = [_enlarged(node, factor) for node in world.nodes(table)]
+    resources = {name: hardware.resource for name, hardware in table.hardware.items()}
+    await _each(CREATORS, nodes, lambda node: client.post("/api/v1/nodes", _object(node, resources)))
+    try:
+        yield nodes
+    finally:
+        await _each(CREATORS, nodes, lambda node: client.request("DELETE", f"/api/v1/nodes/{node.name}"))
+
+
+def _enlarged(node: Node, factor: int) -> Node:
+    """Of a CPU class there is no unit to have more of."""
+    return replace(
+        node,
+        devices=tuple(replace(device, units=device.units * factor) for device in node.devices),
+        cpu_milli=node.cpu_milli * factor,
+        memory_mib=node.memory_mib * factor,
+        pods=node.pods * factor,
+    )
+
+
+def _object(node: Node, resources: dict[str, str]) -> Json:
+    machine = Machine(node, resources)
+    labels = machine.labels(())
+    status = machine.status(time.time(), labels["kubernetes.io/arch"])
+    metadata = {"name": node.name, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status}
+
+
+async def _each(workers: int, items: Iterable, do) -> None:
+    """All items, by so many at once."""
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await do(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(work())
+
+
+def _requests(scenario: str, pods: int, seed: int) -> list[PodRequest]:
+    """Pods of the scenario's models, in the shares of its mix."""
+    jobs = scenarios.load(scenario).jobs
+    rng = np.random.default_rng([seed, 0x4253])
+    shares = np.array([entry.share for entry in jobs.values()])
+    models = rng.choice(list(jobs), size=pods, p=shares / shares.sum())
+    return [
+        PodRequest(
+            f"p{i:05d}", str(model), SAMPLES, deadline_s=DEADLINE_S, cpu="100m", memory="64Mi"
+        )
+        for i, model in enumerate(models)
+    ]  # fmt: skip
+
+
+def _bridge(requests: Sequence[PodRequest], kubeconfig: str, checkpoint: str, folder: Path) -> list[str]:
+    """As it comes, but for the job mix, which is declared."""
+    models = [request.model for request in requests]
+    expected = {
+        name: {"share": models.count(name), "samples": SAMPLES, "samples_log_sd": 0.1} for name in set(models)
+    }
+    config = folder / "bridge.yaml"
+    config.write_text(
+        yaml.safe_dump({"expect": expected, "metrics_port": None, "shared_nodes": True}), encoding="utf-8"
+    )
+    given = ["bridge", "--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
+    return ["-m", "synergai", *given]
+
+
+def _kube_scheduler(kubeconfig: str, folder: Path) -> list[str]:
+    """As it comes, but for its client's limits, which are lifted."""
+    program = os.environ.get(KUBE_SCHEDULER) or shutil.which("kube-scheduler")
+    if not program:
+        raise BenchError(f"beside_kube_scheduler: no kube-scheduler in PATH; name it in {KUBE_SCHEDULER}")
+    config = folder / "kube-scheduler.yaml"
+    settings = {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": {"kubeconfig": kubeconfig, "qps": 10_000, "burst": 10_000},
+    }
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return [program, f"--config={config}", "--secure-port=0"]
+
+
+class _Watch:
+    """When each pod of a namespace was created and seen bound; monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.created: dict[str, float] = {}
+        self.bound: dict[str, float] = {}
+
+    def see(self, event: WatchEvent) -> None:
+        if event.object["spec"].get("nodeName"):
+            self.bound.setdefault(event.object["metadata"]["name"], time.monotonic())
+
+
+async def _leg(
+    client: ApiClient,
+    servers: Mapping[str, int],
+    name: str,
+    command: Sequence[str],
+    requests: Sequence[PodRequest],
+    arrive: float,
+    log: Path,
+) -> Leg:
+    """One scheduler, in a namespace of its own."""
+    scheduler = "default-scheduler" if name == "kube-scheduler" else "synergai"
+    async with _namespace(client, name) as namespace, contextlib.AsyncExitStack() as stack:
+        watch = _Watch()
+        pods = Resource("bench", f"/api/v1/namespaces/{namespace}/pods")
+        reflector = asyncio.create_task(Reflector(client, pods, watch.see).run())
+        stack.callback(reflector.cancel)
+        if not arrive or name == "ceiling":
+            await _create(client, requests, namespace, scheduler, watch, 0.0)
+            await asyncio.sleep(SETTLE_S)
+        given = [*command, namespace] if name == "ceiling" else command
+        running = await stack.enter_async_context(process(given, log))
+        spenders = {**servers, name: running.pid}
+        spent_s: dict[str, float] = {}
+        if arrive and name != "ceiling":
+            await until(lambda: _is_ready(name, log), running, log)
+            await asyncio.sleep(SETTLE_S)
+            spent_s = _cpu(spenders)
+            await _create(client, requests, namespace, scheduler, watch, arrive)
+        while not spent_s:
+            await _bound(watch, 1, running, log)
+            spent_s = _cpu(spenders)
+        await _bound(watch, len(requests), running, log)
+        spent_s = {program: after_s - spent_s[program] for program, after_s in _cpu(spenders).items()}
+        return _figures(name, watch, spent_s, bool(arrive) and name != "ceiling")
+
+
+def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
+    return {program: cpu_s(pid) for program, pid in pids.items()}
+
+
+def _is_ready(name: str, log: Path) -> bool:
+    words = "Successfully acquired lease" if name == "kube-scheduler" else " leading: "
+    return words in said(log)
+
+
+def _figures(name: str, watch: _Watch, cpu: dict[str, float], arriving: bool) -> Leg:
+    count = len(watch.bound)
+    began_s = min(watch.created.values() if arriving else watch.bound.values())
+    span_s = max(watch.bound.values()) - began_s
+    waits = [at_s - (watch.created[pod] if arriving else began_s) for pod, at_s in watch.bound.items()]
+    p50, p99 = np.percentile(waits, [50, 99])
+    spent = [1000 * cpu[program] / count for program in (name, "kube-apiserver", "etcd")]
+    return Leg(count / span_s, float(p50), float(p99), *spent)
+
+
+async def _create(
+    client: ApiClient,
+    requests: Sequence[PodRequest],
+    namespace: str,
+    scheduler: str,
+    watch: _Watch,
+    arrive: float,
+) -> None:
+    """All at once, or so many per second."""
+    began_s, now_us = time.monotonic(), client.now_us()
+
+    async def create(numbered: tuple[int, PodRequest]) -> None:
+        i, request = numbered
+        if arrive:
+            await asyncio.sleep(max(began_s + i / arrive - time.monotonic(), 0.0))
+        pod = pod_of(replace(request, namespace=namespace), now_us)
+        pod["spec"]["schedulerName"] = scheduler
+        await client.post(f"/api/v1/namespaces/{namespace}/pods", pod)
+        watch.created[request.name] = time.monotonic()
+
+    await _each(CREATORS, enumerate(requests), create)
+
+
+async def _bound(watch: _Watch, count: int, running: asyncio.subprocess.Process, log: Path) -> None:
+    """Until so many pods are. BenchError when nothing happens any more."""
+    last, changed_s = 0, time.monotonic()
+    while len(watch.bound) < count:
+        if len(watch.bound) > last:
+            last, changed_s = len(watch.bound), time.monotonic()
+        if running.returncode is not None or time.monotonic() - changed_s > STALL_S:
+            raise BenchError(
+                f"beside_kube_scheduler: {log.stem} stopped at {last} of {count}: {said(log)[-500:]}"
+            )
+        await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def _namespace(client: ApiClient, name: str) -> AsyncIterator[str]:
+    """Emptied at the end; without controllers nobody removes a namespace."""
+    namespace = f"bench-{name}-{secrets.token_hex(3)}"
+    await client.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    try:
+        yield namespace
+    finally:
+        for kind in ("pods", "events"):
+            path = f"/api/v1/namespaces/{namespace}/{kind}"
+            with contextlib.suppress(ApiError):
+                await client.request("DELETE", path, params={"gracePeriodSeconds": "0"}, timeout_s=120)
