@@ -18,6 +18,8 @@ from synergai.envs.types import Action, Decision
 P_ONTIME = [feature.name for feature in CANDIDATE].index("p_ontime")
 AGE = N_CANDIDATE + [feature.name for feature in JOB].index("job_age")
 BUSY = [feature.name for feature in GLOBAL].index("busy")
+JUDGED = ("idle", "worse in a trial", "unproven", "replay")
+"""Causes by which an answer that is in order is judged; every other cause is a fault of the policy."""
 IDLE_BELOW = 0.5
 """Share of the capacity in use below which nothing has to wait for room."""
 PATIENCE = 0.5

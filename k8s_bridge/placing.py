@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from synergai.agents.explanation import Explanation
+from synergai.agents.guard import JUDGED
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Action, Decision, Job
 from synergai.k8s_bridge.annotations import DecisionRecord
@@ -69,7 +70,7 @@ class Placing:
         )
         explanation = self._explained(decision, entry)
         self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record, explanation)
-        if decision.decided_by == "fallback":
+        if decision.decided_by == "fallback" and not decision.reason.startswith(JUDGED):
             why = f"the fallback rule decided: {decision.reason or 'no reason given'}"
             self._report.pod(entry.pod, "DecisionFallback", why, warning=True)
         return self._order(entry, decision.node, record, explanation)

@@ -1,5 +1,7 @@
 """What decisions and the results of binds do to the books."""
 
+from dataclasses import replace
+
 import pytest
 from bridge_fakes import ANNOTATIONS, NOW_US, raw_pod
 from bridge_world import World, bound
@@ -185,3 +187,23 @@ def test_a_failed_bind_of_the_fallback_gives_the_room_back():
     (order,) = world.round()
     world.settle(order, Outcome.FAILED)
     assert world.cluster.placed == {}
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("error: ValueError; edf_likely", ["DecisionFallback"]),
+        ("illegal action; edf_likely", ["DecisionFallback"]),
+        ("no reason", ["DecisionFallback"]),
+        ("unproven; edf_likely", []),
+        ("worse in a trial; edf_likely", []),
+        ("replay; edf_likely", []),
+        ("idle; edf_likely", []),
+    ],
+)
+def test_owners_are_warned_of_a_policy_that_fails_and_not_of_one_that_is_judged(reason, told):
+    world = World()
+    world.pod(raw_pod("a"))
+    (decision,) = world.cluster.round(world.now_us, None)
+    world.placing.decide(replace(decision, decided_by="fallback", reason=reason), world.now_us)
+    assert world.reasons() == told
