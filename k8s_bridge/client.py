@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal  # replies are JSON of any shape
@@ -13,6 +14,7 @@ import aiohttp
 from synergai.k8s_bridge.backoff import Backoff
 from synergai.k8s_bridge.clock import ServerClock
 from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.wire import Reply, Unreachable, Wires
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class ApiClient:
         self._rng = rng or random.Random()
         self._on_request = on_request
         self._session: aiohttp.ClientSession | None = None
+        self._wires: Wires | None = None
 
     async def __aenter__(self) -> "ApiClient":
         return self
@@ -75,6 +78,9 @@ class ApiClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._wires is not None:
+            await self._wires.close()
+            self._wires = None
 
     def now_us(self) -> int:
         """The server's clock."""
@@ -110,6 +116,8 @@ class ApiClient:
         backoff = Backoff(FIRST_DELAY_S, LAST_DELAY_S, self._rng)
         for attempt in range(1, ATTEMPTS + 1):
             try:
+                if params is None and not self._credentials.proxy:
+                    return _json(await self._ask(method, path, body, limit_s, permit))
                 async with self._reply(method, path, params, body, limit_s, permit=permit) as response:
                     return _json(await response.read())
             except ApiError as error:
@@ -137,6 +145,32 @@ class ApiClient:
                     pending = []
                 pending.append(rest)
 
+    async def _ask(
+        self, method: str, path: str, body: object, total_s: float, permit: Permit | None
+    ) -> bytes:
+        """What a pod costs over and over, on lean connections; a reply that is not 2xx raises ApiError."""
+        await self._prepare(permit)
+        sent_us, status = self.clock.local_us(), 0
+        try:
+            reply = await self._lean().ask(
+                method, path, self._headers(body), _payload(body) or b"", self._timeout_s, total_s
+            )
+            status = reply.status
+            self.clock.observe(reply.headers.get("date", ""), sent_us, self.clock.local_us())
+        except (TimeoutError, OSError) as error:
+            raise _lost(error, self._credentials.host) from error
+        finally:
+            self._on_request(method, status)
+        if not 200 <= status < 300:
+            raise _error(reply)
+        return reply.body
+
+    async def _prepare(self, permit: Permit | None) -> None:
+        if self._credentials.stale():
+            await self._refresh()
+        if permit is not None and not permit():
+            raise Withheld
+
     @asynccontextmanager
     async def _reply(
         self,
@@ -148,10 +182,7 @@ class ApiClient:
         idle_s: float | None = None,
         permit: Permit | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._credentials.stale():
-            await self._refresh()
-        if permit is not None and not permit():
-            raise Withheld
+        await self._prepare(permit)
         sent_us = self.clock.local_us()
         timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=self._timeout_s, sock_read=idle_s)
         status = 0
@@ -160,7 +191,7 @@ class ApiClient:
                 method,
                 self._credentials.host + path,
                 params=params,
-                data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
+                data=_payload(body),
                 headers=self._headers(body),
                 timeout=timeout,
                 proxy=self._credentials.proxy,
@@ -170,7 +201,8 @@ class ApiClient:
                 status = response.status
                 self.clock.observe(response.headers.get("Date", ""), sent_us, self.clock.local_us())
                 if not 200 <= response.status < 300:
-                    raise _error(response, await response.read())
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+                    raise _error(Reply(status, response.reason or "", headers, await response.read()))
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _lost(error, self._credentials.host) from error
@@ -187,6 +219,12 @@ class ApiClient:
             connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=True if tls is None else tls)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
         return self._session
+
+    def _lean(self) -> Wires:
+        if self._wires is None:
+            given = self._credentials
+            self._wires = Wires(given.host, given.tls, given.server_name, CONNECTIONS)
+        return self._wires
 
     async def _refresh(self) -> None:
         await asyncio.to_thread(self._credentials.refresh)
@@ -205,17 +243,21 @@ def _json(raw: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _error(response: aiohttp.ClientResponse, raw: bytes) -> ApiError:
+def _payload(body: object) -> bytes | None:
+    return None if body is None else json.dumps(body, separators=(",", ":")).encode()
+
+
+def _error(reply: Reply) -> ApiError:
     """From a Status object; API Priority and Fairness and proxies answer in plain text."""
     try:
-        status = json.loads(raw)
+        status = json.loads(reply.body)
     except ValueError:
         status = {}
     if not isinstance(status, dict):
         status = {}
-    message = status.get("message") or raw[:200].decode(errors="replace").strip() or response.reason or ""
-    reason = status.get("reason") or response.reason or "Unknown"
-    return ApiError(response.status, reason, message, _retry_after_s(response.headers.get("Retry-After")))
+    message = status.get("message") or reply.body[:200].decode(errors="replace").strip() or reply.reason
+    reason = status.get("reason") or reply.reason or "Unknown"
+    return ApiError(reply.status, reason, message, _retry_after_s(reply.headers.get("retry-after")))
 
 
 def _retry_after_s(value: str | None) -> float | None:
@@ -223,14 +265,15 @@ def _retry_after_s(value: str | None) -> float | None:
 
 
 def _lost(error: Exception, host: str) -> ApiError:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+    if isinstance(
+        error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
+    ):
         return ApiError(0, "Untrusted", f"{host}: {error}")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return ApiError(
-            0, "Unreachable", f"{host} cannot be reached ({error.os_error.strerror or error.os_error})"
-        )
     if isinstance(error, TimeoutError):
         return ApiError(0, "Timeout", f"{host} did not answer in time")
+    if isinstance(error, aiohttp.ClientConnectorError | Unreachable):
+        system = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        return ApiError(0, "Unreachable", f"{host} cannot be reached ({system.strerror or system})")
     return ApiError(0, "Disconnected", f"{host}: {error or type(error).__name__}")
 
 

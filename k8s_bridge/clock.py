@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 SECOND_US = 1_000_000
 _FURTHEST_US = 2**62
@@ -69,6 +70,12 @@ def _cut(time_us: int) -> int:
     return min(max(time_us, -_FURTHEST_US), _FURTHEST_US)
 
 
+@lru_cache(maxsize=8)
+def _date_us(date: str) -> int:
+    """Of a Date header; hundreds of replies have the same."""
+    return round(parsedate_to_datetime(date).timestamp()) * SECOND_US
+
+
 class ServerClock:
     """The API server's clock, as far as its `Date` headers (whole seconds) tell; never runs back.
 
@@ -101,7 +108,7 @@ class ServerClock:
     def observe(self, date: str, sent_us: int, received_us: int) -> None:
         """Learn from the Date header of a reply."""
         try:
-            server_us = round(parsedate_to_datetime(date).timestamp()) * SECOND_US
+            server_us = _date_us(date)
         except ValueError:
             return
         low, high = server_us - received_us, server_us + SECOND_US - sent_us

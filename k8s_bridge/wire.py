@@ -1,9 +1,11 @@
 """Keep-alive connections for the requests that every pod costs: a third of the time that aiohttp's client takes.
 
-HTTP/1.1 without pipelining, redirects, proxies or compression; replies are parsed by llhttp (httptools).
+HTTP/1.1 without pipelining, redirects, proxies or compression, and each reply says its length, as the API server's do;
+llhttp (httptools) parses them.
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +16,10 @@ import httptools
 
 class WireError(ConnectionError):
     """The connection ended before the reply did, or the reply is not HTTP."""
+
+
+class Unreachable(ConnectionError):
+    """No connection can be opened."""
 
 
 @dataclass(slots=True)
@@ -43,7 +49,13 @@ class Wires:
         self._open: set[_Wire] = set()
 
     async def ask(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, connect_s: float, total_s: float
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        connect_s: float,
+        total_s: float,
     ) -> Reply:
         """One request. TimeoutError after `total_s`, or where no connection opens within `connect_s`; WireError and
         other OSErrors where there is no reply. The connection is then given up, and the server may have acted."""
@@ -74,10 +86,18 @@ class Wires:
             wire = self._idle.pop()
             if not wire.ended:
                 return wire
-        async with asyncio.timeout(connect_s):
-            _, wire = await asyncio.get_running_loop().create_connection(
-                lambda: _Wire(self._open), self._host, self._port, ssl=self._tls, server_hostname=self._server_name
-            )
+        try:
+            async with asyncio.timeout(connect_s):
+                return await self._connect()
+        except (ssl.SSLError, TimeoutError):
+            raise
+        except OSError as error:
+            raise Unreachable(os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)) from error
+
+    async def _connect(self) -> "_Wire":
+        loop = asyncio.get_running_loop()
+        given = {"ssl": self._tls, "server_hostname": self._server_name}
+        _, wire = await loop.create_connection(lambda: _Wire(self._open), self._host, self._port, **given)
         return wire
 
     async def close(self) -> None:
