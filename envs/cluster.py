@@ -421,9 +421,9 @@ class Cluster:
             row[n] = nodes is None or node.name in nodes
 
     def _make_room(self) -> None:
-        """Double the tables before they are full."""
+        """Double the tables before they are full. One round may start all that waits, and asks for no room."""
         clock = self.state.clock[0]
-        if max(clock["n_queued"], clock["running_top"]) + 1 >= len(self.state.queue):
+        if clock["n_queued"] + clock["running_top"] + 1 >= len(self.state.queue):
             self._allocate(2 * len(self.state.queue))
 
     def _resize(self, node: Node) -> None:

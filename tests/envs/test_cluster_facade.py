@@ -491,6 +491,18 @@ def test_the_tables_grow_with_what_runs() -> None:
     assert (made.running(), free_units(made, "a")) == (0, 400)
 
 
+@pytest.mark.parametrize("at_once", [3, 7, 100])
+def test_a_round_that_starts_many_has_room_for_all_of_them(at_once: int) -> None:
+    made = cluster(node("a", units=600, cpu_milli=10**6, memory_mib=10**6, pods=700))
+    for i in range(560):
+        made.enqueue(job(f"j{i}", arrival_s=0.001 * i))
+        if i % at_once == at_once - 1:
+            started(made, 0.001 * i)
+        assert made.state.clock[0]["running_top"] <= len(made.state.running)
+    started(made, 1.0)
+    assert (made.running(), free_units(made, "a")) == (560, 40)
+
+
 def test_growth_keeps_the_order_and_what_runs() -> None:
     made = cluster(node("a"))
     made.enqueue(job("first"))
