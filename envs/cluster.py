@@ -123,11 +123,18 @@ class Cluster:
 
     def remove_node(self, name: str) -> list[str]:
         """Forget the node; returns the keys of the jobs that ran there (they are forgotten too)."""
-        del self._nodes[name]
-        lost = [key for key, booked in self._booked.items() if booked.node == name]
+        return self.remove_nodes([name])
+
+    def remove_nodes(self, names: Iterable[str]) -> list[str]:
+        """The same for many at once, with one renumbering for all of them."""
+        gone = set(names)
+        for name in gone:
+            del self._nodes[name]
+        lost = [key for key, booked in self._booked.items() if booked.node in gone]
         for key in lost:
             self._forget(key)
-        self._rebuild()
+        if gone:
+            self._rebuild()
         return lost
 
     # jobs ------------------------------------------------------------------------------------------------------------
@@ -390,13 +397,16 @@ class Cluster:
         release(self.state, self._booked.pop(key).slot)
 
     def _option(self, model: str, hardware: str, configuration: str, site: str) -> int:
+        return self._options.get((model, hardware, configuration, site), NONE)
+
+    def _options_by_name(self) -> dict[tuple[str, str, str, str], int]:
+        found = {}
         for o, profile in enumerate(self.catalog.profiles):
             option = self.state.options[o]
-            where = self.catalog.sites[self.catalog.groups[option["group"]][1]]
-            names = (self.catalog.models[option["model"]], profile.hardware, profile.configuration, where)
-            if names == (model, hardware, configuration, site):
-                return o
-        return NONE
+            site = self.catalog.sites[self.catalog.groups[option["group"]][1]]
+            names = (self.catalog.models[option["model"]], profile.hardware, profile.configuration, site)
+            found.setdefault(names, o)
+        return found
 
     def _device(self, node: int, hardware: str) -> int:
         h = self.catalog.class_index.get(hardware)
@@ -459,6 +469,7 @@ class Cluster:
         rows = max(2 * len(self._signatures), 16)
         self.state = new_state(self.catalog, jobs, rows)
         self.state.options["startup_us"] += self.pod_start_s * 1e6
+        self._options = self._options_by_name()
         self.state.clock[0]["energy_weight"] = self.energy_weight
         for nodes in self._signatures:
             self._admit(nodes)

@@ -26,8 +26,13 @@ def parse_time_us(text: str) -> int:
 def format_time_us(time_us: int) -> str:
     """RFC 3339 in UTC with six decimals."""
     clamped = min(max(time_us, 0), 253_402_300_799 * SECOND_US)  # 9999-12-31T23:59:59, datetime's end
-    moment = datetime.fromtimestamp(clamped // SECOND_US, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{clamped % SECOND_US:06d}Z"
+    return f"{_second_text(clamped // SECOND_US)}.{clamped % SECOND_US:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(second: int) -> str:
+    """Most of what is written in a row lies in few seconds."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def elapsed_s() -> float:
