@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt
 TRAIN_CONFIG ?= training/configs/default.yaml
 
-.PHONY: help demo kubernetes cluster test test-fast check bench train install clean constraints
+.PHONY: help demo kubernetes cluster test test-fast check bench bench-kubernetes train install clean constraints
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,7 +30,7 @@ demo: $(VENV)/.base  ## the released policy schedules pods on an embedded cluste
 	$(BIN)/synergai demo
 
 test: $(VENV)/.all  ## every test, end-to-end ones included
-	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh >/dev/null || [ "$$SYNERGAI_E2E" != require ]
+	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh kube-scheduler >/dev/null || [ "$$SYNERGAI_E2E" != require ]
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.all  ## the tests that need seconds
@@ -53,6 +53,12 @@ train: $(VENV)/.all  ## train a policy with $(TRAIN_CONFIG) into runs/
 
 bench: $(VENV)/.all  ## every figure of speed, one JSON line each
 	$(BIN)/synergai bench all
+
+bench-kubernetes: kubernetes  ## the bridge beside kube-scheduler on a real API server, some minutes
+	tests/e2e/cluster/build.sh kube-scheduler >/dev/null
+	for size in "--pods 1000 --nodes 100" "--pods 5000 --nodes 100" "--pods 1000 --nodes 1000" "--pods 5000 --nodes 1000" \
+	  "--pods 1000 --nodes 100 --arrive 100" "--pods 1000 --nodes 1000 --arrive 100"; do \
+	  $(BIN)/python -m tests.e2e.cluster --bare -- $(BIN)/synergai bench beside_kube_scheduler $$size || exit 1; done
 
 constraints: | $(BIN)/uv  ## pin the newest versions of everything
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --all-extras --python-version 3.11 --upgrade pyproject.toml --output-file constraints.txt

@@ -24,6 +24,8 @@ SMALL = {
     "bridge_pods_per_s": "--pods 12 --nodes 6",
     "peers": "--seconds 0.05 --repeats 1",
 }
+ELSEWHERE = {"beside_kube_scheduler"}
+"""It takes a real API server: tests/e2e/test_beside.py."""
 SLOW = {
     "train_steps_per_s": pytest.mark.slow,
     "train_over_stock": pytest.mark.slow,
@@ -51,7 +53,9 @@ def test_without_a_name_the_figures_are_listed() -> None:
     assert [line.split(":")[0] for line in run().stdout.splitlines()] == list(FIGURES)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in FIGURES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW.get(name, ())) for name in FIGURES if name not in ELSEWHERE]
+)
 def test_a_figure_is_one_json_line_that_says_what_was_measured(
     name: str, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
@@ -76,6 +80,7 @@ MISTAKES = {
     "a missing config": ("train_steps_per_s --config no.yaml", ("no.yaml",)),
     "too few nodes for the mix": ("decision_us --nodes 1", ("no hardware of this cluster",)),
     "too many pods for the nodes": ("bridge_pods_per_s --pods 9999 --nodes 12", ("9999 pods", "12 nodes")),
+    "no cluster to be beside on": ("beside_kube_scheduler --pods 2", ("KUBECONFIG",)),
     "a real cluster that is not named": ("bridge_pods_per_s --cluster real --pods 2", ("KUBECONFIG",)),
 }
 

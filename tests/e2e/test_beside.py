@@ -1,0 +1,56 @@
+"""The figure beside kube-scheduler, on an API server without controllers; nothing here looks at how fast."""
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from synergai.benchmarks.beside import KUBE_SCHEDULER, SCHEDULERS
+from synergai.cli import app
+from tests.e2e.cluster.control_plane import control_plane
+from tests.e2e.cluster.source import Unavailable, programs
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def bare(monkeypatch_module: pytest.MonkeyPatch) -> Iterator[None]:
+    """An API server that nobody else uses, and kube-scheduler."""
+    try:
+        folder = programs()
+    except Unavailable as error:
+        if os.environ.get("SYNERGAI_E2E") == "require":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    scheduler = folder / "kube-scheduler"
+    if not os.access(scheduler, os.X_OK):
+        pytest.skip(f"no {scheduler}; build.sh kube-scheduler makes it")
+    with control_plane(folder, bare=True) as kubeconfig:
+        monkeypatch_module.setenv("KUBECONFIG", str(kubeconfig))
+        monkeypatch_module.setenv(KUBE_SCHEDULER, str(scheduler))
+        yield
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.mark.parametrize("arrive", ["0", "40"])
+def test_each_scheduler_binds_all_pods_and_is_told_of_with_what_it_took(bare: None, arrive: str) -> None:
+    result = CliRunner().invoke(
+        app, ["bench", "beside_kube_scheduler", "--pods", "12", "--nodes", "6", "--arrive", arrive]
+    )
+    assert result.exit_code == 0, result.output
+    figure = json.loads(result.stdout)
+    assert (figure["pods"], figure["nodes"]) == (12, 6)
+    for scheduler in SCHEDULERS:
+        seen = figure[scheduler]
+        assert seen["pods_per_s"] > 0.0
+        assert 0.0 <= seen["p50_s"] <= seen["p99_s"]
+    assert figure["value"] == pytest.approx(
+        figure["synergai"]["pods_per_s"] / figure["kube-scheduler"]["pods_per_s"], rel=1e-3
+    )
