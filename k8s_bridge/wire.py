@@ -92,7 +92,8 @@ class Wires:
         except (ssl.SSLError, TimeoutError):
             raise
         except OSError as error:
-            raise Unreachable(os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)) from error
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise Unreachable(why) from error
 
     async def _connect(self) -> "_Wire":
         loop = asyncio.get_running_loop()
