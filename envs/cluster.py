@@ -46,6 +46,8 @@ from synergai.envs.waiting import Waiting, in_order
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
+CLOSED = 2**32
+"""Places for pods that are taken from a closed node: more than any has."""
 
 
 class Decider(Protocol):
@@ -56,6 +58,11 @@ class Decider(Protocol):
 
 class UnknownModel(ValueError):
     """No hardware of the cluster has a profile of the job's model."""
+
+
+def _same(old: Catalog, new: Catalog) -> bool:
+    """Whether both number the same nodes and profiles."""
+    return old.nodes == new.nodes and old.table is new.table
 
 
 def _shape(node: Node) -> tuple[object, ...]:
@@ -100,6 +107,7 @@ class Cluster:
         self._numbers: dict[str, int] = {}
         self._booked: dict[str, _Booked] = {}
         self._signatures: dict[frozenset[str] | None, int] = {None: 0}
+        self._closed: set[str] = set()
         self._next_number = 0
         self._rebuild()
 
@@ -129,6 +137,27 @@ class Cluster:
             self._forget(key)
         self._rebuild()
         return lost
+
+    def close_node(self, name: str, closed: bool = True) -> None:
+        """Start nothing there for the moment, or start again. A node that is not known stays as it will come."""
+        if (name in self._closed) == closed:
+            return
+        (self._closed.add if closed else self._closed.discard)(name)
+        if name in self.catalog.node_index:
+            self._take_places(name, CLOSED if closed else -CLOSED)
+
+    def refit(
+        self, table: ProfileTable, mix: dict[str, ModelLoad] | None = None, pod_start_s: float = 0.0
+    ) -> None:
+        """Go on with other profiles. What runs stays booked as it is; what was learnt of a configuration stays where
+        its profile is the same. ValueError, and nothing is changed, where the table lacks a queued job's model."""
+        lost = sorted({job.model for job in self._jobs.values()} - set(table.models))
+        if lost:
+            raise ValueError(f"jobs wait for {', '.join(lost)}, of which there is no profile any more")
+        self.table = table
+        self.pod_start_s = pod_start_s
+        self._mix = {name: load for name, load in (mix or {}).items() if name in table.models}
+        self._rebuild()
 
     # jobs ------------------------------------------------------------------------------------------------------------
     def enqueue(self, job: Job, again: bool = False) -> None:
@@ -263,6 +292,10 @@ class Cluster:
     def running(self) -> int:
         """Jobs that are booked on nodes."""
         return int(self.state.clock[0]["n_running"])
+
+    def job_at(self, row: int) -> Job:
+        """What waits in this row of the queue."""
+        return self._jobs[int(self.state.queue[row]["job"])]
 
     # inside ----------------------------------------------------------------------------------------------------------
     def _at(self, now_us: int) -> None:
@@ -439,6 +472,11 @@ class Cluster:
         self.catalog = replace(self.catalog, nodes=nodes)
         self._nodes_changed()
 
+    def _take_places(self, name: str, places: int) -> None:
+        n = self.catalog.node_index[name]
+        self.state.nodes[n]["pods_free"] -= places
+        touch(self.state, n)
+
     def _usable(self, node: Node) -> Node:
         """The node with those devices that the table knows."""
         return replace(node, devices=tuple(d for d in node.devices if d.hardware in self.table.hardware))
@@ -462,11 +500,13 @@ class Cluster:
         self.state.clock[0]["energy_weight"] = self.energy_weight
         for nodes in self._signatures:
             self._admit(nodes)
+        for name in self._closed & self.catalog.node_index.keys():
+            self._take_places(name, CLOSED)
         if before is not None and old is not None:
             self._carry_over(before, old)
         self.scratch: Scratch = scratch_for(self.state)
         self.out: Candidates = empty_candidates()
-        if old is None or old.nodes != self.catalog.nodes:
+        if old is None or not _same(old, self.catalog):
             self._nodes_changed()
 
     def _carry_over(self, before: ClusterState, old: Catalog) -> None:
@@ -477,7 +517,7 @@ class Cluster:
             (old.models[r["model"]], p.hardware, p.configuration): i
             for i, (p, r) in enumerate(zip(old.profiles, before.options))
         }
-        if old.nodes == self.catalog.nodes:
+        if _same(old, self.catalog):
             clock["solved_us"] = past["solved_us"]
             self.state.options["price"] = before.options["price"]
         for o, profile in enumerate(self.catalog.profiles):
@@ -486,9 +526,11 @@ class Cluster:
                 profile.hardware,
                 profile.configuration,
             )
-            if key in options:
+            if key in options and old.profiles[options[key]] == profile:
                 self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
+            if model not in old.model_index:
+                continue
             for name in set(MODEL.names or ()) - OF_CATALOG:
                 self.state.models[m][name] = before.models[old.model_index[model]][name]
         for h, name in enumerate(self.catalog.classes):
