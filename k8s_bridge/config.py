@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import CONCURRENCY
 from synergai.k8s_bridge.clock import parse_time_us
+from synergai.k8s_bridge.mode import Mode
 
 
 class ConfigError(Exception):
@@ -24,6 +25,17 @@ class Expected(BaseModel):
     samples: float = Field(gt=0, le=1e12)
     """Median."""
     samples_log_sd: float = Field(0.7, ge=0, le=5)
+
+
+class CanarySettings(BaseModel):
+    """Which pods the policy decides for; the fallback rule decides for the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    namespaces: tuple[str, ...] = ()
+    """All pods of these."""
+    share: float = Field(0.0, ge=0, le=1)
+    """Of the pods of all others, chosen by their uid."""
 
 
 class Settings(BaseModel):
@@ -54,6 +66,22 @@ class Settings(BaseModel):
     """CSV file of hardware classes that the shipped table lacks."""
     expect: dict[str, Expected] = {}
     """The job mix to reckon with, by model: it counts like 50 jobs beside those that have come."""
+    mode: Mode = "active"
+    """`heuristic`: the fallback rule decides; `shadow`: decide and bind nothing; `paused`: decide nothing."""
+    shadow_of: str = Field("", pattern=r"^[a-z0-9A-Z._/-]*$", max_length=253)
+    """Another scheduler, with whose choices for its pods ours are compared; empty for none."""
+    canary: CanarySettings | None = None
+    """Null: the policy decides for all."""
+    breaker_share: float = Field(0.2, ge=0, le=1)
+    """Share of the last 50 placed pods, overall or of one hardware class, of which more must not fail; 1 for any."""
+    breaker_quiet_s: float = Field(3600.0, ge=0, le=604_800)
+    """Real seconds after which the breaker takes a step back; 0: only a change of `mode` does."""
+    binds_per_minute: int = Field(0, ge=0)
+    """Of this bridge, in any minute; 0 is no cap."""
+    node_binds_per_minute: int = Field(0, ge=0)
+    """On each node, in any minute; 0 is no cap."""
+    starting_per_node: int = Field(0, ge=0)
+    """Pods bound and not yet running, on each node; 0 is no cap."""
     pod_start_s: float = Field(0.0, ge=0, le=3600)
     """Scenario seconds from binding until the engine starts, added to every predicted run."""
     energy_weight: float = Field(0.0, ge=0, le=1)
@@ -132,6 +160,16 @@ class Settings(BaseModel):
         if value:
             parse_time_us(value)
         return value
+
+
+CHANGEABLE = frozenset(
+    {
+        "mode", "canary", "breaker_share", "breaker_quiet_s", "binds_per_minute", "node_binds_per_minute",
+        "starting_per_node", "scheduler", "checkpoint", "policy", "plan_budget_ms", "fallback", "guard_budget_ms",
+        "profiles", "expect", "pod_start_s", "batch_ms", "log_level",
+    }
+)  # fmt: skip
+"""Keys that a running bridge takes from its file; the others need a restart."""
 
 
 def load_settings(path: str = "", **options: object) -> Settings:

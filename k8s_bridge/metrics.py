@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from synergai.k8s_bridge.model import Model
+
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _WAIT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -48,6 +50,19 @@ class Metrics:
         )
         self.terms = self._counter("leader_transitions", "Times this bridge began or ceased to lead.", "to")
         self.renewals = self._counter("lease_renewals", "Attempts to take or renew the lease.", "result")
+        self.mode = self._gauge("mode", "1 for the mode in force.", "mode")
+        self.breaker_steps = self._gauge("breaker_steps", "Steps that the circuit breaker has gone down.")
+        self.trips = self._counter("breaker_trips", "Trips of the circuit breaker, by where it led.", "to")
+        self.capped = self._gauge("capped_nodes", "Nodes that are given nothing new, as they are at a cap.")
+        self.arms = self._counter("arm_deadlines", "Deadlines of ended pods, by arm.", "arm", "result")
+        self.reloads = self._counter("reloads", "Changed settings, by what became of them.", "result")
+        self.settings_refused = self._gauge(
+            "settings_refused", "1 while the settings' file says something that cannot be used."
+        )
+        self.restart_needed = self._gauge(
+            "settings_restart_needed", "Keys that the file says otherwise, and that need a restart."
+        )
+        self.model_info = self._gauge("model_info", "1 for who decides.", "name", "policy", "version")
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -59,11 +74,18 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"synergai_{name}", text, buckets=buckets, registry=self.registry)
 
-    def guard_causes(self, causes: dict[str, int]) -> None:
-        """Take over what a guard has counted since the last call."""
+    def guard_causes(self, causes: dict[str, int], last: bool = False) -> None:
+        """Take over what a guard has counted since the last call; after the `last` another one begins at 0."""
         for cause, total in causes.items():
             self.fallbacks.labels(cause).inc(total - self._causes.get(cause, 0))
             self._causes[cause] = total
+        if last:
+            self._causes = {}
+
+    def decides(self, model: Model) -> None:
+        """Who decides from now on."""
+        self.model_info.clear()
+        self.model_info.labels(*model).set(1)
 
     def render(self) -> bytes:
         """The page a Prometheus server reads."""
