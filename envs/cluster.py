@@ -21,6 +21,7 @@ from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.mix import ModelLoad
 from synergai.envs.place import choose_dictionary
 from synergai.envs.program import Program, program_of
+from synergai.envs.shares import share_out
 from synergai.envs.state import (
     MODEL,
     NEVER_US,
@@ -108,6 +109,7 @@ class Cluster:
         self._booked: dict[str, _Booked] = {}
         self._signatures: dict[frozenset[str] | None, int] = {None: 0}
         self._closed: set[str] = set()
+        self._owners: dict[str, int] = {}
         self._next_number = 0
         self._rebuild()
 
@@ -238,6 +240,7 @@ class Cluster:
             legal = list_candidates(
                 self.state, self.scratch, self.out, getattr(scheduler, "extra_rule", NONE)
             )
+            legal = self._shared(legal)
             if legal > 1:
                 decision = scheduler.decide(self.state, self.out)
             else:
@@ -306,6 +309,11 @@ class Cluster:
         used = self.state.queue["job"][: self.queued()]
         return int(np.flatnonzero(used == number)[0])
 
+    def _shared(self, legal: int) -> int:
+        """The same list, or a fairer one; the number of its legal actions."""
+        fair = share_out(self.state, self.scratch, self.out) if legal > 1 else None
+        return legal if fair is None else fair
+
     def _kind(self, candidate: int) -> Action:
         return (
             Action.START if self.scratch.survey.pairs[self.out.pair[candidate]]["start"] == 1 else Action.HOLD
@@ -342,7 +350,7 @@ class Cluster:
         queued["cpu_floor"], queued["memory_floor"] = job.cpu_milli, job.memory_mib
         queued["model"] = self.catalog.model_index[job.model]
         queued["priority"] = job.priority
-        queued["namespace"] = 0
+        queued["namespace"] = self._owners.setdefault(job.namespace, len(self._owners))
         queued["site"] = self.catalog.site_index.get(job.site, 0)
         queued["signature"] = self._signature(job.nodes)
         queued["attempt"] = job.attempt
