@@ -113,6 +113,10 @@ class Cluster:
         self._next_number = 0
         self._rebuild()
 
+    def twin(self) -> "Cluster":
+        """Another cluster of the same profiles, without nodes and jobs."""
+        return Cluster(self.table, self._mix, self.energy_weight, self.pod_start_s)
+
     # nodes -----------------------------------------------------------------------------------------------------------
     def set_node(self, node: Node) -> None:
         """Add the node or change it. Capacity is what is ours to give: without what other schedulers' pods use."""
@@ -215,6 +219,10 @@ class Cluster:
         if cause == "done" and observed_run_s is not None and record["option"] != NONE and observed_run_s > 0:
             observe(self.state, record["option"], record["run_us"], round(observed_run_s * 1e6))
         self._forget(key)
+
+    def finish_us(self, key: str) -> int:
+        """When what is booked is predicted to end."""
+        return int(self.state.running[self._booked[key].slot]["finish_us"])
 
     def requeue(self, key: str) -> None:
         """A START could not be carried out (bind failed): take the booking back, the job waits again."""

@@ -127,6 +127,13 @@ class Settings(BaseModel):
         """Whether replays judge a policy. They count deadlines alone, so not one that is to weigh energy too."""
         return self.replay_every_s > 0.0 and self.energy_weight == 0.0
 
+    @field_validator("shadow_of")
+    @classmethod
+    def _is_another(cls, value: str) -> str:
+        if value == keys.SCHEDULER_NAME:
+            raise ValueError("that is this scheduler's own name")
+        return value
+
     @field_validator("lease", mode="before")
     @classmethod
     def _is_word(cls, value: object) -> object:

@@ -30,6 +30,7 @@ from synergai.k8s_bridge.reload import Change, Reloads
 from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.report import Journal, Report
 from synergai.k8s_bridge.rollout import Rollout
+from synergai.k8s_bridge.shadow import Shadow, pods_of
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
@@ -111,7 +112,9 @@ class Daemon:
         self._placing = self._placer()
         self._board = self._showing()
         self._binder = self._binding()
-        reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
+        self._shadow = self._shadowing(journal)
+        watched = [NODES, OTHER_PODS, OWN_PODS, *([pods_of(settings.shadow_of)] if self._shadow else [])]
+        reflectors = [self._reflector(resource) for resource in watched]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
 
@@ -149,6 +152,12 @@ class Daemon:
         if not self.settings.replays or not (guard or self._reloads):
             return None
         return Replays(guard, self._cluster, self.settings.replay_every_s, self._report, self._term.leads)
+
+    def _shadowing(self, journal: Journal | None) -> Shadow | None:
+        if not self.settings.shadow_of:
+            return None
+        twin, metrics = self._cluster.twin(), self.metrics
+        return Shadow(twin, self.clock, lambda: self._scheduler, metrics, journal, self._term.leads)
 
     def _showing(self) -> Board:
         return Board(
@@ -271,6 +280,8 @@ class Daemon:
         events, self._inbox = self._inbox, []
         results, self._results = self._results, []
         due = self._snapshot.apply(events, now_us) or first
+        if self._shadow:
+            self._shadow.apply(events, now_us)
         for result in results:
             due |= self._placing.settle(result, now_us)
         due |= self.pods.expire(now_us)

@@ -6,6 +6,7 @@ from synergai.k8s_bridge.model import Model
 
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _WAIT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_GAIN_S = (-300, -60, -30, -10, -3, -1, -0.1, 0, 0.1, 1, 3, 10, 30, 60, 300)
 
 
 class Metrics:
@@ -61,6 +62,17 @@ class Metrics:
         )
         self.restart_needed = self._gauge(
             "settings_restart_needed", "Keys that the file says otherwise, and that need a restart."
+        )
+        self.shadow_agreement = self._counter(
+            "shadow_agreement",
+            "Pods of another scheduler, by whether we would have chosen the same.",
+            "result",
+        )
+        self.shadow_gain = self._histogram(
+            "shadow_gain_seconds", "How much earlier its pods would end with us, as predicted.", _GAIN_S
+        )
+        self.shadow_deadlines = self._counter(
+            "shadow_deadlines", "Predicted deadlines of its pods under either choice.", "by", "result"
         )
         self.model_info = self._gauge("model_info", "1 for who decides.", "name", "policy", "version")
         self._causes: dict[str, int] = {}
