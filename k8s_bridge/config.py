@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal  # a YAML file holds anything
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from synergai.envs import strict_yaml
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import CONCURRENCY
 from synergai.k8s_bridge.clock import parse_time_us
@@ -190,17 +190,15 @@ def load_settings(path: str = "", **options: object) -> Settings:
 
 
 def _read(path: str) -> dict[str, Any]:
+    """What the file says; no key may stand twice, as of two modes nobody knows which is meant."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        data = Path(path).read_bytes()
+        empty = all(not line or line.startswith(b"#") for line in map(bytes.strip, data.splitlines()))
+        return {} if empty else strict_yaml.read(data, path).values
+    except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config {path} is not YAML: {' '.join(str(error).split())}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"config {path} is not a mapping of keys to values")
-    return {str(name): value for name, value in values.items()}
+    except strict_yaml.YamlError as error:
+        raise ConfigError(f"config {'; '.join(str(error).splitlines())}") from error
 
 
 def _explain(problem: Any, path: str, given: dict[str, object]) -> str:  # pydantic's ErrorDetails

@@ -9,6 +9,7 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["active", "heuristic", "shadow", "paused"]
 MODES: tuple[Mode, ...] = ("active", "heuristic", "shadow", "paused")
+"""From the boldest to the most cautious."""
 _LADDER: tuple[Mode, ...] = ("active", "heuristic", "paused")
 """Each trip of the breaker is one step to the right."""
 

@@ -13,13 +13,15 @@ from synergai.agents.scheduler import Scheduler
 from synergai.envs.mix import ModelLoad
 from synergai.k8s_bridge.config import CHANGEABLE, ConfigError, Settings, load_settings
 from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.mode import MODES
 from synergai.k8s_bridge.replays import in_thread
 from synergai.offline_profiles.table import ProfileTable
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.5
-"""Between looks. A mounted ConfigMap is swapped by links to other folders, so that nothing less than reading helps."""
+POLL_S = 0.25
+"""Between looks; what two of them have seen counts, as the first may meet a file that is half written, or empty and so
+all defaults. A mounted ConfigMap is swapped by links to other folders, so that nothing less than reading helps."""
 DECIDERS = frozenset({"scheduler", "checkpoint", "policy", "plan_budget_ms", "fallback", "guard_budget_ms"})
 """Keys that make another scheduler."""
 TABLES = frozenset({"profiles", "expect", "pod_start_s"})
@@ -64,8 +66,8 @@ Load = Callable[[Settings, bool, bool], Change]
 
 
 class Reloads:
-    """Looks twice a second. The mode is handed over at once; the rest of a file as a whole, when all that it names is
-    loaded and tried."""
+    """Looks four times a second. A more cautious mode is handed over at once; the rest of a file as a whole, when all
+    that it names is loaded and tried."""
 
     def __init__(
         self,
@@ -85,7 +87,9 @@ class Reloads:
         self._sleep = sleep
         self._named = settings
         """What the file said last, good or not: its files are looked at too."""
+        self._last: object = None
         self._seen: object = None
+        """What two looks have seen, and was followed."""
         self._prints = _prints(settings)
         """Of the checkpoint and profiles in force."""
         self._refused = ""
@@ -113,9 +117,10 @@ class Reloads:
         return changes
 
     def look(self) -> None:
-        """Begin to load if anything differs from the last look; a load that is under way is given up then."""
-        content = self._source.content()
-        if (content, _prints(self._named)) == self._seen:
+        """Begin to load what two looks have seen the same; a load that is under way is given up then."""
+        content, before = self._source.content(), self._last
+        self._last = content, _prints(self._named)
+        if self._last == self._seen or self._last != before:
             return
         if self._loading:
             self._loading.cancel()
@@ -126,9 +131,9 @@ class Reloads:
             return
         finally:
             prints = _prints(self._named)
-            self._seen = content, prints
+            self._seen = self._last = content, prints
         wanted = self._without_what_needs_a_restart(wanted)
-        if wanted.mode != self._settings.mode:
+        if MODES.index(wanted.mode) > MODES.index(self._settings.mode):
             self._hand_over(Change(self._settings.model_copy(update={"mode": wanted.mode})))
         self._loading = asyncio.get_running_loop().create_task(self._follow(wanted, prints))
 
@@ -154,12 +159,12 @@ class Reloads:
         self._metrics.settings_refused.set(0)
         if keys:
             self._prints = prints
-            self._metrics.reloads.labels("applied").inc()
             log.info("SettingsApplied: %s; settings: %s", ", ".join(sorted(keys)), wanted.model_dump_json())
             self._hand_over(change)
 
     def _hand_over(self, change: Change) -> None:
         self._settings = change.settings
+        self._metrics.reloads.labels("applied").inc()
         self._changes.append(change)
         self.on_change()
 

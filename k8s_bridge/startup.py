@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
+from functools import partial
 
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
@@ -21,6 +23,7 @@ from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.reload import Change, LoadError, Reloads, Source
 from synergai.k8s_bridge.report import Journal
 from synergai.k8s_bridge.watch import NODES, OWN_PODS
+from synergai.offline_profiles.profile import Hardware
 from synergai.offline_profiles.table import ProfileError, ProfileTable
 
 log = logging.getLogger(__name__)
@@ -108,10 +111,17 @@ def warm_up(table: ProfileTable, scheduler: Scheduler, replays: bool = False) ->
             replay(picture_of(cluster), window, scheduler.primary, scheduler.fallback, seed=0)
 
 
-def load_change(settings: Settings, decider: bool, tables: bool) -> Change:
-    """The scheduler of these settings, their profiles, or both, after a trial round; LoadError."""
+def load_change(
+    settings: Settings, decider: bool, tables: bool, hardware: Mapping[str, Hardware] | None = None
+) -> Change:
+    """The scheduler of these settings, their profiles, or both, after a trial round; LoadError, also where there are
+    other hardware classes than the bridge has read its nodes by."""
     try:
         table = load_table(settings)
+        if hardware is not None and table.hardware != hardware:
+            raise StartupError(
+                f"the classes in {settings.hardware or 'hardware'} have changed; that needs a restart"
+            )
         scheduler = load_scheduler(settings) if decider else None
         mix = mix_of(settings, table) if tables else None
     except StartupError as error:
@@ -174,7 +184,8 @@ async def run_bridge(
         try:
             await _look(client)
             warm_up(room.table, chosen, settings.replays)
-            reloads = Reloads(source, settings, load_change, metrics) if source and not once else None
+            load_aside = partial(load_change, hardware=room.table.hardware)
+            reloads = Reloads(source, settings, load_aside, metrics) if source and not once else None
             daemon = Daemon(
                 settings, client, chosen, room, metrics=metrics, journal=journal, lease=lease, reloads=reloads
             )

@@ -29,6 +29,7 @@ def test_an_option_that_is_not_given_leaves_the_file(tmp_path):
 
 def test_an_empty_file_is_the_defaults(tmp_path):
     assert load_settings(write(tmp_path, "")) == Settings()
+    assert load_settings(write(tmp_path, "# nothing yet\n\n")) == Settings()
 
 
 def test_replays_come_every_ten_minutes_unless_a_file_says_otherwise(tmp_path):
@@ -64,7 +65,8 @@ def test_settings_cannot_be_changed():
         ("speed: -1", "speed is -1"),
         ("speed: .nan", "speed"),
         ("epoch: yesterday", "epoch is 'yesterday'"),
-        ("- a", "not a mapping"),
+        ("- a", "a mapping of keys to values is due"),
+        ("mode: active\nmode: paused", ":2: mode: the key stands twice"),
         ("a: [", "not YAML"),
         ("log_level: loud", "log_level is 'loud'"),
         ("replay_every_s: often", "replay_every_s is 'often'"),

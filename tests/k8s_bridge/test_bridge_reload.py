@@ -6,18 +6,23 @@ import json
 import os
 import shutil
 import weakref
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bridge_bench import Bench, bench, until
+from bridge_fakes import ANNOTATIONS, profile, table
 from safetensors.numpy import load_file, save_file
 
 from synergai.agents.guard import Guarded
+from synergai.agents.heuristics import as_decision
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Job, Node
+from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.config import CHANGEABLE, Settings
+from synergai.k8s_bridge.entries import Stage
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.reload import Change, Load, LoadError, Reloads, Source
 from synergai.k8s_bridge.startup import load_change, load_scheduler
@@ -42,7 +47,8 @@ class Followed:
         return Change(settings)
 
     async def look(self) -> list[Change]:
-        """What one look hands over, and what it was about to load."""
+        """What two looks hand over, and what they were about to load."""
+        self.reloads.look()
         self.reloads.look()
         if self.reloads._loading:
             await asyncio.wait([self.reloads._loading])
@@ -88,6 +94,7 @@ BAD = {
     "no mode": "mode: asleep",
     "no YAML": "a: [",
     "no mapping": "- a",
+    "two modes": "mode: active\nmode: paused",
     "not text": "\x00",
 }
 
@@ -130,11 +137,24 @@ async def test_a_configmap_that_is_swapped_by_links_is_seen(tmp_path: Path):
     source = Source(str(tmp_path / "bridge.yaml"), {})
     reloads = Reloads(source, source.load(), lambda *_: pytest.fail("nothing to load"), Metrics())
     reloads.look()
+    reloads.look()
     assert not reloads.news
     (tmp_path / "next").symlink_to("two")
     os.replace(tmp_path / "next", tmp_path / "..data")
     reloads.look()
+    reloads.look()
     assert [change.settings.mode for change in reloads.take()] == ["paused"]
+
+
+async def test_a_file_that_is_just_being_written_is_not_taken_for_the_defaults(tmp_path: Path):
+    f = Followed(tmp_path, "mode: paused")
+    await f.look()
+    f.file.write_text("", encoding="utf-8")
+    f.reloads.look()
+    f.file.write_text("mode: heuristic", encoding="utf-8")
+    f.reloads.look()
+    assert not f.reloads.news
+    assert [change.settings.mode for change in await f.look()] == ["heuristic"]
 
 
 async def test_a_key_that_needs_a_restart_is_told_and_the_rest_is_in_force(
@@ -182,8 +202,14 @@ async def test_a_file_whose_checkpoint_cannot_be_used_is_refused_as_a_whole_but_
     assert (change.settings.mode, change.settings.checkpoint, change.settings.batch_ms) == ("paused", "", 5)
     assert "SettingsRefused: the weights are no weights; what was in force stays" in caplog.text
     changes = await f.says("{mode: active, batch_ms: 1}")
-    assert [change.settings.mode for change in changes] == ["active", "active"]
+    assert [change.settings.mode for change in changes] == ["active"]
     assert changes[-1].settings.batch_ms == 1
+
+
+async def test_a_bolder_mode_waits_for_what_the_file_names_and_is_refused_with_it(tmp_path: Path):
+    f = Followed(tmp_path, "mode: shadow", load=fails)
+    await f.look()
+    assert await f.says("{mode: active, checkpoint: bad}") == []
 
 
 async def test_an_error_that_nobody_thought_of_is_refused_too(tmp_path: Path):
@@ -285,8 +311,6 @@ class First:
     name = "first"
 
     def decide(self, state, candidates):
-        from synergai.agents.heuristics import as_decision
-
         return as_decision(int(np.flatnonzero(candidates.mask)[0]), candidates, "rule", "first")
 
 
@@ -328,6 +352,52 @@ def test_profiles_that_lack_the_model_of_what_waits_are_refused_and_change_nothi
     with pytest.raises(ValueError, match="mine"):
         cluster.refit(ProfileTable.default())
     assert cluster.table is own
+
+
+def test_other_hardware_classes_need_a_restart():
+    known = dict(list(ProfileTable.default().hardware.items())[1:])
+    with pytest.raises(LoadError, match="restart"):
+        load_change(Settings(), decider=False, tables=True, hardware=known)
+
+
+class Unready:
+    """A bridge of fakes' profiles, to which those of another model may be added."""
+
+    def __init__(self) -> None:
+        self.before = table()
+        rows = sorted((*self.before.profiles, profile("late", "gpu-a")), key=lambda p: (p.model, p.hardware))
+        self.after = replace(self.before, profiles=tuple(rows))
+
+    def load(self, settings: Settings, decider: bool, tables: bool) -> Change:
+        return Change(settings, None, self.after if settings.pod_start_s else self.before, {})
+
+
+async def staged(b: Bench, name: str, stage: Stage) -> bool:
+    entry = b.daemon.pods.entries.get(f"default/{name}")
+    return entry is not None and entry.stage is stage
+
+
+async def test_a_pod_that_waits_is_read_by_the_new_profiles_and_by_the_old_ones_again(tmp_path: Path):
+    file, tables = tmp_path / "bridge.yaml", Unready()
+    file.write_text("mode: paused", encoding="utf-8")
+    async with bench() as b:
+        b.cluster, b.scheduler, b.load = Cluster(tables.before), First(), tables.load  # type: ignore[assignment]
+        await b.node()
+        await b.pod("known")
+        await b.pod("late", {**ANNOTATIONS, keys.ANNOTATION_MODEL: "late"})
+        await b.start(file=file)
+        await until(lambda: staged(b, "late", Stage.PLAIN))
+        file.write_text("{mode: paused, pod_start_s: 1}", encoding="utf-8")
+        await until(lambda: staged(b, "late", Stage.QUEUED))
+        file.write_text("mode: paused", encoding="utf-8")
+        await until(lambda: staged(b, "late", Stage.PLAIN))
+        assert await staged(b, "known", Stage.QUEUED)
+        file.write_text("{mode: active, pod_start_s: 1}", encoding="utf-8")
+        await until(lambda: bound(b, "late"))
+        await until(lambda: bound(b, "known"))
+        decided = json.loads((await b.pods())["late"]["metadata"]["annotations"][keys.ANNOTATION_DECISION])
+        assert decided["configuration"] == "ort-b8"
+        assert b.cluster.state.clock[0]["n_running"] == 2
 
 
 async def in_force(b: Bench, key: str, value: object) -> bool:
