@@ -28,6 +28,9 @@ from synergai.offline_profiles.table import ProfileError, ProfileTable
 
 log = logging.getLogger(__name__)
 
+LATE_S = 0.1
+"""Beyond the planner's budget: a thousand times what the network takes."""
+
 
 class StartupError(Exception):
     """The bridge cannot start; one line."""
@@ -68,7 +71,8 @@ def load_scheduler(settings: Settings) -> Scheduler:
             return make(settings.scheduler)
     except ValueError as error:
         raise StartupError(str(error)) from error
-    return Guarded(_load_policy(settings), fallback, _make_trial(settings))
+    late_s = LATE_S + settings.plan_budget_ms / 1000
+    return Guarded(_load_policy(settings), fallback, _make_trial(settings), late_s)
 
 
 def _load_policy(settings: Settings) -> Scheduler:
