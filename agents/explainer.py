@@ -57,7 +57,9 @@ class Explainer:
             return "guard"
         if decision.decided_by == "forced":
             return "forced"
-        if self._plans:
+        if self._plans and not (
+            self._policy and decision.decided_by == "rule"
+        ):  # then the rule stood in for it
             return "planner"
         return "net" if decision.decided_by == "policy" else "rule"
 

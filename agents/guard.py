@@ -2,7 +2,10 @@
 idle cluster, or that does not stand a trial against the fallback's, is replaced by that; and all of them while replays
 (`agents.replay`) say that the fallback does better."""
 
+import math
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
@@ -31,11 +34,19 @@ class Guarded:
     is counted in `causes`."""
 
     def __init__(
-        self, primary: Scheduler, fallback: Scheduler | None = None, trial: Trial | None = None
+        self,
+        primary: Scheduler,
+        fallback: Scheduler | None = None,
+        trial: Trial | None = None,
+        late_s: float = math.inf,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        """An answer that took longer than `late_s` is refused: what it was about may have changed meanwhile."""
         self.primary = primary
         self.fallback = fallback or Rule(FALLBACK)
         self.trial = trial
+        self.late_s = late_s
+        self._clock = clock
         self.name = primary.name
         self.extra_rule = getattr(primary, "extra_rule", -1)
         self.policy_plays = True
@@ -59,9 +70,11 @@ class Guarded:
 
     def _ask(self, state: ClusterState, candidates: Candidates) -> tuple[Decision | None, str | None]:
         """The primary's decision, and why it must not be carried out."""
+        began_s = self._clock()
         try:
             decision = self.primary.decide(state, candidates)
-            return decision, _fault(decision, candidates)
+            late = self._clock() - began_s > self.late_s
+            return decision, "late" if late else _fault(decision, candidates)
         except Exception as error:  # whatever a model does, the cluster needs an answer
             return None, f"error: {type(error).__name__}"
 

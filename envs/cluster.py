@@ -21,6 +21,7 @@ from synergai.envs.catalog import Catalog, build_catalog, new_state
 from synergai.envs.mix import ModelLoad
 from synergai.envs.place import choose_dictionary
 from synergai.envs.program import Program, program_of
+from synergai.envs.shares import share_out
 from synergai.envs.state import (
     MODEL,
     NEVER_US,
@@ -46,6 +47,8 @@ from synergai.envs.waiting import Waiting, in_order
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
+CLOSED = 2**32
+"""Places for pods that are taken from a closed node: more than any has."""
 
 
 class Decider(Protocol):
@@ -56,6 +59,11 @@ class Decider(Protocol):
 
 class UnknownModel(ValueError):
     """No hardware of the cluster has a profile of the job's model."""
+
+
+def _same(old: Catalog, new: Catalog) -> bool:
+    """Whether both number the same nodes and profiles."""
+    return old.nodes == new.nodes and old.table is new.table
 
 
 def _shape(node: Node) -> tuple[object, ...]:
@@ -100,8 +108,14 @@ class Cluster:
         self._numbers: dict[str, int] = {}
         self._booked: dict[str, _Booked] = {}
         self._signatures: dict[frozenset[str] | None, int] = {None: 0}
+        self._closed: set[str] = set()
+        self._owners: dict[str, int] = {}
         self._next_number = 0
         self._rebuild()
+
+    def twin(self) -> "Cluster":
+        """Another cluster of the same profiles, without nodes and jobs."""
+        return Cluster(self.table, self._mix, self.energy_weight, self.pod_start_s)
 
     # nodes -----------------------------------------------------------------------------------------------------------
     def set_node(self, node: Node) -> None:
@@ -136,6 +150,27 @@ class Cluster:
         if gone:
             self._rebuild()
         return lost
+
+    def close_node(self, name: str, closed: bool = True) -> None:
+        """Start nothing there for the moment, or start again. A node that is not known stays as it will come."""
+        if (name in self._closed) == closed:
+            return
+        (self._closed.add if closed else self._closed.discard)(name)
+        if name in self.catalog.node_index:
+            self._take_places(name, CLOSED if closed else -CLOSED)
+
+    def refit(
+        self, table: ProfileTable, mix: dict[str, ModelLoad] | None = None, pod_start_s: float = 0.0
+    ) -> None:
+        """Go on with other profiles. What runs stays booked as it is; what was learnt of a configuration stays where
+        its profile is the same. ValueError, and nothing is changed, where the table lacks a queued job's model."""
+        lost = sorted({job.model for job in self._jobs.values()} - set(table.models))
+        if lost:
+            raise ValueError(f"jobs wait for {', '.join(lost)}, of which there is no profile any more")
+        self.table = table
+        self.pod_start_s = pod_start_s
+        self._mix = {name: load for name, load in (mix or {}).items() if name in table.models}
+        self._rebuild()
 
     # jobs ------------------------------------------------------------------------------------------------------------
     def enqueue(self, job: Job, again: bool = False) -> None:
@@ -192,6 +227,10 @@ class Cluster:
             observe(self.state, record["option"], record["run_us"], round(observed_run_s * 1e6))
         self._forget(key)
 
+    def finish_us(self, key: str) -> int:
+        """When what is booked is predicted to end."""
+        return int(self.state.running[self._booked[key].slot]["finish_us"])
+
     def requeue(self, key: str) -> None:
         """A START could not be carried out (bind failed): take the booking back, the job waits again."""
         job = self._booked[key].job
@@ -216,6 +255,7 @@ class Cluster:
             legal = list_candidates(
                 self.state, self.scratch, self.out, getattr(scheduler, "extra_rule", NONE)
             )
+            legal = self._shared(legal)
             if legal > 1:
                 decision = scheduler.decide(self.state, self.out)
             else:
@@ -271,6 +311,10 @@ class Cluster:
         """Jobs that are booked on nodes."""
         return int(self.state.clock[0]["n_running"])
 
+    def job_at(self, row: int) -> Job:
+        """What waits in this row of the queue."""
+        return self._jobs[int(self.state.queue[row]["job"])]
+
     # inside ----------------------------------------------------------------------------------------------------------
     def _at(self, now_us: int) -> None:
         clock = self.state.clock[0]
@@ -279,6 +323,11 @@ class Cluster:
     def _row(self, number: int) -> int:
         used = self.state.queue["job"][: self.queued()]
         return int(np.flatnonzero(used == number)[0])
+
+    def _shared(self, legal: int) -> int:
+        """The same list, or a fairer one; the number of its legal actions."""
+        fair = share_out(self.state, self.scratch, self.out) if legal > 1 else None
+        return legal if fair is None else fair
 
     def _kind(self, candidate: int) -> Action:
         return (
@@ -316,7 +365,7 @@ class Cluster:
         queued["cpu_floor"], queued["memory_floor"] = job.cpu_milli, job.memory_mib
         queued["model"] = self.catalog.model_index[job.model]
         queued["priority"] = job.priority
-        queued["namespace"] = 0
+        queued["namespace"] = self._owners.setdefault(job.namespace, len(self._owners))
         queued["site"] = self.catalog.site_index.get(job.site, 0)
         queued["signature"] = self._signature(job.nodes)
         queued["attempt"] = job.attempt
@@ -449,6 +498,11 @@ class Cluster:
         self.catalog = replace(self.catalog, nodes=nodes)
         self._nodes_changed()
 
+    def _take_places(self, name: str, places: int) -> None:
+        n = self.catalog.node_index[name]
+        self.state.nodes[n]["pods_free"] -= places
+        touch(self.state, n)
+
     def _usable(self, node: Node) -> Node:
         """The node with those devices that the table knows."""
         return replace(node, devices=tuple(d for d in node.devices if d.hardware in self.table.hardware))
@@ -473,11 +527,13 @@ class Cluster:
         self.state.clock[0]["energy_weight"] = self.energy_weight
         for nodes in self._signatures:
             self._admit(nodes)
+        for name in self._closed & self.catalog.node_index.keys():
+            self._take_places(name, CLOSED)
         if before is not None and old is not None:
             self._carry_over(before, old)
         self.scratch: Scratch = scratch_for(self.state)
         self.out: Candidates = empty_candidates()
-        if old is None or old.nodes != self.catalog.nodes:
+        if old is None or not _same(old, self.catalog):
             self._nodes_changed()
 
     def _carry_over(self, before: ClusterState, old: Catalog) -> None:
@@ -488,7 +544,7 @@ class Cluster:
             (old.models[r["model"]], p.hardware, p.configuration): i
             for i, (p, r) in enumerate(zip(old.profiles, before.options))
         }
-        if old.nodes == self.catalog.nodes:
+        if _same(old, self.catalog):
             clock["solved_us"] = past["solved_us"]
             self.state.options["price"] = before.options["price"]
         for o, profile in enumerate(self.catalog.profiles):
@@ -497,9 +553,11 @@ class Cluster:
                 profile.hardware,
                 profile.configuration,
             )
-            if key in options:
+            if key in options and old.profiles[options[key]] == profile:
                 self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
+            if model not in old.model_index:
+                continue
             for name in set(MODEL.names or ()) - OF_CATALOG:
                 self.state.models[m][name] = before.models[old.model_index[model]][name]
         for h, name in enumerate(self.catalog.classes):

@@ -43,6 +43,7 @@ class Board:
         namespace: str = keys.BRIDGE_NAMESPACE,
         *,
         active: Callable[[], bool] = lambda: True,
+        mode: Callable[[], str] = lambda: "active",
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         """`active` says whether this bridge is the one that decides."""
@@ -54,6 +55,7 @@ class Board:
         self._where = f"{namespace}/{keys.QUEUE_CONFIGMAP}"
         self._instance = f"{socket.gethostname()}-{os.getpid()}"[:128]
         self._active = active
+        self._mode = mode
         self._sleep = sleep
         self._told = ""
 
@@ -85,7 +87,7 @@ class Board:
             if room < 0 or len(lines) == MOST:
                 break
             lines.append(fields)
-        return {"schema": keys.SCHEMA, "totals": totals, "pods": lines}
+        return {"schema": keys.SCHEMA, "mode": self._mode(), "totals": totals, "pods": lines}
 
     def _lines(self) -> Iterator[Line]:
         for waiting in self._cluster.in_order(MOST):

@@ -26,6 +26,7 @@ def bridge(
     from synergai.k8s_bridge.config import ConfigError, load_settings
     from synergai.k8s_bridge.credentials import CredentialsError
     from synergai.k8s_bridge.http import PortError
+    from synergai.k8s_bridge.reload import Source
     from synergai.k8s_bridge.startup import StartupError
 
     try:
@@ -33,36 +34,35 @@ def bridge(
             raise ConfigError("--checkpoint and --scheduler exclude each other; give one")
         if policy and scheduler:
             raise ConfigError("--policy says how a checkpoint is played; --scheduler names a rule")
-        settings = load_settings(
-            config,
-            checkpoint="" if scheduler else checkpoint,
-            policy=policy,
-            scheduler=scheduler,
-            kubeconfig=kubeconfig,
-            dry_run=dry_run,
-            speed=speed,
-            epoch=epoch,
-            metrics_port=metrics_port,
-            decisions=decisions,
-            log_level=log_level,
-        )
-        _run(settings, once)
+        options: dict[str, object] = {
+            "checkpoint": "" if scheduler else checkpoint,
+            "policy": policy,
+            "scheduler": scheduler,
+            "kubeconfig": kubeconfig,
+            "dry_run": dry_run,
+            "speed": speed,
+            "epoch": epoch,
+            "metrics_port": metrics_port,
+            "decisions": decisions,
+            "log_level": log_level,
+        }
+        _run(load_settings(config, **options), Source(config, options) if config else None, once)
     except (ConfigError, CredentialsError, PortError, StartupError) as problem:
         typer.echo(f"synergai bridge: {problem}", err=True)
         raise typer.Exit(2) from None
 
 
-def _run(settings, once: bool) -> None:
+def _run(settings, source, once: bool) -> None:
     import asyncio
     import logging
 
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.log_level.upper(), format=form)
     logging.getLogger("numba").setLevel(logging.WARNING)
-    asyncio.run(_until_signal(settings, once))
+    asyncio.run(_until_signal(settings, source, once))
 
 
-async def _until_signal(settings, once: bool) -> None:
+async def _until_signal(settings, source, once: bool) -> None:
     import asyncio
     import signal
 
@@ -72,4 +72,4 @@ async def _until_signal(settings, once: bool) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    await run_bridge(settings, stop, once=once)
+    await run_bridge(settings, stop, once=once, source=source)

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any, Literal  # a YAML file holds anything
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from synergai.envs import strict_yaml
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import CONCURRENCY
 from synergai.k8s_bridge.clock import parse_time_us
+from synergai.k8s_bridge.mode import Mode
 
 
 class ConfigError(Exception):
@@ -24,6 +25,17 @@ class Expected(BaseModel):
     samples: float = Field(gt=0, le=1e12)
     """Median."""
     samples_log_sd: float = Field(0.7, ge=0, le=5)
+
+
+class CanarySettings(BaseModel):
+    """Which pods the policy decides for; the fallback rule decides for the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    namespaces: tuple[str, ...] = ()
+    """All pods of these."""
+    share: float = Field(0.0, ge=0, le=1)
+    """Of the pods of all others, chosen by their uid."""
 
 
 class Settings(BaseModel):
@@ -54,6 +66,22 @@ class Settings(BaseModel):
     """CSV file of hardware classes that the shipped table lacks."""
     expect: dict[str, Expected] = {}
     """The job mix to reckon with, by model: it counts like 50 jobs beside those that have come."""
+    mode: Mode = "active"
+    """`heuristic`: the fallback rule decides; `shadow`: decide and bind nothing; `paused`: decide nothing."""
+    shadow_of: str = Field("", pattern=r"^[a-z0-9A-Z._/-]*$", max_length=253)
+    """Another scheduler, with whose choices for its pods ours are compared; empty for none."""
+    canary: CanarySettings | None = None
+    """Null: the policy decides for all."""
+    breaker_share: float = Field(0.2, ge=0, le=1)
+    """Share of the last 50 placed pods, overall or of one hardware class, of which more must not fail; 1 for any."""
+    breaker_quiet_s: float = Field(3600.0, ge=0, le=604_800)
+    """Real seconds after which the breaker takes a step back; 0: only a change of `mode` does."""
+    binds_per_minute: int = Field(0, ge=0)
+    """Of this bridge, in any minute; 0 is no cap."""
+    node_binds_per_minute: int = Field(0, ge=0)
+    """On each node, in any minute; 0 is no cap."""
+    starting_per_node: int = Field(0, ge=0)
+    """Pods bound and not yet running, on each node; 0 is no cap."""
     pod_start_s: float = Field(0.0, ge=0, le=3600)
     """Scenario seconds from binding until the engine starts, added to every predicted run."""
     energy_weight: float = Field(0.0, ge=0, le=1)
@@ -99,6 +127,13 @@ class Settings(BaseModel):
         """Whether replays judge a policy. They count deadlines alone, so not one that is to weigh energy too."""
         return self.replay_every_s > 0.0 and self.energy_weight == 0.0
 
+    @field_validator("shadow_of")
+    @classmethod
+    def _is_another(cls, value: str) -> str:
+        if value == keys.SCHEDULER_NAME:
+            raise ValueError("that is this scheduler's own name")
+        return value
+
     @field_validator("lease", mode="before")
     @classmethod
     def _is_word(cls, value: object) -> object:
@@ -134,6 +169,16 @@ class Settings(BaseModel):
         return value
 
 
+CHANGEABLE = frozenset(
+    {
+        "mode", "canary", "breaker_share", "breaker_quiet_s", "binds_per_minute", "node_binds_per_minute",
+        "starting_per_node", "scheduler", "checkpoint", "policy", "plan_budget_ms", "fallback", "guard_budget_ms",
+        "profiles", "expect", "pod_start_s", "batch_ms", "log_level",
+    }
+)  # fmt: skip
+"""Keys that a running bridge takes from its file; the others need a restart."""
+
+
 def load_settings(path: str = "", **options: object) -> Settings:
     """Settings of a file (none if empty), with the options that are not None over them."""
     given = {name: value for name, value in options.items() if value is not None}
@@ -145,17 +190,15 @@ def load_settings(path: str = "", **options: object) -> Settings:
 
 
 def _read(path: str) -> dict[str, Any]:
+    """What the file says; no key may stand twice, as of two modes nobody knows which is meant."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        data = Path(path).read_bytes()
+        empty = all(not line or line.startswith(b"#") for line in map(bytes.strip, data.splitlines()))
+        return {} if empty else strict_yaml.read(data, path).values
+    except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config {path} is not YAML: {' '.join(str(error).split())}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"config {path} is not a mapping of keys to values")
-    return {str(name): value for name, value in values.items()}
+    except strict_yaml.YamlError as error:
+        raise ConfigError(f"config {'; '.join(str(error).splitlines())}") from error
 
 
 def _explain(problem: Any, path: str, given: dict[str, object]) -> str:  # pydantic's ErrorDetails

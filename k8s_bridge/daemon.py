@@ -5,14 +5,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from synergai.agents.explainer import Explainer
 from synergai.agents.guard import Guarded
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
+from synergai.envs.types import Decision, Job
 from synergai.k8s_bridge import http
-from synergai.k8s_bridge.binder import Binder, BindResult
+from synergai.k8s_bridge.binder import Binder, BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.board import Board
 from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
@@ -21,11 +22,15 @@ from synergai.k8s_bridge.events import EventRecorder, Notice
 from synergai.k8s_bridge.feed import Feed, Tasks
 from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.model import model_of
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.reload import Change, Reloads
 from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.rollout import Rollout
+from synergai.k8s_bridge.shadow import Shadow, pods_of
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
@@ -61,6 +66,7 @@ class Daemon:
         metrics: Metrics | None = None,
         journal: Journal | None = None,
         lease: Lease | None = None,
+        reloads: Reloads | None = None,
         pause: Pause = wait_for_bell,
     ) -> None:
         """With a lease it decides while it holds it, and follows otherwise; without one it always decides."""
@@ -85,8 +91,8 @@ class Daemon:
         self._epoch_us: int | None = None
         self._turned_s = time.monotonic()
         self._events = self._recorder()
-        notify: Callable[[Notice], None] = (lambda _: None) if settings.dry_run else self._events
-        self._report = Report(self.metrics, notify, journal)
+        self._reloads = reloads
+        self._report = Report(self.metrics, self._notify, journal)
         self._report.speaks = self._term.leads()
         self.nodes = NodeBook(
             cluster,
@@ -95,15 +101,20 @@ class Daemon:
             on_problem=self._report.node_problem,
         )
         self.replays = self._replaying()
-        """None where nothing stands in for the policy, or replays are off."""
-        on_queued = self.replays.arrivals.add if self.replays else lambda job: None
-        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)
+        """None where replays are off, or no policy is to be judged nor may come."""
+        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, self._arrived)
         self._snapshot = Snapshot(self.nodes, self.pods)
-        explain = Explainer(cluster, scheduler)
-        self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
+        self.rollout = Rollout(
+            settings, scheduler, cluster, lambda: self.pods.entries, self.metrics, client.now_us
+        )
+        self._report.on_ended = self.rollout.ended
+        self.metrics.decides(model_of(scheduler))
+        self._placing = self._placer()
         self._board = self._showing()
         self._binder = self._binding()
-        reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
+        self._shadow = self._shadowing(journal)
+        watched = [NODES, OTHER_PODS, OWN_PODS, *([pods_of(settings.shadow_of)] if self._shadow else [])]
+        reflectors = [self._reflector(resource) for resource in watched]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
 
@@ -116,11 +127,37 @@ class Daemon:
             permit=self._term.leads,
         )
 
+    def _notify(self, notice: Notice) -> None:
+        if not (self.settings.dry_run or self.rollout.shadows):
+            self._events(notice)
+
+    def _arrived(self, job: Job) -> None:
+        if self.replays:
+            self.replays.arrivals.add(job)
+
+    def _placer(self) -> Placing:
+        return Placing(
+            self._cluster,
+            self.clock,
+            self.nodes,
+            self.pods,
+            self._report,
+            explain=Explainer(self._cluster, self._scheduler),
+            on_order=self.rollout.caps.note,
+            may_place=lambda: self.rollout.decides,
+        )
+
     def _replaying(self) -> Replays | None:
-        guard = self._scheduler
-        if not isinstance(guard, Guarded) or not self.settings.replays:
+        guard = self._scheduler if isinstance(self._scheduler, Guarded) else None
+        if not self.settings.replays or not (guard or self._reloads):
             return None
         return Replays(guard, self._cluster, self.settings.replay_every_s, self._report, self._term.leads)
+
+    def _shadowing(self, journal: Journal | None) -> Shadow | None:
+        if not self.settings.shadow_of:
+            return None
+        twin, metrics = self._cluster.twin(), self.metrics
+        return Shadow(twin, self.clock, lambda: self._scheduler, metrics, journal, self._term.leads)
 
     def _showing(self) -> Board:
         return Board(
@@ -130,6 +167,7 @@ class Daemon:
             self.pods,
             self.settings.queue_namespace,
             active=lambda: self.synced.is_set() and self._term.leads(),
+            mode=lambda: self.rollout.modes.now,
         )
 
     def _binding(self) -> Binder:
@@ -139,7 +177,7 @@ class Daemon:
             concurrency=self.settings.bind_concurrency,
             timeout_s=self.settings.bind_timeout_s,
             dry_run=self.settings.dry_run,
-            permit=self._term.leads,
+            permit=lambda: self._term.leads() and self.rollout.modes.binds,
         )
 
     def _reflector(self, resource: Resource) -> Reflector:
@@ -180,6 +218,9 @@ class Daemon:
             if self._lease:
                 self._lease.on_turn = self._bell.set
                 self._background.run(self._lease.run())
+            if self._reloads:
+                self._reloads.on_change = self._bell.set
+                self._background.run(self._reloads.run())
             if await self._sync(stop):
                 await self.cycle(first=True)
                 self.synced.set()
@@ -225,9 +266,11 @@ class Daemon:
 
     def _pause_s(self) -> float:
         due = [at_us for at_us in (self._epoch_us, self.pods.next_timer_us()) if at_us is not None]
-        if not due:
-            return LONGEST_PAUSE_S
-        return min(max(self.clock.real_seconds(min(due) - self.now_us()), 0.001), LONGEST_PAUSE_S)
+        pauses = [self.clock.real_seconds(at_us - self.now_us()) for at_us in due]
+        opens_s = self.rollout.caps.next_s()
+        if opens_s is not None:
+            pauses.append(opens_s)
+        return min(max(min(pauses, default=LONGEST_PAUSE_S), 0.001), LONGEST_PAUSE_S)
 
     async def cycle(self, first: bool = False) -> None:
         """Take in what has happened; one round if that, or a timer, calls for it."""
@@ -237,16 +280,53 @@ class Daemon:
         events, self._inbox = self._inbox, []
         results, self._results = self._results, []
         due = self._snapshot.apply(events, now_us) or first
+        if self._shadow:
+            self._shadow.apply(events, now_us)
         for result in results:
             due |= self._placing.settle(result, now_us)
         due |= self.pods.expire(now_us)
+        due |= self._take_changes(now_us)
+        due |= self.rollout.turn()
         if begins:
             self._begin_term()
-        leads = self._term.leads()
-        if leads and (due or begins or (self._epoch_us is not None and now_us >= self._epoch_us)):
+        if begins or first:
+            self.rollout.caps.adopt(self.pods.entries)
+        decides = self._term.leads() and self.rollout.decides
+        if decides and (due or begins or (self._epoch_us is not None and now_us >= self._epoch_us)):
             await self._round(now_us)
         self._cluster.refresh(now_us)
-        self._epoch_us = self._cluster.next_epoch_us(now_us) if leads else None
+        decides = self._term.leads() and self.rollout.decides
+        self._epoch_us = self._cluster.next_epoch_us(now_us) if decides else None
+
+    def _take_changes(self, now_us: int) -> bool:
+        """Settings, policy and profiles that have come since the last round."""
+        changes = self._reloads.take() if self._reloads else []
+        for change in changes:
+            self._change(change, now_us)
+        return bool(changes)
+
+    def _change(self, change: Change, now_us: int) -> None:
+        shadowed, before, self.settings = self.rollout.shadows, self.settings, change.settings
+        table = change.table
+        if table is not None:
+            mix, start_s = change.mix, change.settings.pod_start_s
+            self.pods.refit(table, lambda: self._cluster.refit(table, mix, start_s), now_us)
+        if change.scheduler is not None:
+            self._follow(change.scheduler)
+        self.rollout.change(change.settings, change.scheduler)
+        if change.settings.log_level != before.log_level:
+            logging.getLogger().setLevel(change.settings.log_level.upper())
+        if shadowed and not self.rollout.shadows:
+            self.pods.decide_again(now_us)
+
+    def _follow(self, scheduler: Scheduler) -> None:
+        """Another policy decides; what was counted of the one before stays counted."""
+        self.metrics.guard_causes(getattr(self._scheduler, "causes", {}), last=True)
+        self.metrics.decides(model_of(scheduler))
+        self._scheduler = scheduler
+        self._placing.explain = Explainer(self._cluster, scheduler)
+        if self.replays:
+            self.replays.follow(scheduler if isinstance(scheduler, Guarded) else None)
 
     async def _follow_lease(self) -> bool:
         """Cease to lead, or read everything anew for a term; whether that is in, and the term begins. What it decided
@@ -269,18 +349,30 @@ class Daemon:
     async def _round(self, now_us: int) -> None:
         began_s = time.perf_counter()
         for order in self._placing.place_plain(now_us):
-            self._binder.start(order)
-        for decision in self._cluster.round(now_us, self._scheduler):
+            self._send(order)
+        for decision in self._decisions(now_us):
             order = self._placing.decide(decision, now_us)
             if order is not None:
-                self._binder.start(order)
-            if not self._term.leads():
-                break  # the binder withholds what it has not sent
+                self._send(order)
             if time.monotonic() - self._turned_s > LONGEST_TURN_S:
                 await asyncio.sleep(0)
                 self._turned_s = time.monotonic()
         self.metrics.rounds.inc()
         self.metrics.round_s.observe(time.perf_counter() - began_s)
+
+    def _decisions(self, now_us: int) -> Iterator[Decision]:
+        """Of one round, which ends early where no more may be decided, or something else is to be in force."""
+        for decision in self._cluster.round(now_us, self.rollout.scheduler) if self.rollout.decides else ():
+            yield decision
+            if not (self._term.leads() and self.rollout.decides) or (self._reloads and self._reloads.news):
+                return  # the binder withholds what it has not sent and may not send any more
+
+    def _send(self, order: BindOrder) -> None:
+        if self.rollout.shadows:
+            log.info("shadow: would bind %s to %s: %s", order.key, order.node, order.record.to_json())
+            self._deliver(BindResult(order, Outcome.DRY))
+        else:
+            self._binder.start(order)
 
     async def _finish(self) -> None:
         """Stop deciding, let the binds under way end, tell what became of them, and give up the lease."""
@@ -305,5 +397,6 @@ class Daemon:
             self.metrics.nodes.labels(state).set(count)
         self.metrics.running.set(self._cluster.running())
         self.metrics.leads.set(self._term.leads())
+        self.rollout.show()
         self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
         return self.metrics.render()

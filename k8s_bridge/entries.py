@@ -56,6 +56,8 @@ class Entry:
     record: DecisionRecord | None = None
     explanation: Explanation | None = None
     """Of `record`, where it was decided in this process; on the server's clock."""
+    counted: bool = False
+    """Whether the cluster has counted its arrival."""
     told: dict[str, str] = field(default_factory=dict)
     """What its owner was told last, by reason: the same is not said again."""
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_BACKOFF_S, LAST_BACKOFF_S))
@@ -65,8 +67,8 @@ class Bookings:
     """Books pods that the API server shows as bound: after a restart, or bound by somebody else."""
 
     def __init__(self, cluster: Cluster, table: ProfileTable, clock: ScenarioClock, nodes: NodeBook) -> None:
+        self.table = table
         self._cluster = cluster
-        self._table = table
         self._clock = clock
         self._nodes = nodes
 
@@ -75,7 +77,7 @@ class Bookings:
         pod = entry.pod
         entry.node = pod.node
         entry.record = read_decision(pod.annotations)
-        entry.ask = read_ask(pod, self._table, self._clock, now_us)
+        entry.ask = read_ask(pod, self.table, self._clock, now_us)
         if pod.node not in self._nodes.usable:
             return  # booked when the node turns up
         job, record = entry.ask.job, entry.record
@@ -100,7 +102,7 @@ class Bookings:
         """The device of a node that a pod's extended resource asks for, and how many units."""
         for resource, amount in pod.demand.requests.extended:
             for device in self._nodes.node(node).devices:
-                if self._table.hardware[device.hardware].resource == resource:
+                if self.table.hardware[device.hardware].resource == resource:
                     return device.hardware, amount
         return "", 0
 
@@ -108,4 +110,4 @@ class Bookings:
         return any(device.hardware == hardware for device in self._nodes.node(node).devices)
 
     def _profiled(self, model: str, record: DecisionRecord) -> bool:
-        return any(p.configuration == record.configuration for p in self._table.of(model, record.hardware))
+        return any(p.configuration == record.configuration for p in self.table.of(model, record.hardware))

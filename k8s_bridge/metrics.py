@@ -2,8 +2,11 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from synergai.k8s_bridge.model import Model
+
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _WAIT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_GAIN_S = (-300, -60, -30, -10, -3, -1, -0.1, 0, 0.1, 1, 3, 10, 30, 60, 300)
 
 
 class Metrics:
@@ -48,6 +51,30 @@ class Metrics:
         )
         self.terms = self._counter("leader_transitions", "Times this bridge began or ceased to lead.", "to")
         self.renewals = self._counter("lease_renewals", "Attempts to take or renew the lease.", "result")
+        self.mode = self._gauge("mode", "1 for the mode in force.", "mode")
+        self.breaker_steps = self._gauge("breaker_steps", "Steps that the circuit breaker has gone down.")
+        self.trips = self._counter("breaker_trips", "Trips of the circuit breaker, by where it led.", "to")
+        self.capped = self._gauge("capped_nodes", "Nodes that are given nothing new, as they are at a cap.")
+        self.arms = self._counter("arm_deadlines", "Deadlines of ended pods, by arm.", "arm", "result")
+        self.reloads = self._counter("reloads", "Changed settings, by what became of them.", "result")
+        self.settings_refused = self._gauge(
+            "settings_refused", "1 while the settings' file says something that cannot be used."
+        )
+        self.restart_needed = self._gauge(
+            "settings_restart_needed", "Keys that the file says otherwise, and that need a restart."
+        )
+        self.shadow_agreement = self._counter(
+            "shadow_agreement",
+            "Pods of another scheduler, by whether we would have chosen the same.",
+            "result",
+        )
+        self.shadow_gain = self._histogram(
+            "shadow_gain_seconds", "How much earlier its pods would end with us, as predicted.", _GAIN_S
+        )
+        self.shadow_deadlines = self._counter(
+            "shadow_deadlines", "Predicted deadlines of its pods under either choice.", "by", "result"
+        )
+        self.model_info = self._gauge("model_info", "1 for who decides.", "name", "policy", "version")
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -59,11 +86,18 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"synergai_{name}", text, buckets=buckets, registry=self.registry)
 
-    def guard_causes(self, causes: dict[str, int]) -> None:
-        """Take over what a guard has counted since the last call."""
+    def guard_causes(self, causes: dict[str, int], last: bool = False) -> None:
+        """Take over what a guard has counted since the last call; after the `last` another one begins at 0."""
         for cause, total in causes.items():
             self.fallbacks.labels(cause).inc(total - self._causes.get(cause, 0))
             self._causes[cause] = total
+        if last:
+            self._causes = {}
+
+    def decides(self, model: Model) -> None:
+        """Who decides from now on."""
+        self.model_info.clear()
+        self.model_info.labels(*model).set(1)
 
     def render(self) -> bytes:
         """The page a Prometheus server reads."""

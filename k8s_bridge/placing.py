@@ -38,14 +38,20 @@ class Placing:
         report: Report,
         new_id: Callable[[], str] = lambda: uuid4().hex[:16],
         explain: Explain = lambda decision, job: None,
+        on_order: Callable[[str, str], object] = lambda key, node: None,
+        may_place: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`on_order` hears of each pod and node before the next is decided; `may_place` is asked before a pod without
+        a profile is placed."""
         self._cluster = cluster
         self._clock = clock
         self._nodes = nodes
         self._pods = pods
         self._report = report
         self._new_id = new_id
-        self._explain = explain
+        self.explain = explain
+        self._on_order = on_order
+        self._may_place = may_place
 
     def decide(self, decision: Decision, now_us: int) -> BindOrder | None:
         """Note a decision that the cluster has applied already; a START must be bound."""
@@ -91,7 +97,7 @@ class Placing:
     def _explained(self, decision: Decision, entry: Entry) -> Explanation | None:
         assert entry.ask is not None, "a pod is read before it is queued"
         try:
-            return self._explain(decision, entry.ask.job) if entry.ask.job else None
+            return self.explain(decision, entry.ask.job) if entry.ask.job else None
         except Exception as error:  # a pod is bound, whether or not anybody can say why
             log.warning("the decision on %s is not explained: %r", decision.job, error)
             return None
@@ -102,6 +108,7 @@ class Placing:
         pod = entry.pod
         entry.stage, entry.node, entry.booked, entry.record = Stage.BINDING, node, True, record
         entry.explanation = to_server(explanation, self._clock) if explanation else None
+        self._on_order(pod.key, node)
         said = to_json(entry.explanation) if entry.explanation else ""
         return BindOrder(pod.namespace, pod.name, pod.uid, node, record, said)
 
@@ -111,7 +118,7 @@ class Placing:
             (self._pods.entries[key] for key in self._pods.plain),
             key=lambda entry: (entry.pod.created_us, entry.pod.key),
         )
-        return [order for entry in waiting if (order := self._place(entry, now_us))]
+        return [order for entry in waiting if self._may_place() and (order := self._place(entry, now_us))]
 
     def _place(self, entry: Entry, now_us: int) -> BindOrder | None:
         assert entry.ask is not None, "a pod is read before it waits"

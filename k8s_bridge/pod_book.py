@@ -38,7 +38,6 @@ class PodBook:
         """Keys of those that wait for the fallback rule."""
         self.bookings = Bookings(cluster, table, clock, nodes)
         self._cluster = cluster
-        self._table = table
         self._clock = clock
         self._nodes = nodes
         self._report = report
@@ -59,7 +58,7 @@ class PodBook:
             refused = f"SynergAI does not support {', '.join(pod.unsupported)}; the pod is not scheduled"
             self._tell(entry, "UnsupportedSpec", refused)
             return
-        entry.ask = read_ask(pod, self._table, self._clock, now_us)
+        entry.ask = read_ask(pod, self.bookings.table, self._clock, now_us)
         if entry.ask.reason:
             fallback = f"{entry.ask.message}; {FALLBACK_RULE} places the pod by its own requests"
             self._tell(entry, entry.ask.reason, fallback)
@@ -77,7 +76,8 @@ class PodBook:
         elif entry.ask.job:
             entry.stage = Stage.QUEUED
             job = replace(entry.ask.job, nodes=entry.nodes)
-            self._cluster.enqueue(job)
+            self._cluster.enqueue(job, again=entry.counted)
+            entry.counted = True
             self._on_queued(job)
         else:
             entry.stage = Stage.PLAIN
@@ -124,12 +124,34 @@ class PodBook:
         self.plain.discard(key)
         if entry.stage is Stage.QUEUED:
             self._cluster.withdraw(key)
-        elif entry.booked and entry.stage is Stage.BINDING and entry.ask and entry.ask.job:
+        elif entry.booked and entry.stage is Stage.BINDING and self._may_wait(entry):
             self._cluster.requeue(key)
             self._cluster.withdraw(key)
         elif entry.booked:
             self._cluster.release(key, now_us, None, "undone")
         entry.booked = False
+
+    def _may_wait(self, entry: Entry) -> bool:
+        """Whether it is a job that the profiles in force know; those that it was decided by may be gone."""
+        job = entry.ask.job if entry.ask else None
+        return job is not None and job.model in self.bookings.table.models
+
+    def refit(self, table: ProfileTable, change: Callable[[], None], now_us: int) -> None:
+        """Read all that waits anew, by other profiles, after the `change` of the cluster."""
+        waiting = [e for e in self.entries.values() if e.stage in (Stage.QUEUED, Stage.PLAIN, Stage.PARKED)]
+        for entry in waiting:
+            self.undo(entry, now_us)
+        change()
+        self.bookings.table = table
+        for entry in waiting:
+            self.admit(entry, now_us)
+
+    def decide_again(self, now_us: int) -> None:
+        """What was decided and not carried out waits as if it never had been."""
+        for entry in self.entries.values():
+            if entry.stage is Stage.DRY or (entry.stage is Stage.WAITING and entry.ask):
+                self.undo(entry, now_us)
+                self.admit(entry, now_us)
 
     def book(self, entry: Entry, now_us: int) -> None:
         """The API server shows the pod bound in a way that we did not expect: what it says counts."""

@@ -32,13 +32,13 @@ class Replays:
 
     def __init__(
         self,
-        guard: Guarded,
+        guard: Guarded | None,
         cluster: Cluster,
         every_s: float,
         report: Report,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`every_s` is real time; while this bridge does not lead nothing is played."""
+        """`every_s` is real time; while this bridge does not lead, or has no policy, nothing is played."""
         self.arrivals = ArrivalLog()
         self._guard = guard
         self._cluster = cluster
@@ -49,15 +49,22 @@ class Replays:
         self._switch = Switch()
         self._windows = 0
 
+    def follow(self, guard: Guarded | None) -> None:
+        """Judge another policy from now on, by other arrivals."""
+        self._guard, self._players, self._switch = guard, None, Switch()
+        self.arrivals = ArrivalLog()
+
     async def run(self) -> None:
         """Until cancelled; nothing that happens in a replay ends it."""
         while True:
             await asyncio.sleep(self._every_s)
-            if self._leads():
+            if self._leads() and self._guard:
                 await self.turn()
 
     async def turn(self) -> None:
         """One replay, if enough has arrived, and what follows from it."""
+        guard = self._guard
+        assert guard is not None, "there is a policy to judge"
         try:
             window = self.arrivals.take()
             if window is None:
@@ -65,23 +72,24 @@ class Replays:
                 return
             picture = picture_of(self._cluster)
             if self._players is None:  # schedulers keep working memory that two threads must not share
-                self._players = copy.deepcopy((self._guard.primary, self._guard.fallback))
+                self._players = copy.deepcopy((guard.primary, guard.fallback))
             (policy, fallback), seed = self._players, self._windows
             found = await in_thread(
                 lambda: replay(picture, window, policy, fallback, seed, before_play=lower_priority)
             )
-            self._judge(found)
+            if guard is self._guard:  # else another came meanwhile
+                self._judge(guard, found)
         except Exception as error:  # the cluster is scheduled with or without replays
             log.warning("a replay failed; the guard stays as it was", exc_info=error)
             self._report.replay_failed()
 
-    def _judge(self, found: Replayed) -> None:
+    def _judge(self, guard: Guarded, found: Replayed) -> None:
         self._windows += 1
         if found.jobs < LEAST_JOBS:  # few have deadlines, or there was no time for more
             self._report.replay_skipped(found.jobs)
             return
         switched = self._switch.take(found.difference)
-        self._guard.policy_plays = self._switch.policy_plays
+        guard.policy_plays = self._switch.policy_plays
         self._report.replayed(found, self._switch.policy_plays, switched, self._switch.evidence)
 
 

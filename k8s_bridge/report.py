@@ -53,6 +53,8 @@ class Report:
         self.metrics = metrics
         self.speaks = True
         """While another bridge leads, what pods and nodes do is its to tell and to count."""
+        self.on_ended: Callable[[Pod, DecisionRecord | None, str, bool | None], None] = lambda *_: None
+        """Hears of each pod's end while this bridge speaks: pod, decision, cause, whether it met its deadline."""
         self._events = events
         self._journal = journal
 
@@ -119,6 +121,7 @@ class Report:
         self.metrics.finished.labels(cause).inc()
         if met is not None:
             self.metrics.deadlines.labels("met" if met else "missed").inc()
+        self.on_ended(pod, record, cause, met)
         if cause == "rejected":
             self.pod(
                 pod, "Rejected", f"the kubelet of {pod.node} refused the pod: {pod.reason}", warning=True

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
+from functools import partial
 
 from synergai.agents.guard import Guarded
 from synergai.agents.registry import make
@@ -18,11 +20,16 @@ from synergai.k8s_bridge.credentials import Credentials, load
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.lease import Lease, LeaseTimes
 from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.reload import Change, LoadError, Reloads, Source
 from synergai.k8s_bridge.report import Journal
 from synergai.k8s_bridge.watch import NODES, OWN_PODS
+from synergai.offline_profiles.profile import Hardware
 from synergai.offline_profiles.table import ProfileError, ProfileTable
 
 log = logging.getLogger(__name__)
+
+LATE_S = 0.1
+"""Beyond the planner's budget: a thousand times what the network takes."""
 
 
 class StartupError(Exception):
@@ -39,14 +46,19 @@ def load_table(settings: Settings) -> ProfileTable:
 
 def make_cluster(settings: Settings) -> Cluster:
     """An empty picture of the cluster, with what the settings say of the workload."""
-    mix = {name: ModelLoad(e.share, e.samples, e.samples_log_sd) for name, e in settings.expect.items()}
     table = load_table(settings)
+    return Cluster(table, mix_of(settings, table), settings.energy_weight, settings.pod_start_s)
+
+
+def mix_of(settings: Settings, table: ProfileTable) -> dict[str, ModelLoad]:
+    """The workload that the settings expect."""
+    mix = {name: ModelLoad(e.share, e.samples, e.samples_log_sd) for name, e in settings.expect.items()}
     unknown = sorted(set(mix) - set(table.models))
     if unknown:
         raise StartupError(
             f"expect names {', '.join(unknown)}, of which there is no profile; known are {', '.join(table.models)}"
         )
-    return Cluster(table, mix, settings.energy_weight, settings.pod_start_s)
+    return mix
 
 
 def load_scheduler(settings: Settings) -> Scheduler:
@@ -54,12 +66,13 @@ def load_scheduler(settings: Settings) -> Scheduler:
     if settings.policy != "net" and not settings.checkpoint:
         raise StartupError(f"policy {settings.policy} is a way to play a checkpoint; give one")
     try:
+        fallback = make(settings.fallback)
         if not settings.checkpoint:
             return make(settings.scheduler)
-        fallback = make(settings.fallback)
     except ValueError as error:
         raise StartupError(str(error)) from error
-    return Guarded(_load_policy(settings), fallback, _make_trial(settings))
+    late_s = LATE_S + settings.plan_budget_ms / 1000
+    return Guarded(_load_policy(settings), fallback, _make_trial(settings), late_s)
 
 
 def _load_policy(settings: Settings) -> Scheduler:
@@ -102,6 +115,36 @@ def warm_up(table: ProfileTable, scheduler: Scheduler, replays: bool = False) ->
             replay(picture_of(cluster), window, scheduler.primary, scheduler.fallback, seed=0)
 
 
+def load_change(
+    settings: Settings, decider: bool, tables: bool, hardware: Mapping[str, Hardware] | None = None
+) -> Change:
+    """The scheduler of these settings, their profiles, or both, after a trial round; LoadError, also where there are
+    other hardware classes than the bridge has read its nodes by."""
+    try:
+        table = load_table(settings)
+        if hardware is not None and table.hardware != hardware:
+            raise StartupError(
+                f"the classes in {settings.hardware or 'hardware'} have changed; that needs a restart"
+            )
+        scheduler = load_scheduler(settings) if decider else None
+        mix = mix_of(settings, table) if tables else None
+    except StartupError as error:
+        raise LoadError(str(error)) from error
+    if scheduler is not None:
+        try_out(table, scheduler, settings)
+    return Change(settings, scheduler, table if tables else None, mix)
+
+
+def try_out(table: ProfileTable, scheduler: Scheduler, settings: Settings) -> None:
+    """LoadError where it fails in a round, or answers what means nothing: here no guard stands behind it."""
+    warm_up(table, scheduler, settings.replays)
+    if isinstance(scheduler, Guarded):
+        try:
+            warm_up(table, scheduler.primary)
+        except Exception as error:
+            raise LoadError(f"{scheduler.name} fails in a trial round: {error!r}") from error
+
+
 def explain(error: ApiError) -> str:
     """An API error at the start, as one line that says what to do."""
     if error.status == 403:
@@ -126,8 +169,10 @@ async def run_bridge(
     once: bool = False,
     scheduler: Scheduler | None = None,
     cluster: Cluster | None = None,
+    source: Source | None = None,
 ) -> None:
-    """Everything from credentials to a clean stop; what fails first is what costs least to find out."""
+    """Everything from credentials to a clean stop; what fails first is what costs least to find out. With a source,
+    settings that change there are followed."""
     chosen = scheduler or load_scheduler(settings)
     room = cluster or make_cluster(settings)
     metrics = Metrics()
@@ -143,7 +188,11 @@ async def run_bridge(
         try:
             await _look(client)
             warm_up(room.table, chosen, settings.replays)
-            daemon = Daemon(settings, client, chosen, room, metrics=metrics, journal=journal, lease=lease)
+            load_aside = partial(load_change, hardware=room.table.hardware)
+            reloads = Reloads(source, settings, load_aside, metrics) if source and not once else None
+            daemon = Daemon(
+                settings, client, chosen, room, metrics=metrics, journal=journal, lease=lease, reloads=reloads
+            )
             log.info("settings: %s", settings.model_dump_json())
             await daemon.run(stop, once)
         except ApiError as error:

@@ -28,6 +28,8 @@ class Queue:
     totals: Mapping[str, int]
     """Pods by stage, also those that have no line."""
     lines: tuple[Line, ...]
+    mode: str = ""
+    """In which the bridge is; empty where it does not say."""
 
 
 async def fetch_pod(client: ApiClient, namespace: str, name: str) -> Json:
@@ -86,6 +88,7 @@ def read_queue(configmap: Json, where: str) -> Queue:
             parse_time_us(value["updatedAt"]),
             {str(stage): int(count) for stage, count in value["totals"].items()},
             tuple(read_line(line) for line in value["pods"]),
+            str(value.get("mode", "")),
         )
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise AskError(

@@ -6,6 +6,12 @@ from synergai.k8s_bridge.lines import Line
 
 HEAD = ("#", "POD", "MODEL", "DEADLINE", "SLACK", "STATE")
 
+MEANING = {
+    "heuristic": "the fallback rule decides",
+    "shadow": "what is decided is not carried out",
+    "paused": "nothing is decided",
+}
+
 
 def queue_text(queue: Queue, now_us: int) -> str:
     """A line of sums, then a line per pod."""
@@ -15,6 +21,8 @@ def queue_text(queue: Queue, now_us: int) -> str:
     head = f"{waiting}, as of {duration(max(now_us - queue.updated_us, 0))} ago" + (
         f": {stages}" if stages else ""
     )
+    if queue.mode not in ("", "active"):
+        head += f"\nmode {clean(queue.mode)}: {MEANING.get(queue.mode, 'not known to this command')}"
     if not queue.lines:
         return head
     rows = [HEAD, *(_row(n, line, now_us) for n, line in enumerate(queue.lines, 1))]

@@ -89,6 +89,14 @@ def test_a_valid_answer_passes_unchanged_and_uncounted(answer: Decision) -> None
     assert not guarded.causes
 
 
+@pytest.mark.parametrize(("took_s", "by"), [(0.9, "policy"), (1.1, "fallback")])
+def test_an_answer_that_took_too_long_is_replaced(took_s: float, by: str) -> None:
+    clock = iter((5.0, 5.0 + took_s))
+    guarded = Guarded(Primary(lambda: GOOD[0]), late_s=1.0, clock=lambda: next(clock))
+    assert guarded.decide(STATE, shown()).decided_by == by
+    assert guarded.causes == ({"late": 1} if by == "fallback" else {})
+
+
 def test_another_fallback_can_be_named() -> None:
     out = shown()
     out.picks[RULE_NUMBER["fcfs"]] = 0

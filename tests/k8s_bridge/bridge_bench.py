@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,8 @@ from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon, wait_for_bell
 from synergai.k8s_bridge.embedded.server import Server
+from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.reload import Change, Load, Reloads, Source
 from synergai.k8s_bridge.report import Journal
 
 
@@ -26,15 +29,30 @@ class Bench:
         self.client = client
         self.cluster = FakeCluster(slots=4)
         self.scheduler: Any = None
+        self.load: Load = lambda settings, decider, tables: Change(settings)
         self.stop = asyncio.Event()
         self.daemon: Daemon
         self.task: asyncio.Task[None]
 
     async def start(
-        self, once: bool = False, journal: Journal | None = None, pause=wait_for_bell, **settings
+        self,
+        once: bool = False,
+        journal: Journal | None = None,
+        pause=wait_for_bell,
+        file: Path | None = None,
+        **settings,
     ) -> None:
+        """With a file its settings, and those given over it, are followed; what they name is loaded by `self.load`."""
         chosen = Settings.model_validate({"metrics_port": None, **settings})
-        self.daemon = Daemon(chosen, self.client, self.scheduler, self.cluster, journal=journal, pause=pause)
+        metrics, reloads = Metrics(), None
+        if file is not None:
+            source = Source(str(file), {"metrics_port": 0, **settings})
+            chosen = source.load()
+            reloads = Reloads(source, chosen, self.load, metrics, sleep=lambda _: asyncio.sleep(0.01))
+        self.daemon = Daemon(
+            chosen, self.client, self.scheduler, self.cluster,
+            metrics=metrics, journal=journal, reloads=reloads, pause=pause,
+        )  # fmt: skip
         self.task = asyncio.create_task(self.daemon.run(self.stop, once))
 
     async def end(self) -> None:

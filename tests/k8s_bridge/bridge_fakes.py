@@ -116,9 +116,13 @@ class FakeCluster(Cluster):
         self.jobs: dict[str, Job] = {}
         self.calls: list[tuple[object, ...]] = []
         self.hold_all = False
+        self.closed: set[str] = set()
 
     def set_node(self, node: Node) -> None:
         self.nodes[node.name] = node
+
+    def close_node(self, name: str, closed: bool = True) -> None:
+        (self.closed.add if closed else self.closed.discard)(name)
 
     def remove_node(self, name: str) -> list[str]:
         del self.nodes[name]
@@ -127,7 +131,7 @@ class FakeCluster(Cluster):
             del self.placed[key]
         return lost
 
-    def enqueue(self, job: Job) -> None:
+    def enqueue(self, job: Job, again: bool = False) -> None:
         assert job.key not in self.waiting, job.key
         assert job.key not in self.placed, job.key
         self.waiting[job.key] = self.jobs[job.key] = job
@@ -192,7 +196,11 @@ class FakeCluster(Cluster):
         self, cpu_milli: int, memory_mib: int, nodes: frozenset[str] | None = None
     ) -> str | None:
         used = list(self.placed.values())
-        free = (n for n in sorted(self.nodes) if used.count(n) < self.slots and self.nodes[n].ready)
+        free = (
+            n
+            for n in sorted(self.nodes)
+            if used.count(n) < self.slots and self.nodes[n].ready and n not in self.closed
+        )
         return next((n for n in free if nodes is None or n in nodes), None)
 
     def refresh(self, now_us: int) -> None:

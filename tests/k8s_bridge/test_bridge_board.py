@@ -123,7 +123,7 @@ def test_a_bound_pod_does_not_wait() -> None:
     world = World()
     world.pod(raw_pod("a"))
     world.round()
-    assert board(world).content() == {"schema": "1", "totals": {}, "pods": []}
+    assert board(world).content() == {"schema": "1", "mode": "active", "totals": {}, "pods": []}
 
 
 @given(st.lists(st.text(min_size=1, max_size=253), max_size=400, unique=True))

@@ -1,9 +1,12 @@
 """Settings: a file over the defaults, options over both, and one line for whatever is wrong."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from synergai.k8s_bridge.config import ConfigError, Settings, load_settings
+from synergai.k8s_bridge.config import CHANGEABLE, ConfigError, Settings, load_settings
 
 
 def write(folder, text: str) -> str:
@@ -26,6 +29,7 @@ def test_an_option_that_is_not_given_leaves_the_file(tmp_path):
 
 def test_an_empty_file_is_the_defaults(tmp_path):
     assert load_settings(write(tmp_path, "")) == Settings()
+    assert load_settings(write(tmp_path, "# nothing yet\n\n")) == Settings()
 
 
 def test_replays_come_every_ten_minutes_unless_a_file_says_otherwise(tmp_path):
@@ -61,7 +65,8 @@ def test_settings_cannot_be_changed():
         ("speed: -1", "speed is -1"),
         ("speed: .nan", "speed"),
         ("epoch: yesterday", "epoch is 'yesterday'"),
-        ("- a", "not a mapping"),
+        ("- a", "a mapping of keys to values is due"),
+        ("mode: active\nmode: paused", ":2: mode: the key stands twice"),
         ("a: [", "not YAML"),
         ("log_level: loud", "log_level is 'loud'"),
         ("replay_every_s: often", "replay_every_s is 'often'"),
@@ -98,3 +103,21 @@ def test_a_missing_file_is_one_line(tmp_path):
 def test_a_bad_option_is_called_an_option():
     with pytest.raises(ConfigError, match="option: speed"):
         load_settings(speed=0.0)
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "bridge.md"
+
+
+def documented() -> dict[str, bool]:
+    """The keys in the table of settings, and whether the bridge follows them while it runs."""
+    text = DOCS.read_text(encoding="utf-8").split("\n## Settings\n")[1].split("\n### ")[0]
+    firsts = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return {key: bool(star) for first in firsts for key, star in re.findall(r"`(\w+)`( \*)?", first)}
+
+
+def test_every_setting_is_in_the_table_of_the_docs_and_nothing_else():
+    assert set(documented()) == set(Settings.model_fields)
+
+
+def test_the_docs_say_which_settings_are_followed():
+    assert {key for key, followed in documented().items() if followed} == CHANGEABLE
