@@ -68,8 +68,9 @@ class Daemon:
         self.settings = settings
         self.metrics = metrics or Metrics()
         self.clock = ScenarioClock(settings.speed, epoch_us)
-        self.port: int | None = None
-        """Where metrics and probes are served, once they are."""
+        self.metrics_port: int | None = None
+        self.probe_port: int | None = None
+        """Where each is served, once it is."""
         self.synced = asyncio.Event()
         """Set when the API server's whole state has been read and, unless it follows another, the first round is
         over."""
@@ -167,8 +168,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event, once: bool = False) -> None:
         """Until `stop` is set, or one round is over; a first list that is refused raises ApiError."""
         async with contextlib.AsyncExitStack() as stack:
-            if self.settings.metrics_port is not None:
-                self.port = await stack.enter_async_context(self._served())
+            await self._serve(stack)
             stack.push_async_callback(self._finish)
             self._feed.start()
             self._background.run(self._events.run())
@@ -188,14 +188,19 @@ class Daemon:
                     await self._wait()
                     await self.cycle()
 
-    def _served(self):
-        return http.serve(
-            self.settings.metrics_host,
-            self.settings.metrics_port or 0,
-            metrics=self.render_metrics,
-            healthy=lambda: time.monotonic() - self._turned_s < HEALTHY_FOR_S,
-            ready=self.synced.is_set,
-        )
+    async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
+        given = self.settings
+        if given.metrics_port is not None:
+            metrics = http.serve_metrics(given.metrics_host, given.metrics_port, self.render_metrics)
+            self.metrics_port = await stack.enter_async_context(metrics)
+        if given.probe_port is not None:
+            probes = http.serve_probes(
+                given.probe_host,
+                given.probe_port,
+                healthy=lambda: time.monotonic() - self._turned_s < HEALTHY_FOR_S,
+                ready=self.synced.is_set,
+            )
+            self.probe_port = await stack.enter_async_context(probes)
 
     async def _ring_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
