@@ -1,6 +1,7 @@
 """Stand-ins shared by the bridge's tests: a profile table, raw objects, a cluster that decides first come."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -120,9 +121,14 @@ class FakeCluster(Cluster):
     def set_node(self, node: Node) -> None:
         self.nodes[node.name] = node
 
-    def remove_node(self, name: str) -> list[str]:
-        del self.nodes[name]
-        lost = [key for key, node in self.placed.items() if node == name]
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def remove_nodes(self, names: Iterable[str]) -> list[str]:
+        gone = set(names)
+        for name in gone:
+            del self.nodes[name]
+        lost = [key for key, node in self.placed.items() if node in gone]
         for key in lost:
             del self.placed[key]
         return lost
