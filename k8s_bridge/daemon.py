@@ -104,7 +104,7 @@ class Daemon:
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
         self._board = self._showing()
         self._binder = self._binding()
-        reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
+        reflectors = [self._reflector(resource) for resource in (OTHER_PODS, NODES, OWN_PODS)]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
 
@@ -212,13 +212,19 @@ class Daemon:
         self._background.raise_failures()
 
     async def _sync(self, stop: asyncio.Event) -> bool:
-        """All first lists are in, unless stopped before."""
+        """All first lists are in and taken in, unless stopped before."""
         while not (stop.is_set() or self._feed.synced()):
             await self._pause(self._bell, LONGEST_PAUSE_S)
             self._bell.clear()
             self._raise_failures()
             self._turned_s = time.monotonic()
+            self._take_in(self.now_us())
         return not stop.is_set()
+
+    def _take_in(self, now_us: int) -> bool:
+        """What the watches have said since the last time; whether a round is due."""
+        events, self._inbox = self._inbox, []
+        return self._snapshot.apply(events, now_us)
 
     async def _wait(self) -> None:
         """Until something has happened or is due; then a moment more, so that a burst is one batch."""
@@ -239,9 +245,8 @@ class Daemon:
         self._turned_s = time.monotonic()
         begins = await self._follow_lease()
         now_us = self.now_us()
-        events, self._inbox = self._inbox, []
         results, self._results = self._results, []
-        due = self._snapshot.apply(events, now_us) or first
+        due = self._take_in(now_us) or first
         for result in results:
             due |= self._placing.settle(result, now_us)
         due |= self.pods.expire(now_us)

@@ -40,8 +40,16 @@ def node(n: int) -> Json:
         keys.LABEL_DEDICATED: "true",
         f"{keys.LABEL_HARDWARE_PREFIX}{HARDWARE[n % 3]}": "4",
     }
-    room = {"cpu": "96", "memory": "256Gi", "pods": "110", "ephemeral-storage": "100Gi", "nvidia.com/gpu": "4"}
-    images = [{"names": [f"registry.example/image-{i}@sha256:{i:064}"], "sizeBytes": 10**9 + i} for i in range(50)]
+    room = {
+        "cpu": "96",
+        "memory": "256Gi",
+        "pods": "110",
+        "ephemeral-storage": "100Gi",
+        "nvidia.com/gpu": "4",
+    }
+    images = [
+        {"names": [f"registry.example/image-{i}@sha256:{i:064}"], "sizeBytes": 10**9 + i} for i in range(50)
+    ]
     conditions = [
         {"type": t, "status": "False", "lastHeartbeatTime": CREATED, "lastTransitionTime": CREATED}
         for t in ("MemoryPressure", "DiskPressure", "PIDPressure")
@@ -62,7 +70,9 @@ def node(n: int) -> Json:
 
 def pod(n: int, scheduler: str, node_name: str = "", annotations: dict[str, str] | None = None) -> Json:
     name = f"{scheduler}-{n:06}"
-    mounts = [{"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}]
+    mounts = [
+        {"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+    ]
     size = {"cpu": f"{100 + n % 8 * 50}m", "memory": f"{64 + n % 4 * 64}Mi"}
     container = {
         "name": "runner",
@@ -85,7 +95,9 @@ def pod(n: int, scheduler: str, node_name: str = "", annotations: dict[str, str]
             "creationTimestamp": CREATED,
             "labels": {"app": f"app-{n % 100}", "batch.kubernetes.io/job-name": name},
             "annotations": annotations or {},
-            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "u", "controller": True}],
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "u", "controller": True}
+            ],
             "managedFields": MANAGED,
         },
         "spec": {
@@ -93,7 +105,9 @@ def pod(n: int, scheduler: str, node_name: str = "", annotations: dict[str, str]
             "restartPolicy": "Never",
             "containers": [container],
             "tolerations": tolerations,
-            "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+            "volumes": [
+                {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+            ],
             **({"nodeName": node_name} if node_name else {}),
         },
         "status": {"phase": "Running" if node_name else "Pending", "conditions": conditions},
