@@ -159,6 +159,7 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
 def test_the_chart_goes_into_another_namespace_whole() -> None:
     text = helm(namespace="elsewhere")
     assert f"namespace: {NAME}" not in text
+    assert "queue_namespace: elsewhere" in text
     assert f"serviceaccount:{NAME}" not in text
 
 

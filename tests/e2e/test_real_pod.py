@@ -75,7 +75,7 @@ def installed(name: str, node: str) -> str:
     text = kustomize("base").replace(NAME, name).replace("namespace: default", f"namespace: {name}-pods")
     for word in ("synergai-decisions", "synergai-requests"):
         text = text.replace(word, f"{name}-{word}")
-    text = text.replace("dry_run: true", f"dry_run: false\n    queue_namespace: {name}").replace(
+    text = text.replace("dry_run: true", "dry_run: false").replace(
         "enforce: restricted", "enforce: privileged"
     )
     items = objects(text)
