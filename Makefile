@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt
 TRAIN_CONFIG ?= training/configs/default.yaml
 
-.PHONY: help demo kubernetes cluster test test-fast check bench bench-kubernetes train install clean constraints
+.PHONY: help demo kubernetes cluster test contract-1.34 test-fast check bench bench-kubernetes train install clean constraints
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9.-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SynergAI needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -32,6 +32,10 @@ demo: $(VENV)/.base  ## the released policy schedules pods on an embedded cluste
 test: $(VENV)/.all  ## every test, end-to-end ones included
 	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh kube-scheduler >/dev/null || [ "$$SYNERGAI_E2E" != require ]
 	$(BIN)/python -m pytest
+
+contract-1.34: $(VENV)/.all  ## the contract suite and the end-to-end tests on Kubernetes 1.34 (builds it once)
+	K8S_VERSION=1.34.4 tests/e2e/cluster/build.sh >/dev/null
+	K8S_VERSION=1.34.4 SYNERGAI_E2E=require $(BIN)/python -m pytest tests/contract tests/e2e
 
 test-fast: $(VENV)/.all  ## the tests that need seconds
 	$(BIN)/python -m pytest -m "not slow and not e2e"

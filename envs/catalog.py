@@ -37,6 +37,8 @@ class Catalog:
     devices: tuple[tuple[int, int], ...]
     """(node, class) of each device."""
     node_index: dict[str, int] = field(default_factory=dict)
+    device_index: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By node and class."""
     model_index: dict[str, int] = field(default_factory=dict)
     class_index: dict[str, int] = field(default_factory=dict)
     site_index: dict[str, int] = field(default_factory=dict)
@@ -94,6 +96,7 @@ def build_catalog(
         profiles=profiles,
         devices=tuple((n, h) for h, _, n in placed),
         node_index={name: n for n, name in enumerate(names)},
+        device_index={(n, h): d for d, (h, _, n) in reversed(list(enumerate(placed)))},
         model_index={name: m for m, name in enumerate(chosen)},
         class_index={name: h for h, name in enumerate(classes)},
         site_index={name: s for s, name in enumerate(sites)},

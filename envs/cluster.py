@@ -2,6 +2,7 @@
 says, asks it for a round, and carries the decisions out."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -49,6 +50,7 @@ from synergai.offline_profiles.table import ProfileTable
 FIRST_JOBS = 256
 CLOSED = 2**32
 """Places for pods that are taken from a closed node: more than any has."""
+_ROOM = (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods"))
 
 
 class Decider(Protocol):
@@ -111,6 +113,7 @@ class Cluster:
         self._closed: set[str] = set()
         self._owners: dict[str, int] = {}
         self._next_number = 0
+        self._waiting: dict[str, Node] | None = None
         self._rebuild()
 
     def twin(self) -> "Cluster":
@@ -124,16 +127,32 @@ class Cluster:
 
     def set_nodes(self, nodes: Iterable[Node]) -> None:
         """Add or change many at once: one renumbering for all of them."""
-        renumber = False
+        if self._waiting is not None:
+            self._waiting |= {node.name: node for node in nodes}
+            return
+        renumber, resized = False, []
         for node in nodes:
             before = self._nodes.get(node.name)
             self._nodes[node.name] = node
             if before is None or _shape(before) != _shape(node):
                 renumber = True
-            elif before != node and not renumber:
-                self._resize(node)
+            elif before != node:
+                resized.append(node)
         if renumber:
             self._rebuild()
+        elif resized:
+            self._resize(resized)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is set of nodes within it is set at its end, at once: each renumbering costs as much as there are
+        nodes. Nothing else may be asked or told meanwhile."""
+        self._waiting = {}
+        try:
+            yield
+        finally:
+            nodes, self._waiting = self._waiting, None
+            self.set_nodes(nodes.values())
 
     def remove_node(self, name: str) -> list[str]:
         """Forget the node; returns the keys of the jobs that ran there (they are forgotten too)."""
@@ -459,11 +478,7 @@ class Cluster:
 
     def _device(self, node: int, hardware: str) -> int:
         h = self.catalog.class_index.get(hardware)
-        return (
-            self.catalog.devices.index((node, h))
-            if h is not None and (node, h) in self.catalog.devices
-            else NONE
-        )
+        return NONE if h is None else self.catalog.device_index.get((node, h), NONE)
 
     def _signature(self, nodes: frozenset[str] | None) -> int:
         if nodes not in self._signatures:
@@ -485,17 +500,18 @@ class Cluster:
         if clock["n_queued"] + clock["running_top"] + 1 >= len(self.state.queue):
             self._allocate(2 * len(self.state.queue))
 
-    def _resize(self, node: Node) -> None:
-        record = self.state.nodes[self.catalog.node_index[node.name]]
-        for free, total in (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods")):
-            record[free] += getattr(node, total) - record[total]
-            record[total] = getattr(node, total)
-        touch(self.state, self.catalog.node_index[node.name])
+    def _resize(self, nodes: Iterable[Node]) -> None:
+        known = list(self.catalog.nodes)
+        for node in nodes:
+            n = self.catalog.node_index[node.name]
+            record = self.state.nodes[n]
+            for free, total in _ROOM:
+                record[free] += getattr(node, total) - record[total]
+                record[total] = getattr(node, total)
+            touch(self.state, n)
+            known[n] = self._usable(node)
         choose_dictionary(self.state)
-        nodes = tuple(
-            self._usable(node) if known.name == node.name else known for known in self.catalog.nodes
-        )
-        self.catalog = replace(self.catalog, nodes=nodes)
+        self.catalog = replace(self.catalog, nodes=tuple(known))
         self._nodes_changed()
 
     def _take_places(self, name: str, places: int) -> None:

@@ -96,7 +96,10 @@ class Settings(BaseModel):
     """RFC 3339 time at which scenario time and server time are equal; empty: the start of the daemon."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(8080, ge=0, le=65535)
-    """For /metrics, /healthz and /readyz; 0 is any free port, null none."""
+    """For /metrics; 0 is any free port, null none."""
+    probe_host: str = "127.0.0.1"
+    probe_port: int | None = Field(None, ge=0, le=65535)
+    """For /healthz and /readyz, which a kubelet asks; 0 is any free port, null none."""
     queue_every_s: float = Field(5.0, ge=0, le=3600)
     """Real seconds between updates of the ConfigMap that `synergai queue` reads; 0 writes none."""
     queue_namespace: str = Field(keys.BRIDGE_NAMESPACE, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")

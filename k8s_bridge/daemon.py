@@ -74,8 +74,9 @@ class Daemon:
         self.settings = settings
         self.metrics = metrics or Metrics()
         self.clock = ScenarioClock(settings.speed, epoch_us)
-        self.port: int | None = None
-        """Where metrics and probes are served, once they are."""
+        self.metrics_port: int | None = None
+        self.probe_port: int | None = None
+        """Where each is served, once it is."""
         self.synced = asyncio.Event()
         """Set when the API server's whole state has been read and, unless it follows another, the first round is
         over."""
@@ -113,7 +114,7 @@ class Daemon:
         self._board = self._showing()
         self._binder = self._binding()
         self._shadow = self._shadowing(journal)
-        watched = [NODES, OTHER_PODS, OWN_PODS, *([pods_of(settings.shadow_of)] if self._shadow else [])]
+        watched = [OTHER_PODS, NODES, OWN_PODS, *([pods_of(settings.shadow_of)] if self._shadow else [])]
         reflectors = [self._reflector(resource) for resource in watched]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
@@ -205,8 +206,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event, once: bool = False) -> None:
         """Until `stop` is set, or one round is over; a first list that is refused raises ApiError."""
         async with contextlib.AsyncExitStack() as stack:
-            if self.settings.metrics_port is not None:
-                self.port = await stack.enter_async_context(self._served())
+            await self._serve(stack)
             stack.push_async_callback(self._finish)
             self._feed.start()
             self._background.run(self._events.run())
@@ -229,14 +229,19 @@ class Daemon:
                     await self._wait()
                     await self.cycle()
 
-    def _served(self):
-        return http.serve(
-            self.settings.metrics_host,
-            self.settings.metrics_port or 0,
-            metrics=self.render_metrics,
-            healthy=lambda: time.monotonic() - self._turned_s < HEALTHY_FOR_S,
-            ready=self.synced.is_set,
-        )
+    async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
+        given = self.settings
+        if given.metrics_port is not None:
+            metrics = http.serve_metrics(given.metrics_host, given.metrics_port, self.render_metrics)
+            self.metrics_port = await stack.enter_async_context(metrics)
+        if given.probe_port is not None:
+            probes = http.serve_probes(
+                given.probe_host,
+                given.probe_port,
+                healthy=lambda: time.monotonic() - self._turned_s < HEALTHY_FOR_S,
+                ready=self.synced.is_set,
+            )
+            self.probe_port = await stack.enter_async_context(probes)
 
     async def _ring_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -248,13 +253,22 @@ class Daemon:
         self._background.raise_failures()
 
     async def _sync(self, stop: asyncio.Event) -> bool:
-        """All first lists are in, unless stopped before."""
+        """All first lists are in and taken in, unless stopped before."""
         while not (stop.is_set() or self._feed.synced()):
             await self._pause(self._bell, LONGEST_PAUSE_S)
             self._bell.clear()
             self._raise_failures()
             self._turned_s = time.monotonic()
+            self._take_in(self.now_us())
         return not stop.is_set()
+
+    def _take_in(self, now_us: int) -> bool:
+        """What the watches have said since the last time; whether a round is due."""
+        events, self._inbox = self._inbox, []
+        due = self._snapshot.apply(events, now_us)
+        if self._shadow:
+            self._shadow.apply(events, now_us)
+        return due
 
     async def _wait(self) -> None:
         """Until something has happened or is due; then a moment more, so that a burst is one batch."""
@@ -277,11 +291,8 @@ class Daemon:
         self._turned_s = time.monotonic()
         begins = await self._follow_lease()
         now_us = self.now_us()
-        events, self._inbox = self._inbox, []
         results, self._results = self._results, []
-        due = self._snapshot.apply(events, now_us) or first
-        if self._shadow:
-            self._shadow.apply(events, now_us)
+        due = self._take_in(now_us) or first
         for result in results:
             due |= self._placing.settle(result, now_us)
         due |= self.pods.expire(now_us)

@@ -62,6 +62,7 @@ class EventRecorder:
         self._on_written = on_written
         self._on_dropped = on_dropped
         self._permit = permit
+        self._told: set[str] = set()  # namespaces where we may not write
 
     def __call__(self, notice: Notice) -> None:
         now_us = self._client.now_us()
@@ -124,9 +125,20 @@ class EventRecorder:
                 self._on_written(event["reason"])
             except (ApiError, Withheld) as error:
                 self._on_dropped()
-                log.debug("event %s was not written: %s", event["reason"], error or "another bridge leads")
+                self._log(event, error)
             finally:
                 self._queue.task_done()
+
+    def _log(self, event: Json, error: ApiError | Withheld) -> None:
+        """A missing right is news, once for each namespace; anything else passes by itself."""
+        namespace = event["metadata"]["namespace"]
+        news = isinstance(error, ApiError) and error.status == 403 and namespace not in self._told
+        if news:
+            self._told.add(namespace)
+        said = str(error) or "another bridge leads"
+        log.log(
+            logging.WARNING if news else logging.DEBUG, "event %s was not written: %s", event["reason"], said
+        )
 
     async def flush(self) -> None:
         """Until everything taken so far is written or dropped."""

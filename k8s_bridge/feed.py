@@ -41,8 +41,10 @@ class Feed:
         self._reflectors = reflectors
 
     def start(self) -> None:
-        for reflector in self._reflectors:
-            self.tasks.run(reflector.run())
+        """Each lists when those before it have: what a list tells is taken in page by page, and costs least when
+        all it depends on is known."""
+        for n, reflector in enumerate(self._reflectors):
+            self.tasks.run(_after(self._reflectors[:n], reflector))
 
     async def start_over(self) -> None:
         """List everything anew, then watch on from there."""
@@ -58,3 +60,9 @@ class Feed:
     def listed(self) -> bool:
         """Whether all lists since the last start are in."""
         return all(reflector.listed.is_set() for reflector in self._reflectors)
+
+
+async def _after(others: Sequence[Reflector], reflector: Reflector) -> None:
+    for other in others:
+        await other.listed.wait()
+    await reflector.run()

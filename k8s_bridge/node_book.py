@@ -1,6 +1,7 @@
 """All nodes of the API server: which are ours to use, what others use of them, which admit a pod."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Node
@@ -71,7 +72,11 @@ class NodeBook:
         """Take nodes that are gone or unusable now from the cluster; the keys of the jobs that were there."""
         gone = [n for n in sorted(self.usable) if n not in self._places or self._places[n].facts.problem]
         self.usable -= set(gone)
-        return [key for name in gone for key in self._cluster.remove_node(name)]
+        return self._cluster.remove_nodes(gone)
+
+    def together(self) -> AbstractContextManager[None]:
+        """The cluster hears of all that is set within it at its end, at once."""
+        return self._cluster.together()
 
     def retell(self) -> None:
         """Tell of each node that cannot be used, as one does who comes after another."""

@@ -25,8 +25,9 @@ class Snapshot:
         by_resource: dict[str, list[WatchEvent]] = {}
         for event in events:
             by_resource.setdefault(event.resource.name, []).append(event)
-        moved = [self._node(event) for event in by_resource.get(NODES.name, ())]
-        moved += [self._other(event) for event in by_resource.get(OTHER_PODS.name, ())]
+        with self._nodes.together():
+            moved = [self._node(event) for event in by_resource.get(NODES.name, ())]
+            moved += [self._other(event) for event in by_resource.get(OTHER_PODS.name, ())]
         if any(moved):
             self._nodes_changed(now_us)
         due = [self._pod(event, now_us) for event in by_resource.get(OWN_PODS.name, ())]

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -89,7 +90,7 @@ class Reflector:
         self._on_listed = on_listed
         self._on_restart = on_restart
         self._version = ""
-        self._known: dict[str, tuple[str, Json]] = {}  # uid -> (resourceVersion, metadata for a tombstone)
+        self._known: dict[str, tuple[str, str, str]] = {}  # uid -> (resourceVersion, namespace, name)
 
     def start_over(self) -> None:
         """The next `run` begins with a list of what the server has then; only while none is under way."""
@@ -127,22 +128,29 @@ class Reflector:
         return "end"
 
     async def _list(self) -> None:
-        items, version = await self._pages()
-        vanished = self._known.keys() - {item["metadata"]["uid"] for item in items}
-        for uid in sorted(vanished):
-            self._emit("DELETED", {"metadata": self._known[uid][1]})
-        for item in items:
-            known = self._known.get(item["metadata"]["uid"])
-            if known is None or known[0] != item["metadata"].get("resourceVersion"):
-                self._emit("ADDED" if known is None else "MODIFIED", item)
+        """Each page is told at once: a large cluster's pods are never all in memory as they came."""
+        before = {(namespace, name): uid for uid, (_, namespace, name) in self._known.items()}
+        version = ""
+        async for items, latest in self._pages():
+            version = latest
+            for item in items:
+                metadata = item["metadata"]
+                uid = before.pop(_name(metadata), metadata["uid"])
+                if uid != metadata["uid"]:  # another of the name came after it
+                    self._emit_gone(uid)
+                known = self._known.get(metadata["uid"])
+                if known is None or known[0] != metadata.get("resourceVersion"):
+                    self._emit("ADDED" if known is None else "MODIFIED", item)
+        for uid in sorted(before.values()):
+            self._emit_gone(uid)
         self._version = version
         if not self.listed.is_set():
             self.synced.set()
             self.listed.set()
             self._on_listed()
 
-    async def _pages(self) -> tuple[list[Json], str]:
-        items: list[Json] = []
+    async def _pages(self) -> AsyncIterator[tuple[list[Json], str]]:
+        """The items of each page, and the list's version."""
         params = self._resource.params(limit=str(self._page))
         while True:
             try:
@@ -151,10 +159,10 @@ class Reflector:
                 if error.status == 410:  # the list took longer than its snapshot lives
                     raise _Expired from error
                 raise
-            items += reply.get("items") or ()
             metadata = reply.get("metadata") or {}
+            yield reply.get("items") or [], metadata.get("resourceVersion", "")
             if not metadata.get("continue"):
-                return items, metadata.get("resourceVersion", "")
+                return
             params = self._resource.params(limit=str(self._page), **{"continue": metadata["continue"]})
 
     async def _watch(self) -> None:
@@ -188,6 +196,16 @@ class Reflector:
         if kind == "DELETED":
             self._known.pop(metadata["uid"], None)
         else:
-            kept = {name: metadata[name] for name in ("name", "namespace", "uid") if name in metadata}
-            self._known[metadata["uid"]] = (metadata.get("resourceVersion", ""), kept)
+            self._known[metadata["uid"]] = (metadata.get("resourceVersion", ""), *_name(metadata))
         self._sink(WatchEvent(self._resource, kind, value))
+
+    def _emit_gone(self, uid: str) -> None:
+        """It was there, and a new list lacks it."""
+        _, namespace, name = self._known[uid]
+        where = {"namespace": namespace} if namespace else {}
+        self._emit("DELETED", {"metadata": {"name": name, "uid": uid, **where}})
+
+
+def _name(metadata: Json) -> tuple[str, str]:
+    """Namespace, kept once for all that are in it, and name."""
+    return sys.intern(metadata.get("namespace", "")), metadata["name"]

@@ -94,6 +94,18 @@ def test_one_version_everywhere() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_every_pinned_version_has_a_wheel_for_the_machine(machine: str, tmp_path: Path) -> None:
+    uv = str(Path(sys.executable).with_name("uv"))
+    platform = ["--python-platform", f"{machine}-manylinux_2_28", "--python-version", "3.11"]
+    pinned = ["--only-binary", ":all:", "--constraint", "constraints.txt", "pyproject.toml"]
+    command = [uv, "pip", "compile", "--quiet", *platform, *pinned, "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "numba==" in (tmp_path / "out").read_text()
+
+
+@pytest.mark.slow
 def test_what_is_installed_starts_and_has_no_torch(tmp_path: Path) -> None:
     uv = str(Path(sys.executable).with_name("uv"))
     python = str(tmp_path / "venv" / "bin" / "python")

@@ -34,16 +34,28 @@ def test_settings_are_the_bridges_and_dry(base: list[dict], tmp_path: Path) -> N
     assert load_settings(str(path)).dry_run
 
 
-def test_metrics_are_served_where_probes_and_prometheus_look(base: list[dict]) -> None:
+def test_metrics_are_served_where_prometheus_looks_and_only_there(base: list[dict]) -> None:
     settings = load_settings(str(DEPLOY / "base" / "bridge.yaml"))
     pod = pod_of(base)
     (bridge,) = pod["spec"]["containers"]
-    (port,) = bridge["ports"]
+    ports = {port["name"]: port["containerPort"] for port in bridge["ports"]}
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
+    assert (settings.metrics_host, settings.metrics_port) == ("0.0.0.0", ports["metrics"])
+    (rule,) = one(base, "NetworkPolicy")["spec"]["ingress"]
+    monitoring = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+    assert rule == {
+        "from": [{"namespaceSelector": monitoring}],
+        "ports": [{"protocol": "TCP", "port": "metrics"}],
+    }
+
+
+def test_probes_are_served_where_the_kubelet_looks(base: list[dict]) -> None:
+    settings = load_settings(str(DEPLOY / "base" / "bridge.yaml"))
+    (bridge,) = pod_of(base)["spec"]["containers"]
+    (port,) = (port["containerPort"] for port in bridge["ports"] if port["name"] == "probes")
     probes = [bridge[name]["httpGet"]["port"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
-    (policy_port,) = one(base, "NetworkPolicy")["spec"]["ingress"][0]["ports"]
-    assert {*probes, policy_port["port"]} == {port["name"]}
-    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
-    assert (settings.metrics_host, settings.metrics_port) == ("0.0.0.0", port["containerPort"])
+    assert set(probes) == {"probes"}
+    assert (settings.probe_host, settings.probe_port) == ("0.0.0.0", port)
 
 
 def test_every_selector_selects_the_pods(base: list[dict]) -> None:
@@ -112,6 +124,7 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"operator": "Exists"}],
         "priorityClassName": "",
+        "monitoringNamespace": "prometheus",
         "apiServerPorts": [8443],
     }
     values.write_text(yaml.safe_dump(given))
@@ -124,6 +137,9 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
         given[k] for k in ("imagePullSecrets", "nodeSelector", "tolerations")
     ]
     assert "priorityClassName" not in pod
+    (ingress,) = one(made, "NetworkPolicy")["spec"]["ingress"]
+    labels = {"kubernetes.io/metadata.name": "prometheus"}
+    assert ingress["from"] == [{"namespaceSelector": {"matchLabels": labels}}]
     assert one(made, "NetworkPolicy")["spec"]["egress"] == [{"ports": [{"protocol": "TCP", "port": 8443}]}]
     bound = [
         i["metadata"]["namespace"]
@@ -143,6 +159,7 @@ def test_values_reach_their_objects(tmp_path: Path) -> None:
 def test_the_chart_goes_into_another_namespace_whole() -> None:
     text = helm(namespace="elsewhere")
     assert f"namespace: {NAME}" not in text
+    assert "queue_namespace: elsewhere" in text
     assert f"serviceaccount:{NAME}" not in text
 
 

@@ -75,7 +75,7 @@ async def _served() -> dict[str, set[str]]:
         task = asyncio.create_task(daemon.run(stop))
         await submit(w.client, requests(8), speed=SPEED)
         await until(w.all_done, 30)
-        async with session.get(f"http://127.0.0.1:{daemon.port}/metrics") as reply:
+        async with session.get(f"http://127.0.0.1:{daemon.metrics_port}/metrics") as reply:
             text = await reply.text()
         stop.set()
         await task

@@ -4,7 +4,7 @@ Everything in it has a name of its own, and is removed at the end.
 """
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,11 +60,13 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(admin_kubeconfig: str, folder: Path) -> AsyncIterator[Ground]:
-    """A namespace where the bridge may bind."""
+async def ground(
+    admin_kubeconfig: str, folder: Path, change: Callable[[list[Json]], list[Json]] = lambda items: items
+) -> AsyncIterator[Ground]:
+    """A namespace where the bridge may bind; `change` is made to the manifest before it is applied."""
     name = f"{NAME}-{secrets.token_hex(3)}"
     async with ApiClient(load(admin_kubeconfig)) as client:
-        items = manifest(name)
+        items = change(manifest(name))
         try:
             for item in items:
                 await client.post(_collection(item), item)
@@ -100,16 +102,23 @@ async def _make_default_account(client: ApiClient, namespace: str) -> None:
 
 async def bridge_kubeconfig(client: ApiClient, name: str, admin_kubeconfig: str, folder: Path) -> Path:
     """Of the bridge's account, written into the folder."""
-    path = folder / "bridge.kubeconfig"
-    _write_kubeconfig(path, admin_kubeconfig, await _token(client, name), name)
+    return await account_kubeconfig(client, name, name, admin_kubeconfig, folder / "bridge.kubeconfig")
+
+
+async def account_kubeconfig(
+    client: ApiClient, namespace: str, account: str, admin_kubeconfig: str, path: Path
+) -> Path:
+    """Of any account, with its namespace."""
+    token = await _token(client, namespace, account)
+    _write_kubeconfig(path, admin_kubeconfig, token, namespace)
     return path
 
 
-async def _token(client: ApiClient, name: str) -> str:
-    """Of the bridge's account, good for an hour."""
-    accounts = COLLECTIONS["ServiceAccount"].format(namespace=name)
+async def _token(client: ApiClient, namespace: str, account: str) -> str:
+    """Good for an hour."""
+    accounts = COLLECTIONS["ServiceAccount"].format(namespace=namespace)
     kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-    reply = await client.post(f"{accounts}/{name}/token", kind | {"spec": {"expirationSeconds": 3600}})
+    reply = await client.post(f"{accounts}/{account}/token", kind | {"spec": {"expirationSeconds": 3600}})
     return reply["status"]["token"]
 
 

@@ -250,7 +250,8 @@ async def test_the_installed_bridge_places_pods(here: Installed, tmp_path: Path)
     setting = setting_of(scenario.load(Path(__file__).with_name("replayed.yaml")))
     settings = yaml.safe_load(one(here.items, "ConfigMap")["data"]["bridge.yaml"])
     config = tmp_path / "bridge.yaml"
-    config.write_text(yaml.safe_dump(settings | {"dry_run": False, "metrics_host": "127.0.0.1"}))
+    local = {"dry_run": False, "metrics_host": "127.0.0.1", "probe_host": "127.0.0.1", "probe_port": 0}
+    config.write_text(yaml.safe_dump(settings | local))
     async with ApiClient(load(here.kubeconfig)) as client:
         account = await bridge_kubeconfig(client, here.name, here.kubeconfig, tmp_path)
         where = Ground(client, here.pods, account)

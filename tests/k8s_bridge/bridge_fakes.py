@@ -1,6 +1,7 @@
 """Stand-ins shared by the bridge's tests: a profile table, raw objects, a cluster that decides first come."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -124,9 +125,14 @@ class FakeCluster(Cluster):
     def close_node(self, name: str, closed: bool = True) -> None:
         (self.closed.add if closed else self.closed.discard)(name)
 
-    def remove_node(self, name: str) -> list[str]:
-        del self.nodes[name]
-        lost = [key for key, node in self.placed.items() if node == name]
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def remove_nodes(self, names: Iterable[str]) -> list[str]:
+        gone = set(names)
+        for name in gone:
+            del self.nodes[name]
+        lost = [key for key, node in self.placed.items() if node in gone]
         for key in lost:
             del self.placed[key]
         return lost

@@ -246,16 +246,31 @@ async def test_a_round_starts_when_its_epoch_has_come():
         assert len(rounds) > 3
 
 
-async def test_metrics_and_probes_are_served():
+async def test_metrics_and_probes_are_served_on_ports_of_their_own():
+    paths = ("/metrics", "/healthz", "/readyz")
+
+    async def pages(port: int | None) -> list[tuple[int, str]]:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            replies = [await session.get(path) for path in paths]
+            return [(reply.status, await reply.text()) for reply in replies]
+
     async with bench() as b:
         await b.node()
         await b.pod("a")
-        await b.start(metrics_port=0)
+        await b.start(metrics_port=0, probe_port=0)
         await until(lambda: has_event(b, "Scheduled"))
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{b.daemon.port}") as session:
-            pages = [await (await session.get(path)).text() for path in ("/metrics", "/healthz", "/readyz")]
-    assert 'synergai_binds_total{result="bound"} 1.0' in pages[0]
-    assert pages[1:] == ["ok\n", "ok\n"]
+        metrics, probes = await pages(b.daemon.metrics_port), await pages(b.daemon.probe_port)
+    assert 'synergai_binds_total{result="bound"} 1.0' in metrics[0][1]
+    assert [status for status, _ in metrics] == [200, 404, 404]
+    assert [status for status, _ in probes] == [404, 200, 200]
+    assert probes[1:] == [(200, "ok\n")] * 2
+
+
+async def test_no_port_is_opened_for_probes_unless_one_is_set():
+    async with bench() as b:
+        await b.start()
+        await b.daemon.synced.wait()
+        assert b.daemon.probe_port is None
 
 
 async def test_decisions_and_outcomes_are_logged_as_json_lines(tmp_path):
@@ -287,9 +302,10 @@ async def finished(b: Bench) -> bool:
     return b"synergai_pods_finished_total" in b.daemon.render_metrics() and not b.cluster.placed
 
 
-async def test_a_port_that_is_taken_ends_the_run_in_one_line():
+@pytest.mark.parametrize("what", ["metrics", "probe"])
+async def test_a_port_that_is_taken_ends_the_run_in_one_line(what):
     async with bench() as b:
         taken = int(b.server.url.rsplit(":", 1)[1])
-        await b.start(metrics_port=taken)
-        with pytest.raises(PortError, match=str(taken)):
+        await b.start(**{f"{what}_port": taken})
+        with pytest.raises(PortError, match=rf"serve {what}s? on \S+:{taken}"):
             await asyncio.wait_for(b.task, 5)

@@ -2,7 +2,9 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import pytest
 from bridge_fakes import FakeClient
 
 from synergai.k8s_bridge.client import ApiError
@@ -60,6 +62,18 @@ async def test_a_refused_event_is_counted_and_the_next_one_written():
         record(POD)
         record(NODE)
     assert (dropped, len(client.sent)) == ([1], 2)
+
+
+async def test_a_missing_right_is_logged_once_for_each_namespace(caplog: pytest.LogCaptureFixture):
+    other = replace(POD, namespace="other", uid="uid-b")
+    refused = [ApiError(403, "Forbidden", "may not")] * 2
+    path = "/api/v1/namespaces/other/events"
+    client = FakeClient({("POST", EVENTS): refused, ("POST", path): refused})
+    async with recording(client) as record:
+        for n in (1, 2):
+            record(replace(POD, message=f"{n}"))
+            record(replace(other, message=f"{n}"))
+    assert [(r.levelname, "may not" in r.message) for r in caplog.records] == [("WARNING", True)] * 2
 
 
 async def test_without_a_permit_events_are_dropped():

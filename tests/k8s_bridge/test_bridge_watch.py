@@ -86,6 +86,23 @@ async def test_a_long_list_comes_in_pages():
     assert server.asked[1]["continue"] == "token"
 
 
+async def test_a_page_is_told_before_the_next_one_is_asked_for():
+    told_before: list[int] = []
+    server = Server([page(item("a"), more="t"), page(item("b"), more="t"), page(item("c"))], [])
+    told: list[WatchEvent] = []
+    plain = server.get
+
+    async def get(path: str, params: dict[str, str]) -> dict[str, Any]:
+        told_before.append(len(told))
+        return await plain(path, params)
+
+    server.get = get  # type: ignore[method-assign]
+    task = asyncio.create_task(Reflector(server, NODES, told.append).run())  # type: ignore[arg-type]
+    await asyncio.wait_for(server.over.wait(), 5)
+    task.cancel()
+    assert told_before == [0, 1, 2]
+
+
 async def test_a_list_whose_pages_expire_begins_again():
     server = Server([page(item("a"), more="t"), ApiError(410, "Expired", ""), page(item("a"), item("b"))], [])
     assert [name for _, name in names(await follow(server))] == ["a", "b"]
@@ -106,7 +123,7 @@ async def test_after_410_the_list_is_compared_with_what_was_known():
     relisted = page(item("b"), item("c", 20), item("d", 21), version="30")
     server = Server([page(item("a"), item("b"), item("c")), relisted], [[EXPIRED]])
     told = names(await follow(server))[3:]
-    assert told == [("DELETED", "a"), ("MODIFIED", "c"), ("ADDED", "d")]
+    assert told == [("MODIFIED", "c"), ("ADDED", "d"), ("DELETED", "a")]
 
 
 async def test_a_new_object_of_an_old_name_is_a_deletion_and_an_addition():
@@ -126,7 +143,7 @@ async def test_starting_over_lists_anew_and_tells_what_is_different():
         await asyncio.gather(task, return_exceptions=True)
         reflector.start_over()
         assert not reflector.listed.is_set()
-    assert names(told)[2:] == [("DELETED", "a"), ("MODIFIED", "b"), ("ADDED", "c")]
+    assert names(told)[2:] == [("MODIFIED", "b"), ("ADDED", "c"), ("DELETED", "a")]
     assert reflector.synced.is_set()
 
 

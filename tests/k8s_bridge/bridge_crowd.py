@@ -1,0 +1,185 @@
+"""A crowd: nodes and pods by the ten thousand, as an API server lists them, without a server that stores them.
+
+`python bridge_crowd.py NODES OWN OTHERS` serves them on a free port of 127.0.0.1, which it prints, until it is ended.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from aiohttp import web
+
+from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.annotations import DecisionRecord
+
+Json = dict[str, Any]
+CREATED = "2026-11-18T11:06:40Z"
+HARDWARE = ("nvidia-t4", "jetson-agx-orin-maxn", "intel-xeon-platinum-8380-2s")
+MODELS = ("resnet50", "bert-99", "retinanet")
+WAITING_PART = 10
+"""One of so many of our pods waits; the others run."""
+
+
+def managed(size: int) -> list[Json]:
+    """The field owners that a real server sends along, of about so many bytes."""
+    fields = {f"f:field-{n:03}": {".": {}, "f:value": {}} for n in range(size // 40)}
+    return [{"manager": "kubelet", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:spec": fields}}]
+
+
+MANAGED = managed(1200)
+
+
+def node(n: int) -> Json:
+    name = f"node-{n:05}"
+    labels = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/arch": "amd64",
+        "topology.kubernetes.io/zone": f"zone-{n % 7}",
+        keys.LABEL_DEDICATED: "true",
+        f"{keys.LABEL_HARDWARE_PREFIX}{HARDWARE[n % 3]}": "4",
+    }
+    room = {
+        "cpu": "96",
+        "memory": "256Gi",
+        "pods": "110",
+        "ephemeral-storage": "100Gi",
+        "nvidia.com/gpu": "4",
+    }
+    images = [
+        {"names": [f"registry.example/image-{i}@sha256:{i:064}"], "sizeBytes": 10**9 + i} for i in range(50)
+    ]
+    conditions = [
+        {"type": t, "status": "False", "lastHeartbeatTime": CREATED, "lastTransitionTime": CREATED}
+        for t in ("MemoryPressure", "DiskPressure", "PIDPressure")
+    ]
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"node-uid-{n}",
+            "resourceVersion": f"{n + 1}",
+            "creationTimestamp": CREATED,
+            "labels": labels,
+            "managedFields": MANAGED,
+        },
+        "spec": {"taints": [{"key": keys.LABEL_DEDICATED, "value": "true", "effect": "NoSchedule"}]},
+        "status": {"allocatable": room, "capacity": room, "conditions": conditions, "images": images},
+    }
+
+
+def pod(n: int, scheduler: str, node_name: str = "", annotations: dict[str, str] | None = None) -> Json:
+    name = f"{scheduler}-{n:06}"
+    mounts = [
+        {"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+    ]
+    size = {"cpu": f"{100 + n % 8 * 50}m", "memory": f"{64 + n % 4 * 64}Mi"}
+    container = {
+        "name": "runner",
+        "image": "registry.example/runner@sha256:" + "0" * 64,
+        "env": [{"name": f"SETTING_{i}", "value": "value" * 4} for i in range(10)],
+        "resources": {"requests": size, "limits": size},
+        "volumeMounts": mounts,
+    }
+    tolerations = [{"key": keys.LABEL_DEDICATED, "operator": "Exists", "effect": "NoSchedule"}]
+    conditions = [
+        {"type": t, "status": "True", "lastTransitionTime": CREATED}
+        for t in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+    ]
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": f"team-{n % 20}",
+            "uid": f"{scheduler}-uid-{n}",
+            "resourceVersion": f"{n + 1}",
+            "creationTimestamp": CREATED,
+            "labels": {"app": f"app-{n % 100}", "batch.kubernetes.io/job-name": name},
+            "annotations": annotations or {},
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "u", "controller": True}
+            ],
+            "managedFields": MANAGED,
+        },
+        "spec": {
+            "schedulerName": scheduler,
+            "restartPolicy": "Never",
+            "containers": [container],
+            "tolerations": tolerations,
+            "volumes": [
+                {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+            ],
+            **({"nodeName": node_name} if node_name else {}),
+        },
+        "status": {"phase": "Running" if node_name else "Pending", "conditions": conditions},
+    }
+
+
+def nodes(count: int) -> Iterator[Json]:
+    return (node(n) for n in range(count))
+
+
+def own_pods(count: int, node_count: int) -> Iterator[Json]:
+    """One in ten waits; the others run where a decision put them."""
+    for n in range(count):
+        asks = {keys.ANNOTATION_MODEL: MODELS[n % 3], keys.ANNOTATION_SAMPLES: str(1000 + n)}
+        if n % WAITING_PART == 0:
+            yield pod(n, keys.SCHEDULER_NAME, annotations=asks)
+            continue
+        on = n % node_count
+        record = DecisionRecord(f"id-{n}", HARDWARE[on % 3], "none", 1, 100, 64, "rule", 1, 2)
+        decided = {keys.ANNOTATION_SCHEMA: keys.SCHEMA, keys.ANNOTATION_DECISION: record.to_json()}
+        yield pod(n, keys.SCHEDULER_NAME, f"node-{on:05}", asks | decided)
+
+
+def other_pods(count: int, node_count: int) -> Iterator[Json]:
+    return (pod(n, "default-scheduler", f"node-{n % node_count:05}") for n in range(count))
+
+
+def application(node_count: int, own: int, others: int) -> web.Application:
+    """Lists in pages, watches that stay silent, binds that are taken."""
+    listed = {
+        "nodes": lambda: list(nodes(node_count)),
+        "own": lambda: list(own_pods(own, node_count)),
+        "others": lambda: list(other_pods(others, node_count)),
+    }
+    texts: dict[str, list[str]] = {
+        name: [json.dumps(item, separators=(",", ":")) for item in make()] for name, make in listed.items()
+    }
+
+    def which(request: web.Request) -> str:
+        selector = request.query.get("fieldSelector", "")
+        return "nodes" if request.path.endswith("/nodes") else "own" if "!=" not in selector else "others"
+
+    async def collection(request: web.Request) -> web.StreamResponse:
+        if request.query.get("watch"):
+            silent = web.StreamResponse()
+            await silent.prepare(request)
+            await asyncio.sleep(3600)
+            return silent
+        items = texts[which(request)]
+        first = int(request.query.get("continue") or 0)
+        last = first + int(request.query.get("limit") or len(items))
+        more = f',"continue":"{last}"' if last < len(items) else ""
+        body = f'{{"metadata":{{"resourceVersion":"1"{more}}},"items":[{",".join(items[first:last])}]}}'
+        return web.Response(text=body, content_type="application/json")
+
+    async def taken(_: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "status": "Success"}, status=201)
+
+    app = web.Application()
+    app.router.add_get("/api/v1/nodes", collection)
+    app.router.add_get("/api/v1/pods", collection)
+    app.router.add_post("/{path:.*}", taken)
+    return app
+
+
+async def main() -> None:
+    runner = web.AppRunner(application(*(int(text) for text in sys.argv[1:4])))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
