@@ -16,6 +16,7 @@ from synergai.k8s_bridge.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
+JSON = "application/json"
 CONNECTIONS = 48
 """Three watches, sixteen binds, events and the GETs behind them."""
 ATTEMPTS = 5
@@ -101,6 +102,7 @@ class ApiClient:
         *,
         params: Mapping[str, str] | None = None,
         body: object = None,
+        media_type: str = JSON,
         retry: Retry = "all",
         timeout_s: float | None = None,
         permit: Permit | None = None,
@@ -110,7 +112,9 @@ class ApiClient:
         backoff = Backoff(FIRST_DELAY_S, LAST_DELAY_S, self._rng)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._reply(method, path, params, body, limit_s, permit=permit) as response:
+                async with self._reply(
+                    method, path, params, body, limit_s, permit=permit, media_type=media_type
+                ) as response:
                     return _json(await response.read())
             except ApiError as error:
                 if attempt == ATTEMPTS or not _may_retry(error, retry):
@@ -147,6 +151,7 @@ class ApiClient:
         total_s: float | None,
         idle_s: float | None = None,
         permit: Permit | None = None,
+        media_type: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._credentials.stale():
             await self._refresh()
@@ -161,7 +166,7 @@ class ApiClient:
                 self._credentials.host + path,
                 params=params,
                 data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
-                headers=self._headers(body),
+                headers=self._headers(None if body is None else media_type),
                 timeout=timeout,
                 proxy=self._credentials.proxy,
                 server_hostname=self._credentials.server_name,
@@ -177,9 +182,9 @@ class ApiClient:
         finally:
             self._on_request(method, status)
 
-    def _headers(self, body: object) -> dict[str, str]:
-        kind = {} if body is None else {"Content-Type": "application/json"}
-        return {"Accept": "application/json", **kind, **self._credentials.headers()}
+    def _headers(self, media_type: str | None) -> dict[str, str]:
+        kind = {} if media_type is None else {"Content-Type": media_type}
+        return {"Accept": JSON, **kind, **self._credentials.headers()}
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

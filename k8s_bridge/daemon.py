@@ -26,6 +26,7 @@ from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
@@ -97,7 +98,10 @@ class Daemon:
         self.replays = self._replaying()
         """None where nothing stands in for the policy, or replays are off."""
         on_queued = self.replays.arrivals.add if self.replays else lambda job: None
-        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)
+        self._resizer = Resizer(settings.resize == "auto")
+        self.pods = PodBook(
+            cluster, cluster.table, self.clock, self.nodes, self._report, on_queued, self._resizer
+        )
         self._snapshot = Snapshot(self.nodes, self.pods)
         explain = Explainer(cluster, scheduler)
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
@@ -170,6 +174,7 @@ class Daemon:
             if self.settings.metrics_port is not None:
                 self.port = await stack.enter_async_context(self._served())
             stack.push_async_callback(self._finish)
+            await self._resizer.ask(self._client)
             self._feed.start()
             self._background.run(self._events.run())
             self._background.run(self._ring_at(stop))

@@ -7,6 +7,7 @@ from synergai.k8s_bridge.annotations import Request, read_request
 from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock
 from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.pods import Pod
+from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable, address
 
 
@@ -38,6 +39,26 @@ def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -
     serving = frozenset(name for name in table.hardware if table.of(model, name))
     wish = Wish(pod.demand, serving if allowed is None else serving & allowed)
     return Ask(wish, _job(pod, request, request.samples, model, allowed, clock, now_us))
+
+
+def unfit(pod: Pod, job: Job, table: ProfileTable) -> frozenset[str]:
+    """Hardware with a configuration beyond what the pod requests or can be given: nothing of it is held for the pod on
+    a node where others place pods too."""
+    requests = pod.demand.requests
+    units = dict(requests.extended)
+
+    def fits(profile: Profile, hardware: Hardware) -> bool:
+        small = profile.cpu_milli <= requests.cpu_milli and profile.memory_mib <= requests.memory_mib
+        held = hardware.kind == "cpu" or not hardware.resource
+        return (pod.main is not None or small) and (
+            held or profile.device_units <= units.get(hardware.resource, 0)
+        )
+
+    return frozenset(
+        name
+        for name, hardware in table.hardware.items()
+        if not all(fits(profile, hardware) for profile in table.of(job.model, name))
+    )
 
 
 def _split(model: str) -> tuple[str, str]:

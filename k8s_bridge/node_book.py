@@ -125,6 +125,17 @@ class NodeBook:
     def _place(self, facts: NodeFacts) -> Place:
         return Place(facts, to_node(facts, self._hardware, self._others.get(facts.name, {}).values()))
 
+    def unfit(self, hardware: frozenset[str]) -> frozenset[str]:
+        """Names of nodes that others use too, with a device of this hardware."""
+        if not (self._shared_nodes and hardware):
+            return frozenset()
+        return frozenset(
+            name
+            for name in self.usable
+            if not (place := self._places[name]).facts.dedicated
+            and any(device.hardware in hardware for device in place.node.devices)
+        )
+
     def admit(self, wish: Wish) -> Admission:
         """The nodes that admit a pod; equal wishes share one answer until a node changes."""
         answer = self._admissions.get(wish)

@@ -7,17 +7,24 @@ from dataclasses import replace
 
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Job
+from synergai.k8s_bridge.binder import BindResult
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Bookings, Entry, Stage
 from synergai.k8s_bridge.explanations import sentence
 from synergai.k8s_bridge.filters import Wish
-from synergai.k8s_bridge.jobs import read_ask
+from synergai.k8s_bridge.jobs import read_ask, unfit
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.outcomes import failure_cause, read_report
+from synergai.k8s_bridge.pods import Json, Pod, read_pod
 from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.resizer import Resizer
 from synergai.offline_profiles.table import ProfileTable
 
 FALLBACK_RULE = "least_allocated"
+_TOO_SMALL = (
+    "on a node that others use too a configuration must fit the pod's own requests, and none does; "
+    f"{FALLBACK_RULE} places the pod by them"
+)
 
 
 class PodBook:
@@ -31,6 +38,7 @@ class PodBook:
         nodes: NodeBook,
         report: Report,
         on_queued: Callable[[Job], None] = lambda job: None,
+        resizer: Resizer | None = None,
     ) -> None:
         """`on_queued` hears of every job that begins to wait, again after each failed bind or change of nodes."""
         self.entries: dict[str, Entry] = {}
@@ -43,11 +51,19 @@ class PodBook:
         self._nodes = nodes
         self._report = report
         self._on_queued = on_queued
+        self._resizer = resizer or Resizer()
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
 
     def counts(self) -> Counter[str]:
         """Pods per stage."""
         return Counter(entry.stage.value for entry in self.entries.values())
+
+    def read(self, raw: Json) -> Pod:
+        """The pod, with what may be resized of it."""
+        pod = read_pod(raw)
+        entry = self.entries.get(pod.key)
+        rigid = entry is not None and entry.rigid and entry.pod.uid == pod.uid
+        return pod if self._resizer.may(pod) and not rigid else pod.as_shown()
 
     def admit(self, entry: Entry, now_us: int) -> None:
         """Read an unbound pod and let it wait where it belongs."""
@@ -60,6 +76,7 @@ class PodBook:
             self._tell(entry, "UnsupportedSpec", refused)
             return
         entry.ask = read_ask(pod, self._table, self._clock, now_us)
+        entry.unfit = unfit(pod, entry.ask.job, self._table) if entry.ask.job else frozenset()
         if entry.ask.reason:
             fallback = f"{entry.ask.message}; {FALLBACK_RULE} places the pod by its own requests"
             self._tell(entry, entry.ask.reason, fallback)
@@ -71,10 +88,11 @@ class PodBook:
         admission = self._nodes.admit(entry.ask.wish)
         entry.nodes = self.admitted(entry)
         self.plain.discard(entry.pod.key)
+        fits = admission.nodes - self._nodes.unfit(entry.unfit)
         if not admission.nodes:
             entry.stage = Stage.PARKED
             self._tell(entry, "FailedScheduling", admission.explain())
-        elif entry.ask.job:
+        elif entry.ask.job and fits:
             entry.stage = Stage.QUEUED
             job = replace(entry.ask.job, nodes=entry.nodes)
             self._cluster.enqueue(job)
@@ -82,6 +100,8 @@ class PodBook:
         else:
             entry.stage = Stage.PLAIN
             self.plain.add(entry.pod.key)
+            if entry.ask.job:
+                self._tell(entry, "RequestsTooSmall", _TOO_SMALL)
 
     def _tell(self, entry: Entry, reason: str, message: str) -> None:
         if entry.told.get(reason) != message:
@@ -100,7 +120,7 @@ class PodBook:
         """For a job the nodes its constraints admit, hardware aside; None for all."""
         assert entry.ask is not None, "a pod is read before it is queued"
         wish = Wish(entry.ask.wish.demand) if entry.ask.job else entry.ask.wish
-        nodes = self._nodes.admit(wish).nodes
+        nodes = self._nodes.admit(wish).nodes - self._nodes.unfit(entry.unfit)
         return None if nodes == self._nodes.usable else nodes
 
     def nodes_changed(self, now_us: int) -> None:
@@ -116,7 +136,8 @@ class PodBook:
 
     def _admission_changed(self, entry: Entry) -> bool:
         assert entry.ask is not None, "a queued pod was read"
-        return entry.nodes != self.admitted(entry) or not self._nodes.admit(entry.ask.wish).nodes
+        admitted = self._nodes.admit(entry.ask.wish).nodes - self._nodes.unfit(entry.unfit)
+        return entry.nodes != self.admitted(entry) or not admitted
 
     def undo(self, entry: Entry, now_us: int) -> None:
         """Take the pod out of the cluster, wherever it stands there."""
@@ -185,6 +206,33 @@ class PodBook:
         delay_s = entry.backoff.next_s()
         self.wake(entry, now_us + self._clock.span_us(delay_s))
         return delay_s
+
+    def keep_size(self, entry: Entry, result: BindResult, now_us: int) -> None:
+        """The server does not resize the pod: it is decided anew with what it requests now."""
+        self.undo(entry, now_us)
+        if result.no_right:
+            self._deny(entry.pod.namespace, result.message, now_us)
+        else:
+            entry.rigid = True
+            wanted = f"{result.order.record.cpu_milli}m cpu and {result.order.record.memory_mib}Mi memory"
+            why = f"it keeps its own requests, as it cannot be given {wanted}: {result.message}"
+            self._tell(entry, "NotResized", why)
+        assert result.pod is not None, "a pod that is not resized was read"
+        entry.pod = self.read(result.pod)
+        self.admit(entry, now_us)
+
+    def _deny(self, namespace: str, message: str, now_us: int) -> None:
+        """No pod of the namespace can be resized; those that wait are asked for by what they request now."""
+        if not self._resizer.deny(namespace, message):
+            return
+        for entry in self.entries.values():
+            before = entry.pod
+            if before.namespace != namespace or before.main is None:
+                continue
+            entry.pod = before.as_shown()
+            if entry.stage in (Stage.QUEUED, Stage.PLAIN, Stage.PARKED):
+                self.undo(entry, now_us)
+                self.admit(entry, now_us)
 
     def wake(self, entry: Entry, due_us: int) -> None:
         heapq.heappush(self._timers, (due_us, entry.pod.key, entry.pod.uid))

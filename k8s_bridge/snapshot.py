@@ -9,7 +9,7 @@ from synergai.k8s_bridge.annotations import read_decision
 from synergai.k8s_bridge.entries import Entry, Stage
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.pods import Pod, read_pod
+from synergai.k8s_bridge.pods import Pod
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 
 
@@ -48,7 +48,7 @@ class Snapshot:
         self._pods.nodes_changed(now_us)
 
     def _pod(self, event: WatchEvent, now_us: int) -> bool:
-        pod = read_pod(event.object)
+        pod = self._pods.read(event.object)
         entry = self._pods.entries.get(pod.key)
         if entry is not None and entry.pod.uid != pod.uid:
             if event.kind == "DELETED":
