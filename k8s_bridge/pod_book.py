@@ -1,6 +1,7 @@
 """All pods of ours, where each stands, and the steps between; only here do pods enter and leave a cluster."""
 
 import heapq
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +16,13 @@ from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.jobs import read_ask, unfit
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.outcomes import failure_cause, read_report
+from synergai.k8s_bridge.pauses import Pauses
 from synergai.k8s_bridge.pods import Json, Pod, read_pod
 from synergai.k8s_bridge.report import Report
 from synergai.k8s_bridge.resizer import Resizer
 from synergai.offline_profiles.table import ProfileTable
+
+log = logging.getLogger(__name__)
 
 FALLBACK_RULE = "least_allocated"
 _TOO_SMALL = (
@@ -52,6 +56,7 @@ class PodBook:
         self._report = report
         self._on_queued = on_queued
         self._resizer = resizer or Resizer()
+        self._pauses = Pauses(clock.span_us)
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
 
     def counts(self) -> Counter[str]:
@@ -187,9 +192,24 @@ class PodBook:
         if was is Stage.NEW:  # it ended before this process began, and was reported then
             return False
         job = entry.ask.job if entry.ask else None
+        if cause == "rejected":
+            self._pause(pod.node, now_us)
+        elif cause == "done":
+            self.runs(entry)
         ended_us = self._clock.to_scenario(run.finished_us) if run and run.finished_us else now_us
         self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us))
         return True
+
+    def runs(self, entry: Entry) -> None:
+        """Its kubelet has taken it."""
+        if entry.record is not None:
+            self._pauses.worked(entry.pod.node, self._clock.to_scenario(entry.record.decided_us))
+
+    def _pause(self, node: str, now_us: int) -> None:
+        length_s = self._pauses.begin(node, now_us)
+        if length_s is not None:
+            log.warning("node %s refused a pod: nothing new goes there for %g s", node, length_s)
+            self._nodes.pause(node)
 
     def forget(self, entry: Entry, now_us: int) -> None:
         """The pod is gone from the API server."""
@@ -238,11 +258,15 @@ class PodBook:
         heapq.heappush(self._timers, (due_us, entry.pod.key, entry.pod.uid))
 
     def next_timer_us(self) -> int | None:
-        return self._timers[0][0] if self._timers else None
+        due = (self._timers[0][0] if self._timers else None, self._pauses.next_us())
+        return min((at_us for at_us in due if at_us is not None), default=None)
 
     def expire(self, now_us: int) -> bool:
-        """Pods whose back-off or dry run is over; whether a round is due."""
+        """Pods whose back-off or dry run is over, and nodes whose pause is; whether a round is due."""
         moved = False
+        for node in self._pauses.ended(now_us):
+            self._nodes.resume(node)
+            moved = True
         while self._timers and self._timers[0][0] <= now_us:
             _, key, uid = heapq.heappop(self._timers)
             entry = self.entries.get(key)

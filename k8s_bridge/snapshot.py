@@ -72,6 +72,8 @@ class Snapshot:
         moved = bool(pod.node) and self._seen_bound(entry, now_us)
         if pod.finished:
             return self._pods.finish(entry, now_us)
+        if pod.phase == "Running":
+            self._pods.runs(entry)
         if pod.node:
             return moved
         if entry.stage in (Stage.BINDING, Stage.BOUND, Stage.BACKOFF, Stage.DRY):
