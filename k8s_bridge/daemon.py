@@ -16,6 +16,7 @@ from synergai.k8s_bridge.binder import Binder, BindResult
 from synergai.k8s_bridge.board import Board
 from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
+from synergai.k8s_bridge.conditions import Conditions
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.events import EventRecorder, Notice
 from synergai.k8s_bridge.feed import Feed, Tasks
@@ -99,8 +100,16 @@ class Daemon:
         """None where nothing stands in for the policy, or replays are off."""
         on_queued = self.replays.arrivals.add if self.replays else lambda job: None
         self._resizer = Resizer(settings.resize == "auto")
+        self._conditions = Conditions(client, permit=self._writes)
         self.pods = PodBook(
-            cluster, cluster.table, self.clock, self.nodes, self._report, on_queued, self._resizer
+            cluster,
+            cluster.table,
+            self.clock,
+            self.nodes,
+            self._report,
+            on_queued,
+            self._resizer,
+            self._conditions,
         )
         self._snapshot = Snapshot(self.nodes, self.pods)
         explain = Explainer(cluster, scheduler)
@@ -146,6 +155,9 @@ class Daemon:
             permit=self._term.leads,
         )
 
+    def _writes(self) -> bool:
+        return self._term.leads() and not self.settings.dry_run
+
     def _reflector(self, resource: Resource) -> Reflector:
         restarts = self.metrics.watch_restarts
         return Reflector(
@@ -177,6 +189,7 @@ class Daemon:
             await self._resizer.ask(self._client)
             self._feed.start()
             self._background.run(self._events.run())
+            self._background.run(self._conditions.run())
             self._background.run(self._ring_at(stop))
             if self.replays:
                 self._background.run(self.replays.run())

@@ -43,8 +43,10 @@ class PodBook:
         report: Report,
         on_queued: Callable[[Job], None] = lambda job: None,
         resizer: Resizer | None = None,
+        on_condition: Callable[[Pod, str], None] = lambda pod, message: None,
     ) -> None:
-        """`on_queued` hears of every job that begins to wait, again after each failed bind or change of nodes."""
+        """`on_queued` hears of every job that begins to wait, again after each failed bind or change of nodes;
+        `on_condition` of why nothing can ever fit a pod, and with an empty text that something can."""
         self.entries: dict[str, Entry] = {}
         self.plain: set[str] = set()
         """Keys of those that wait for the fallback rule."""
@@ -56,6 +58,7 @@ class PodBook:
         self._report = report
         self._on_queued = on_queued
         self._resizer = resizer or Resizer()
+        self._on_condition = on_condition
         self._pauses = Pauses(clock.span_us)
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
 
@@ -107,6 +110,12 @@ class PodBook:
             self.plain.add(entry.pod.key)
             if entry.ask.job:
                 self._tell(entry, "RequestsTooSmall", _TOO_SMALL)
+        self.condition(entry)
+
+    def condition(self, entry: Entry) -> None:
+        """Have the pod's condition say whether anything can ever fit it."""
+        parked = entry.stage is Stage.PARKED
+        self._on_condition(entry.pod, entry.told["FailedScheduling"] if parked else "")
 
     def _tell(self, entry: Entry, reason: str, message: str) -> None:
         if entry.told.get(reason) != message:
@@ -117,6 +126,8 @@ class PodBook:
         """Tell the owners of what waits all that still holds, as one does who comes after another."""
         stages = {"UnsupportedSpec": (Stage.WAITING,), "FailedScheduling": (Stage.PARKED,)}
         for entry in self.entries.values():
+            if entry.stage in (Stage.PARKED, Stage.QUEUED, Stage.PLAIN):
+                self.condition(entry)
             for reason, message in entry.told.items():
                 if reason != "Held" and entry.stage in stages.get(reason, (Stage.PARKED, Stage.PLAIN)):
                     self._report.pod(entry.pod, reason, message, warning=True)

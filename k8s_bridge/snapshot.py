@@ -79,6 +79,8 @@ class Snapshot:
         if entry.stage in (Stage.BINDING, Stage.BOUND, Stage.BACKOFF, Stage.DRY):
             return False  # an older view than ours, or read when the back-off ends
         if entry.stage is not Stage.NEW and before.asks_the_same(pod):
+            if entry.stage in (Stage.QUEUED, Stage.PLAIN):
+                self._pods.condition(entry)  # it may have been written after that was decided
             return False
         self._pods.undo(entry, now_us)
         self._pods.admit(entry, now_us)
