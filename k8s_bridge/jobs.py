@@ -24,19 +24,25 @@ class Ask:
 def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -> Ask:
     """Never raises: what cannot be understood is left to the fallback rule, with a reason."""
     request = read_request(pod.annotations)
-    allowed = _allowed(pod, request, table)
+    strange = _strange(pod, table)
+    allowed = request.hardware if strange else _allowed(pod, request, table)
     plain = Wish(pod.demand, allowed)
     if request.problems or request.model is None or request.samples is None:
         return Ask(plain, reason="InvalidAnnotation", message="; ".join(request.problems))
-    if allowed is not None and not allowed & table.hardware.keys():
-        names = ", ".join(sorted(request.hardware or ()))
+    names = ", ".join(sorted(request.hardware or ()))
+    if request.hardware is not None and not request.hardware & table.hardware.keys():
         return Ask(plain, reason="InvalidAnnotation", message=f"no profile knows any of the hardware {names}")
-    if any(amount > 1 for _, amount in pod.demand.requests.extended):
+    if strange:
+        return Ask(plain, reason="UnsupportedSpec", message=f"no profiled hardware is behind {strange}")
+    if any(amount > 1 for _, amount in _devices(pod)):
         return Ask(plain, reason="UnsupportedSpec", message=_several_units(pod))
     model = address(*_split(request.model))
     if model not in table.models:
         return Ask(plain, reason="UnknownModel", message=f"there is no profile of model {request.model!r}")
     serving = frozenset(name for name in table.hardware if table.of(model, name))
+    if allowed is not None and not serving & allowed:
+        why = f"there is no profile of model {request.model!r} on the hardware that the pod may run on"
+        return Ask(plain, reason="UnknownModel", message=why)
     wish = Wish(pod.demand, serving if allowed is None else serving & allowed)
     return Ask(wish, _job(pod, request, request.samples, model, allowed, clock, now_us))
 
@@ -67,13 +73,24 @@ def _split(model: str) -> tuple[str, str]:
 
 
 def _several_units(pod: Pod) -> str:
-    amounts = ", ".join(f"{amount} {name}" for name, amount in pod.demand.requests.extended)
+    amounts = ", ".join(f"{amount} {name}" for name, amount in _devices(pod))
     return f"it requests {amounts}, and a profile's configuration is known for one device only"
+
+
+def _strange(pod: Pod, table: ProfileTable) -> str:
+    """Requested resources that are behind no hardware of the table."""
+    behind = {hardware.resource for hardware in table.hardware.values()}
+    return ", ".join(name for name, _ in _devices(pod) if name not in behind)
+
+
+def _devices(pod: Pod) -> list[tuple[str, int]]:
+    """Requested extended resources; `ephemeral-storage` and huge pages are none."""
+    return [(name, amount) for name, amount in pod.demand.requests.extended if "/" in name]
 
 
 def _allowed(pod: Pod, request: Request, table: ProfileTable) -> frozenset[str] | None:
     """Hardware the pod may run on: its annotation's, and behind the extended resources it requests."""
-    wanted = {name for name, _ in pod.demand.requests.extended}
+    wanted = {name for name, _ in _devices(pod)}
     if not wanted:
         return request.hardware
     behind = frozenset(h.name for h in table.hardware.values() if h.resource in wanted)

@@ -274,3 +274,31 @@ async def test_a_quota_that_has_no_room_for_the_configuration_leaves_the_pod_its
     assert (has(found), record.resized) == ((100, 64), False)
     events = (await here.client.get(f"/api/v1/namespaces/{here.name}/events"))["items"]
     assert [e["reason"] for e in events if "exceeded quota" in e["message"]] == ["NotResized"]
+
+
+async def test_autoscalers_are_told_of_a_pod_that_fits_nowhere_and_of_none_that_waits(here):
+    await create(here, "large", requests={"cpu": "900", "memory": "64Mi"})
+    async with plain_bridge(here):
+
+        async def is_told() -> bool:
+            return bool(read_pod(await pod(here, "large")).unschedulable)
+
+        await eventually(is_told, 120)
+        told = await pod(here, "large")
+        (condition,) = told["status"]["conditions"]
+        assert (condition["type"], condition["status"], condition["reason"]) == (
+            "PodScheduled",
+            "False",
+            "Unschedulable",
+        )
+        assert "Insufficient cpu" in condition["message"]
+        await untaint(here, T4)
+        assert (await pod(here, "large"))["metadata"]["resourceVersion"] == told["metadata"][
+            "resourceVersion"
+        ]
+        path = f"/api/v1/nodes/{here.name}-{T4}/status"
+        room = {"cpu": "1000", "memory": "256Gi", "pods": "50"}
+        await here.client.request(
+            "PATCH", path, body={"status": {"allocatable": room, "capacity": room}}, media_type=MERGE
+        )
+        await bound(here, "large")
