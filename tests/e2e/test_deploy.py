@@ -234,7 +234,11 @@ def test_more_rights_do_not_let_the_bridge_touch_others_pods(here: Installed) ->
 def test_the_bridge_resizes_only_what_is_not_bound(here: Installed) -> None:
     grant = ["create", "rolebinding", "sizes", "--clusterrole", "cluster-admin", "--user", here.account]
     output(here.kubectl(*grant, "-n", here.pods))  # kubectl reads before it patches
-    said = [resized(here, "pending"), resized(here, "placed", nodeName="none")]
+    node, room = f"{here.name}-sizes", {"cpu": "8", "memory": "16Gi", "pods": "10"}
+    made = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}, "status": {"allocatable": room}}
+    output(here.kubectl("create", "-f", "-"), json.dumps(made))
+    said = [resized(here, "pending"), resized(here, "placed", nodeName=node)]
+    output(here.kubectl("delete", "node", node))
     output(here.kubectl("delete", "rolebinding", "sizes", "-n", here.pods))
     assert said[0] == ""
     assert "before it is bound, and never again" in said[1]
