@@ -139,6 +139,8 @@ class DecisionRecord:
     """Server time, as the next one."""
     finish_us: int | None = None
     """Predicted; None where nobody knows."""
+    resized: bool = False
+    """Whether the pod itself was given `cpu_milli` and `memory_mib`; else the bridge books what it does not request."""
 
     def to_json(self) -> str:
         """The annotation's value, under 1 KiB."""
@@ -150,6 +152,7 @@ class DecisionRecord:
                 "deviceUnits": self.device_units,
                 "cpuMilli": self.cpu_milli,
                 "memoryMib": self.memory_mib,
+                "resized": self.resized,
                 "decidedAt": format_time_us(self.decided_us),
                 "predictedFinish": None if self.finish_us is None else format_time_us(self.finish_us),
                 "decidedBy": self.decided_by,
@@ -177,6 +180,7 @@ def read_decision(annotations: Mapping[str, str]) -> DecisionRecord | None:
             decided_by=_text(value["decidedBy"]),
             decided_us=parse_time_us(value["decidedAt"]),
             finish_us=None if value["predictedFinish"] is None else parse_time_us(value["predictedFinish"]),
+            resized=value.get("resized") is True,
         )
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
         return (

@@ -1,4 +1,5 @@
-"""Carries decisions out: POST pods/binding with uid and decision, and finds out what a lost reply did."""
+"""Carries decisions out: a resize where one is due, then a Binding with the decision, each of exactly the version of
+the pod that was decided on; and finds out what a lost reply did."""
 
 import asyncio
 import logging
@@ -7,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from synergai.k8s_bridge import keys
+from synergai.k8s_bridge import keys, resizer
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
 from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import elapsed_s
 from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.sizes import Resize
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ class Outcome(Enum):
     """The pod is deleted, being deleted, or another of the same name."""
     FAILED = "failed"
     """Not bound; may be tried again."""
+    CHANGED = "changed"
+    """Not bound: the pod is not what was decided on any more. `BindResult.pod` is what it is now."""
+    UNRESIZED = "unresized"
+    """Not bound: the server does not let the pod have the size that was decided."""
     WITHHELD = "withheld"
     """Not sent: the lease had run out, or another has it."""
     DRY = "dry_run"
@@ -44,12 +50,21 @@ class BindOrder:
     record: DecisionRecord
     explanation: str = ""
     """That annotation's value; empty for none."""
+    version: str = ""
+    """Of the pod that was decided on; empty for any."""
+    resize: Resize | None = None
+    """To be done first."""
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
 
-    def body(self) -> Json:
+    @property
+    def path(self) -> str:
+        """Of the pod."""
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+
+    def body(self, version: str = "") -> Json:
         """https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/binding-v1/"""
         annotations = {
             keys.ANNOTATION_SCHEMA: keys.SCHEMA,
@@ -64,6 +79,7 @@ class BindOrder:
                 "name": self.name,
                 "namespace": self.namespace,
                 "uid": self.uid,
+                **({"resourceVersion": version} if version else {}),
                 "annotations": annotations,
             },
             "target": {"apiVersion": "v1", "kind": "Node", "name": self.node},
@@ -78,6 +94,8 @@ class BindResult:
     outcome: Outcome
     message: str = ""
     pod: Json | None = None
+    no_right: bool = False
+    """Of UNRESIZED: no pod of the namespace may be resized."""
 
 
 class Binder:
@@ -129,14 +147,53 @@ class Binder:
 
     async def bind(self, order: BindOrder) -> BindResult:
         """One bind to its certain end, as far as the server can be reached."""
-        path = f"/api/v1/namespaces/{order.namespace}/pods/{order.name}/binding"
         try:
-            await self._client.post(path, order.body(), timeout_s=self._timeout_s, permit=self._permit)
+            version = order.version
+            if order.resize is not None:
+                resized = await self._resize(order, order.resize)
+                if isinstance(resized, BindResult):
+                    return resized
+                version = resized
+            return await self._bind(order, version)
         except Withheld:
             return BindResult(order, Outcome.WITHHELD)
         except asyncio.CancelledError:
             self._lost_s = elapsed_s()
             raise
+
+    async def _resize(self, order: BindOrder, resize: Resize) -> BindResult | str:
+        """The version of the resized pod, or why it is not bound."""
+        try:
+            pod = await resizer.patch(
+                self._client, order.path, resize, order.uid, order.version, self._timeout_s, self._permit
+            )
+        except ApiError as error:
+            return await self._resolve_resize(order, error)
+        if not resize.done(pod):
+            why = "the API server, or a webhook, gave it another size than was asked for"
+            return BindResult(order, Outcome.UNRESIZED, why, pod)
+        return pod["metadata"]["resourceVersion"]
+
+    async def _resolve_resize(self, order: BindOrder, error: ApiError) -> BindResult:
+        """A resize takes no room, so one that got no reply is found out by the version that the pod has now."""
+        if error.status in (401, 429):
+            return BindResult(order, Outcome.FAILED, str(error))
+        found = await self._look(order, error)
+        if found.outcome is not Outcome.FAILED or found.pod is None:
+            return found
+        if error.status == 409 or found.pod["metadata"].get("resourceVersion") != order.version:
+            return BindResult(order, Outcome.CHANGED, found.message, found.pod)
+        if not 400 <= error.status < 500:
+            return found
+        return BindResult(
+            order, Outcome.UNRESIZED, error.message, found.pod, no_right=resizer.lacks_right(error)
+        )
+
+    async def _bind(self, order: BindOrder, version: str) -> BindResult:
+        try:
+            await self._client.post(
+                f"{order.path}/binding", order.body(version), timeout_s=self._timeout_s, permit=self._permit
+            )
         except ApiError as error:
             if not error.status:
                 self._lost_s = elapsed_s()
@@ -149,8 +206,15 @@ class Binder:
             return BindResult(order, Outcome.GONE, error.message)
         if error.status and error.status != 409 and error.status < 500:
             return BindResult(order, Outcome.FAILED, str(error))
+        found = await self._look(order, error)
+        if found.outcome is Outcome.FAILED and found.pod is not None and error.status == 409:
+            return BindResult(order, Outcome.CHANGED, found.message, found.pod)
+        return found
+
+    async def _look(self, order: BindOrder, error: ApiError) -> BindResult:
+        """By the pod as it is now: bound, gone, changed, or not bound (FAILED)."""
         try:
-            pod = await self._client.get(f"/api/v1/namespaces/{order.namespace}/pods/{order.name}")
+            pod = await self._client.get(order.path)
         except ApiError as unknown:
             if unknown.status == 404:
                 return BindResult(order, Outcome.GONE, unknown.message)
@@ -168,4 +232,4 @@ def _compare(order: BindOrder, pod: Json, message: str) -> BindResult:
         return BindResult(order, Outcome.BOUND if ours else Outcome.TAKEN, message, pod)
     if "deletionTimestamp" in metadata:
         return BindResult(order, Outcome.GONE, "it is being deleted")
-    return BindResult(order, Outcome.FAILED, message)
+    return BindResult(order, Outcome.FAILED, message, pod)

@@ -18,6 +18,7 @@ from synergai.k8s_bridge.wire import Reply, Unreachable, Wires
 
 log = logging.getLogger(__name__)
 
+JSON = "application/json"
 CONNECTIONS = 48
 """Three watches, sixteen binds, events and the GETs behind them."""
 ATTEMPTS = 5
@@ -107,6 +108,7 @@ class ApiClient:
         *,
         params: Mapping[str, str] | None = None,
         body: object = None,
+        media_type: str = JSON,
         retry: Retry = "all",
         timeout_s: float | None = None,
         permit: Permit | None = None,
@@ -117,8 +119,10 @@ class ApiClient:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if params is None and not self._credentials.proxy:
-                    return _json(await self._ask(method, path, body, limit_s, permit))
-                async with self._reply(method, path, params, body, limit_s, permit=permit) as response:
+                    return _json(await self._ask(method, path, body, limit_s, permit, media_type))
+                async with self._reply(
+                    method, path, params, body, limit_s, permit=permit, media_type=media_type
+                ) as response:
                     return _json(await response.read())
             except ApiError as error:
                 if attempt == ATTEMPTS or not _may_retry(error, retry):
@@ -146,14 +150,19 @@ class ApiClient:
                 pending.append(rest)
 
     async def _ask(
-        self, method: str, path: str, body: object, total_s: float, permit: Permit | None
+        self, method: str, path: str, body: object, total_s: float, permit: Permit | None, media_type: str
     ) -> bytes:
         """What a pod costs over and over, on lean connections; a reply that is not 2xx raises ApiError."""
         await self._prepare(permit)
         sent_us, status = self.clock.local_us(), 0
         try:
             reply = await self._lean().ask(
-                method, path, self._headers(body), _payload(body) or b"", self._timeout_s, total_s
+                method,
+                path,
+                self._headers(None if body is None else media_type),
+                _payload(body) or b"",
+                self._timeout_s,
+                total_s,
             )
             status = reply.status
             self.clock.observe(reply.headers.get("date", ""), sent_us, self.clock.local_us())
@@ -181,6 +190,7 @@ class ApiClient:
         total_s: float | None,
         idle_s: float | None = None,
         permit: Permit | None = None,
+        media_type: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         await self._prepare(permit)
         sent_us = self.clock.local_us()
@@ -192,7 +202,7 @@ class ApiClient:
                 self._credentials.host + path,
                 params=params,
                 data=_payload(body),
-                headers=self._headers(body),
+                headers=self._headers(None if body is None else media_type),
                 timeout=timeout,
                 proxy=self._credentials.proxy,
                 server_hostname=self._credentials.server_name,
@@ -209,9 +219,9 @@ class ApiClient:
         finally:
             self._on_request(method, status)
 
-    def _headers(self, body: object) -> dict[str, str]:
-        kind = {} if body is None else {"Content-Type": "application/json"}
-        return {"Accept": "application/json", **kind, **self._credentials.headers()}
+    def _headers(self, media_type: str | None) -> dict[str, str]:
+        kind = {} if media_type is None else {"Content-Type": media_type}
+        return {"Accept": JSON, **kind, **self._credentials.headers()}
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -90,6 +90,8 @@ class Settings(BaseModel):
     """Decide and log; write nothing to the API server, neither binds nor events."""
     shared_nodes: bool = False
     """Use nodes that are not dedicated; another scheduler there may take the same room."""
+    resize: Literal["auto", "never"] = "auto"
+    """Give a pod its configuration's cpu and memory before it is bound, where the API server can."""
     speed: float = Field(1.0, gt=0, le=1000)
     """Scenario seconds per second of a simulated cluster."""
     epoch: str = ""

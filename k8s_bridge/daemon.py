@@ -17,6 +17,7 @@ from synergai.k8s_bridge.binder import Binder, BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.board import Board
 from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
+from synergai.k8s_bridge.conditions import Conditions
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.events import EventRecorder, Notice
 from synergai.k8s_bridge.feed import Feed, Tasks
@@ -29,6 +30,7 @@ from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.reload import Change, Reloads
 from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.rollout import Rollout
 from synergai.k8s_bridge.shadow import Shadow, pods_of
 from synergai.k8s_bridge.snapshot import Snapshot
@@ -103,7 +105,18 @@ class Daemon:
         )
         self.replays = self._replaying()
         """None where replays are off, or no policy is to be judged nor may come."""
-        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, self._arrived)
+        self._resizer = Resizer(settings.resize == "auto")
+        self._conditions = Conditions(client, permit=self._writes)
+        self.pods = PodBook(
+            cluster,
+            cluster.table,
+            self.clock,
+            self.nodes,
+            self._report,
+            self._arrived,
+            self._resizer,
+            self._conditions,
+        )
         self._snapshot = Snapshot(self.nodes, self.pods)
         self.rollout = Rollout(
             settings, scheduler, cluster, lambda: self.pods.entries, self.metrics, client.now_us
@@ -181,6 +194,9 @@ class Daemon:
             permit=lambda: self._term.leads() and self.rollout.modes.binds,
         )
 
+    def _writes(self) -> bool:
+        return self._term.leads() and not self.settings.dry_run
+
     def _reflector(self, resource: Resource) -> Reflector:
         restarts = self.metrics.watch_restarts
         return Reflector(
@@ -208,8 +224,10 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             await self._serve(stack)
             stack.push_async_callback(self._finish)
+            await self._resizer.ask(self._client)
             self._feed.start()
             self._background.run(self._events.run())
+            self._background.run(self._conditions.run())
             self._background.run(self._ring_at(stop))
             if self.replays:
                 self._background.run(self.replays.run())

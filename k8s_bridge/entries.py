@@ -60,6 +60,12 @@ class Entry:
     """Whether the cluster has counted its arrival."""
     told: dict[str, str] = field(default_factory=dict)
     """What its owner was told last, by reason: the same is not said again."""
+    rigid: bool = False
+    """The server refused to resize it."""
+    unfit: frozenset[str] = frozenset()
+    """Hardware with a configuration that the pod cannot ask a node of others for."""
+    changes: int = 0
+    """How often in a row it changed between a decision and its bind."""
     backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_BACKOFF_S, LAST_BACKOFF_S))
 
 

@@ -7,6 +7,7 @@ from synergai.k8s_bridge.annotations import Request, read_request
 from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock
 from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.pods import Pod
+from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable, address
 
 
@@ -23,21 +24,47 @@ class Ask:
 def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -> Ask:
     """Never raises: what cannot be understood is left to the fallback rule, with a reason."""
     request = read_request(pod.annotations)
-    allowed = _allowed(pod, request, table)
+    strange = _strange(pod, table)
+    allowed = request.hardware if strange else _allowed(pod, request, table)
     plain = Wish(pod.demand, allowed)
     if request.problems or request.model is None or request.samples is None:
         return Ask(plain, reason="InvalidAnnotation", message="; ".join(request.problems))
-    if allowed is not None and not allowed & table.hardware.keys():
-        names = ", ".join(sorted(request.hardware or ()))
+    names = ", ".join(sorted(request.hardware or ()))
+    if request.hardware is not None and not request.hardware & table.hardware.keys():
         return Ask(plain, reason="InvalidAnnotation", message=f"no profile knows any of the hardware {names}")
-    if any(amount > 1 for _, amount in pod.demand.requests.extended):
+    if strange:
+        return Ask(plain, reason="UnsupportedSpec", message=f"no profiled hardware is behind {strange}")
+    if any(amount > 1 for _, amount in _devices(pod)):
         return Ask(plain, reason="UnsupportedSpec", message=_several_units(pod))
     model = address(*_split(request.model))
     if model not in table.models:
         return Ask(plain, reason="UnknownModel", message=f"there is no profile of model {request.model!r}")
     serving = frozenset(name for name in table.hardware if table.of(model, name))
+    if allowed is not None and not serving & allowed:
+        why = f"there is no profile of model {request.model!r} on the hardware that the pod may run on"
+        return Ask(plain, reason="UnknownModel", message=why)
     wish = Wish(pod.demand, serving if allowed is None else serving & allowed)
     return Ask(wish, _job(pod, request, request.samples, model, allowed, clock, now_us))
+
+
+def unfit(pod: Pod, job: Job, table: ProfileTable) -> frozenset[str]:
+    """Hardware with a configuration beyond what the pod requests or can be given: nothing of it is held for the pod on
+    a node where others place pods too."""
+    requests = pod.demand.requests
+    units = dict(requests.extended)
+
+    def fits(profile: Profile, hardware: Hardware) -> bool:
+        small = profile.cpu_milli <= requests.cpu_milli and profile.memory_mib <= requests.memory_mib
+        held = hardware.kind == "cpu" or not hardware.resource
+        return (pod.main is not None or small) and (
+            held or profile.device_units <= units.get(hardware.resource, 0)
+        )
+
+    return frozenset(
+        name
+        for name, hardware in table.hardware.items()
+        if not all(fits(profile, hardware) for profile in table.of(job.model, name))
+    )
 
 
 def _split(model: str) -> tuple[str, str]:
@@ -46,13 +73,24 @@ def _split(model: str) -> tuple[str, str]:
 
 
 def _several_units(pod: Pod) -> str:
-    amounts = ", ".join(f"{amount} {name}" for name, amount in pod.demand.requests.extended)
+    amounts = ", ".join(f"{amount} {name}" for name, amount in _devices(pod))
     return f"it requests {amounts}, and a profile's configuration is known for one device only"
+
+
+def _strange(pod: Pod, table: ProfileTable) -> str:
+    """Requested resources that are behind no hardware of the table."""
+    behind = {hardware.resource for hardware in table.hardware.values()}
+    return ", ".join(name for name, _ in _devices(pod) if name not in behind)
+
+
+def _devices(pod: Pod) -> list[tuple[str, int]]:
+    """Requested extended resources; `ephemeral-storage` and huge pages are none."""
+    return [(name, amount) for name, amount in pod.demand.requests.extended if "/" in name]
 
 
 def _allowed(pod: Pod, request: Request, table: ProfileTable) -> frozenset[str] | None:
     """Hardware the pod may run on: its annotation's, and behind the extended resources it requests."""
-    wanted = {name for name, _ in pod.demand.requests.extended}
+    wanted = {name for name, _ in _devices(pod)}
     if not wanted:
         return request.hardware
     behind = frozenset(h.name for h in table.hardware.values() if h.resource in wanted)

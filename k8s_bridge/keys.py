@@ -15,8 +15,8 @@ ANNOTATION_ORIGIN_SITE = f"{PREFIX}/origin-site"
 ANNOTATION_HARDWARE = f"{PREFIX}/hardware"
 """Comma list of hardware classes the pod may run on."""
 ANNOTATION_DECISION = f"{PREFIX}/decision"
-"""Written by us: JSON with id, hardware, configuration, deviceUnits, cpuMilli, memoryMib, decidedAt,
-predictedFinish (null where unknown) and decidedBy."""
+"""Written by us: JSON with id, hardware, configuration, deviceUnits, cpuMilli, memoryMib, resized,
+decidedAt, predictedFinish (null where unknown) and decidedBy."""
 ANNOTATION_EXPLANATION = f"{PREFIX}/explanation"
 """Written by us, for people: JSON with by, scheduler, reason, deadline, options, rule, closed and held."""
 

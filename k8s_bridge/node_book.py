@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Node
@@ -31,18 +32,30 @@ class NodeBook:
         self._others: dict[str, dict[str, Requests]] = {}  # node -> uid -> requests
         self._other_nodes: dict[str, str] = {}  # uid -> node
         self._reported: dict[str, str] = {}  # node -> problem told already
+        self._paused: set[str] = set()
         self._admissions: dict[Wish, Admission] = {}
         self.usable: frozenset[str] = frozenset()
         """Names of the nodes the cluster knows."""
 
     def counts(self) -> dict[str, int]:
-        """How many nodes are usable and ready, usable and not ready, and left out."""
-        usable = [self._places[name].facts.ready for name in self.usable]
+        """How many nodes are usable and ready, usable and not ready, in a pause, and left out."""
+        ready = {name for name in self.usable if self._places[name].facts.ready}
         return {
-            "ready": sum(usable),
-            "unready": len(usable) - sum(usable),
-            "unused": len(self._places) - len(usable),
+            "ready": len(ready - self._paused),
+            "unready": len(self.usable) - len(ready),
+            "backoff": len(ready & self._paused),
+            "unused": len(self._places) - len(self.usable),
         }
+
+    def pause(self, name: str) -> None:
+        """Give the node nothing new."""
+        self._paused.add(name)
+        self._resize(name)
+
+    def resume(self, name: str) -> None:
+        """Its pause is over."""
+        self._paused.discard(name)
+        self._resize(name)
 
     def node(self, name: str) -> Node:
         """A usable node as the cluster sees it."""
@@ -128,7 +141,19 @@ class NodeBook:
         return True
 
     def _place(self, facts: NodeFacts) -> Place:
-        return Place(facts, to_node(facts, self._hardware, self._others.get(facts.name, {}).values()))
+        node = to_node(facts, self._hardware, self._others.get(facts.name, {}).values())
+        return Place(facts, replace(node, ready=False) if facts.name in self._paused else node)
+
+    def unfit(self, hardware: frozenset[str]) -> frozenset[str]:
+        """Names of nodes that others use too, with a device of this hardware."""
+        if not (self._shared_nodes and hardware):
+            return frozenset()
+        return frozenset(
+            name
+            for name in self.usable
+            if not (place := self._places[name]).facts.dedicated
+            and any(device.hardware in hardware for device in place.node.devices)
+        )
 
     def admit(self, wish: Wish) -> Admission:
         """The nodes that admit a pod; equal wishes share one answer until a node changes."""

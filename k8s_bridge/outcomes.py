@@ -7,6 +7,26 @@ from dataclasses import dataclass
 from synergai.k8s_bridge.clock import parse_time_us
 from synergai.k8s_bridge.pods import Pod
 
+REJECTIONS = frozenset(
+    {
+        "InvalidNodeInfo",
+        "NodeAffinity",
+        "NodeName",
+        "NodePorts",
+        "NodeShutdown",
+        "PodOSNotSupported",
+        "PodOSSelectorNodeLabelDoesNotMatch",
+        "SupplementalGroupsPolicyNotSupported",
+        "TaintToleration",
+        "TopologyAffinityError",
+        "UnexpectedAdmissionError",
+        "UnexpectedPredicateFailureType",
+    }
+)
+"""Reasons of pods that a kubelet did not admit, beside OutOfcpu and its like.
+
+https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/lifecycle/predicate.go
+"""
 LONGEST_RUN_S = 10 * 366 * 86_400.0
 
 
@@ -44,9 +64,7 @@ def read_report(pod: Pod) -> RunReport | None:
 
 
 def failure_cause(pod: Pod) -> str:
-    """`done`, `rejected` (the kubelet had no room) or `failed`."""
+    """`done`, `rejected` (the kubelet did not admit it) or `failed`."""
     if pod.phase == "Succeeded":
         return "done"
-    # https://kubernetes.io/docs/concepts/scheduling-eviction/ : admission failures leave Reason on the pod
-    rejected = pod.reason.startswith("OutOf") or pod.reason in ("UnexpectedAdmissionError", "NodeAffinity")
-    return "rejected" if rejected else "failed"
+    return "rejected" if pod.reason.startswith("OutOf") or pod.reason in REJECTIONS else "failed"

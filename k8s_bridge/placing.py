@@ -16,12 +16,14 @@ from synergai.k8s_bridge.entries import Entry, Stage
 from synergai.k8s_bridge.explanations import sentence, to_json, to_server
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pod_book import FALLBACK_RULE, PodBook
-from synergai.k8s_bridge.pods import read_pod
+from synergai.k8s_bridge.pods import Pod
 from synergai.k8s_bridge.report import Report
 
 log = logging.getLogger(__name__)
 
 Explain = Callable[[Decision, Job], Explanation | None]
+MOST_CHANGES = 3
+"""How often in a row a pod that changes under a decision is decided anew at once."""
 _DRY_PLAIN_US = 60 * SECOND_US
 """How long a dry run holds room for a pod whose run time nobody knows."""
 
@@ -73,6 +75,7 @@ class Placing:
             decided_by=decision.decided_by,
             decided_us=self._clock.to_server(now_us),
             finish_us=self._clock.to_server(decision.finish_us),
+            resized=_grows(entry.pod, decision.cpu_milli, decision.memory_mib),
         )
         explanation = self._explained(decision, entry)
         self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record, explanation)
@@ -110,7 +113,8 @@ class Placing:
         entry.explanation = to_server(explanation, self._clock) if explanation else None
         self._on_order(pod.key, node)
         said = to_json(entry.explanation) if entry.explanation else ""
-        return BindOrder(pod.namespace, pod.name, pod.uid, node, record, said)
+        resize = pod.main.resize(*_beyond(pod, record.cpu_milli, record.memory_mib)) if pod.main else None
+        return BindOrder(pod.namespace, pod.name, pod.uid, node, record, said, pod.version, resize)
 
     def place_plain(self, now_us: int) -> list[BindOrder]:
         """kube-scheduler's default choice for each pod without a profile, oldest first."""
@@ -186,7 +190,7 @@ class Placing:
                 return False
             case Outcome.TAKEN:
                 assert result.pod is not None, "a rival's bind was read"
-                entry.pod = read_pod(result.pod)
+                entry.pod = self._pods.read(result.pod)
                 self._pods.book(entry, now_us)
             case Outcome.GONE:
                 self._pods.undo(entry, now_us)
@@ -194,8 +198,28 @@ class Placing:
             case Outcome.WITHHELD:
                 self._pods.undo(entry, now_us)
                 self._pods.admit(entry, now_us)
-            case Outcome.FAILED:
+            case Outcome.UNRESIZED:
+                self._pods.keep_size(entry, result, now_us)
+            case Outcome.CHANGED if entry.changes < MOST_CHANGES:
+                assert result.pod is not None, "a pod that changed was read"
+                entry.changes += 1
+                self._pods.undo(entry, now_us)
+                entry.pod = self._pods.read(result.pod)
+                self._pods.admit(entry, now_us)
+            case Outcome.FAILED | Outcome.CHANGED:
+                entry.changes = 0
                 delay_s = self._pods.back_off(entry, now_us)
                 why = f"binding to {result.order.node} failed: {result.message}; again in {delay_s:.1f} s"
                 self._report.pod(entry.pod, "FailedScheduling", why, warning=True)
         return True
+
+
+def _beyond(pod: Pod, cpu_milli: int, memory_mib: int) -> tuple[int, int]:
+    """How much of it the pod does not ask for itself."""
+    asked = pod.demand.requests
+    return cpu_milli - asked.cpu_milli, memory_mib - asked.memory_mib
+
+
+def _grows(pod: Pod, cpu_milli: int, memory_mib: int) -> bool:
+    """Whether the pod will be given more than it asked for."""
+    return pod.main is not None and max(_beyond(pod, cpu_milli, memory_mib)) > 0

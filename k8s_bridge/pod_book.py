@@ -1,23 +1,34 @@
 """All pods of ours, where each stands, and the steps between; only here do pods enter and leave a cluster."""
 
 import heapq
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Job
+from synergai.k8s_bridge.binder import BindResult
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Bookings, Entry, Stage
 from synergai.k8s_bridge.explanations import sentence
 from synergai.k8s_bridge.filters import Wish
-from synergai.k8s_bridge.jobs import read_ask
+from synergai.k8s_bridge.jobs import read_ask, unfit
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.outcomes import failure_cause, read_report
+from synergai.k8s_bridge.pauses import Pauses
+from synergai.k8s_bridge.pods import Json, Pod, read_pod
 from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.resizer import Resizer
 from synergai.offline_profiles.table import ProfileTable
 
+log = logging.getLogger(__name__)
+
 FALLBACK_RULE = "least_allocated"
+_TOO_SMALL = (
+    "on a node that others use too a configuration must fit the pod's own requests, and none does; "
+    f"{FALLBACK_RULE} places the pod by them"
+)
 
 
 class PodBook:
@@ -31,8 +42,11 @@ class PodBook:
         nodes: NodeBook,
         report: Report,
         on_queued: Callable[[Job], None] = lambda job: None,
+        resizer: Resizer | None = None,
+        on_condition: Callable[[Pod, str], None] = lambda pod, message: None,
     ) -> None:
-        """`on_queued` hears of every job that begins to wait, again after each failed bind or change of nodes."""
+        """`on_queued` hears of every job that begins to wait, again after each failed bind or change of nodes;
+        `on_condition` of why nothing can ever fit a pod, and with an empty text that something can."""
         self.entries: dict[str, Entry] = {}
         self.plain: set[str] = set()
         """Keys of those that wait for the fallback rule."""
@@ -42,11 +56,21 @@ class PodBook:
         self._nodes = nodes
         self._report = report
         self._on_queued = on_queued
+        self._resizer = resizer or Resizer()
+        self._on_condition = on_condition
+        self._pauses = Pauses(clock.span_us)
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
 
     def counts(self) -> Counter[str]:
         """Pods per stage."""
         return Counter(entry.stage.value for entry in self.entries.values())
+
+    def read(self, raw: Json) -> Pod:
+        """The pod, with what may be resized of it."""
+        pod = read_pod(raw)
+        entry = self.entries.get(pod.key)
+        rigid = entry is not None and entry.rigid and entry.pod.uid == pod.uid
+        return pod if self._resizer.may(pod) and not rigid else pod.as_shown()
 
     def admit(self, entry: Entry, now_us: int) -> None:
         """Read an unbound pod and let it wait where it belongs."""
@@ -59,6 +83,7 @@ class PodBook:
             self._tell(entry, "UnsupportedSpec", refused)
             return
         entry.ask = read_ask(pod, self.bookings.table, self._clock, now_us)
+        entry.unfit = unfit(pod, entry.ask.job, self.bookings.table) if entry.ask.job else frozenset()
         if entry.ask.reason:
             fallback = f"{entry.ask.message}; {FALLBACK_RULE} places the pod by its own requests"
             self._tell(entry, entry.ask.reason, fallback)
@@ -70,10 +95,11 @@ class PodBook:
         admission = self._nodes.admit(entry.ask.wish)
         entry.nodes = self.admitted(entry)
         self.plain.discard(entry.pod.key)
+        fits = admission.nodes - self._nodes.unfit(entry.unfit)
         if not admission.nodes:
             entry.stage = Stage.PARKED
             self._tell(entry, "FailedScheduling", admission.explain())
-        elif entry.ask.job:
+        elif entry.ask.job and fits:
             entry.stage = Stage.QUEUED
             job = replace(entry.ask.job, nodes=entry.nodes)
             self._cluster.enqueue(job, again=entry.counted)
@@ -82,6 +108,14 @@ class PodBook:
         else:
             entry.stage = Stage.PLAIN
             self.plain.add(entry.pod.key)
+            if entry.ask.job:
+                self._tell(entry, "RequestsTooSmall", _TOO_SMALL)
+        self.condition(entry)
+
+    def condition(self, entry: Entry) -> None:
+        """Have the pod's condition say whether anything can ever fit it."""
+        parked = entry.stage is Stage.PARKED
+        self._on_condition(entry.pod, entry.told["FailedScheduling"] if parked else "")
 
     def _tell(self, entry: Entry, reason: str, message: str) -> None:
         if entry.told.get(reason) != message:
@@ -92,6 +126,8 @@ class PodBook:
         """Tell the owners of what waits all that still holds, as one does who comes after another."""
         stages = {"UnsupportedSpec": (Stage.WAITING,), "FailedScheduling": (Stage.PARKED,)}
         for entry in self.entries.values():
+            if entry.stage in (Stage.PARKED, Stage.QUEUED, Stage.PLAIN):
+                self.condition(entry)
             for reason, message in entry.told.items():
                 if reason != "Held" and entry.stage in stages.get(reason, (Stage.PARKED, Stage.PLAIN)):
                     self._report.pod(entry.pod, reason, message, warning=True)
@@ -100,7 +136,7 @@ class PodBook:
         """For a job the nodes its constraints admit, hardware aside; None for all."""
         assert entry.ask is not None, "a pod is read before it is queued"
         wish = Wish(entry.ask.wish.demand) if entry.ask.job else entry.ask.wish
-        nodes = self._nodes.admit(wish).nodes
+        nodes = self._nodes.admit(wish).nodes - self._nodes.unfit(entry.unfit)
         return None if nodes == self._nodes.usable else nodes
 
     def nodes_changed(self, now_us: int) -> None:
@@ -116,7 +152,8 @@ class PodBook:
 
     def _admission_changed(self, entry: Entry) -> bool:
         assert entry.ask is not None, "a queued pod was read"
-        return entry.nodes != self.admitted(entry) or not self._nodes.admit(entry.ask.wish).nodes
+        admitted = self._nodes.admit(entry.ask.wish).nodes - self._nodes.unfit(entry.unfit)
+        return entry.nodes != self.admitted(entry) or not admitted
 
     def undo(self, entry: Entry, now_us: int) -> None:
         """Take the pod out of the cluster, wherever it stands there."""
@@ -188,9 +225,24 @@ class PodBook:
         if was is Stage.NEW:  # it ended before this process began, and was reported then
             return False
         job = entry.ask.job if entry.ask else None
+        if cause == "rejected":
+            self._pause(pod.node, now_us)
+        elif cause == "done":
+            self.runs(entry)
         ended_us = self._clock.to_scenario(run.finished_us) if run and run.finished_us else now_us
         self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us))
         return True
+
+    def runs(self, entry: Entry) -> None:
+        """Its kubelet has taken it."""
+        if entry.record is not None:
+            self._pauses.worked(entry.pod.node, self._clock.to_scenario(entry.record.decided_us))
+
+    def _pause(self, node: str, now_us: int) -> None:
+        length_s = self._pauses.begin(node, now_us)
+        if length_s is not None:
+            log.warning("node %s refused a pod: nothing new goes there for %g s", node, length_s)
+            self._nodes.pause(node)
 
     def forget(self, entry: Entry, now_us: int) -> None:
         """The pod is gone from the API server."""
@@ -208,15 +260,46 @@ class PodBook:
         self.wake(entry, now_us + self._clock.span_us(delay_s))
         return delay_s
 
+    def keep_size(self, entry: Entry, result: BindResult, now_us: int) -> None:
+        """The server does not resize the pod: it is decided anew with what it requests now."""
+        self.undo(entry, now_us)
+        if result.no_right:
+            self._deny(entry.pod.namespace, result.message, now_us)
+        else:
+            entry.rigid = True
+            wanted = f"{result.order.record.cpu_milli}m cpu and {result.order.record.memory_mib}Mi memory"
+            why = f"it keeps its own requests, as it cannot be given {wanted}: {result.message}"
+            self._tell(entry, "NotResized", why)
+        assert result.pod is not None, "a pod that is not resized was read"
+        entry.pod = self.read(result.pod)
+        self.admit(entry, now_us)
+
+    def _deny(self, namespace: str, message: str, now_us: int) -> None:
+        """No pod of the namespace can be resized; those that wait are asked for by what they request now."""
+        if not self._resizer.deny(namespace, message):
+            return
+        for entry in self.entries.values():
+            before = entry.pod
+            if before.namespace != namespace or before.main is None:
+                continue
+            entry.pod = before.as_shown()
+            if entry.stage in (Stage.QUEUED, Stage.PLAIN, Stage.PARKED):
+                self.undo(entry, now_us)
+                self.admit(entry, now_us)
+
     def wake(self, entry: Entry, due_us: int) -> None:
         heapq.heappush(self._timers, (due_us, entry.pod.key, entry.pod.uid))
 
     def next_timer_us(self) -> int | None:
-        return self._timers[0][0] if self._timers else None
+        due = (self._timers[0][0] if self._timers else None, self._pauses.next_us())
+        return min((at_us for at_us in due if at_us is not None), default=None)
 
     def expire(self, now_us: int) -> bool:
-        """Pods whose back-off or dry run is over; whether a round is due."""
+        """Pods whose back-off or dry run is over, and nodes whose pause is; whether a round is due."""
         moved = False
+        for node in self._pauses.ended(now_us):
+            self._nodes.resume(node)
+            moved = True
         while self._timers and self._timers[0][0] <= now_us:
             _, key, uid = heapq.heappop(self._timers)
             entry = self.entries.get(key)

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any  # API objects are JSON of any shape
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.clock import parse_time_us
 from synergai.k8s_bridge.quantities import QuantityError, count, cpu_milli, memory_mib
+from synergai.k8s_bridge.sizes import Main, read_main
 
 Json = dict[str, Any]
 
@@ -58,6 +59,7 @@ class Pod:
     created_us: int
     """Server time, whole seconds."""
     demand: Demand
+    """What its owner asked for, also where it was resized since; of a bound pod what it has."""
     annotations: Mapping[str, str]
     """Only those of our prefix."""
     priority: int = 0
@@ -73,6 +75,14 @@ class Pod:
     message: str = ""
     """The first container's termination message."""
     reason: str = ""
+    version: str = ""
+    """resourceVersion."""
+    main: Main | None = None
+    """The container that a decision may resize; None where none may, and once it is bound."""
+    shown: Requests | None = None
+    """What it requests now, where that is not what `demand` says."""
+    unschedulable: str = ""
+    """The message of its condition PodScheduled where that is False for reason Unschedulable."""
     """Why it failed, as the kubelet says."""
 
     @property
@@ -84,21 +94,28 @@ class Pod:
         return self.phase in FINISHED_PHASES
 
     def asks_the_same(self, other: "Pod") -> bool:
-        """Whether a decision for one is a decision for the other."""
-        return (self.uid, self.demand, self.annotations, self.priority, self.gated, self.deleting) == (
-            other.uid,
-            other.demand,
-            other.annotations,
-            other.priority,
-            other.gated,
-            other.deleting,
-        ) and self.unsupported == other.unsupported
+        """Whether a decision for one is a decision for the other; a resize of ours asks for nothing new."""
+        return (
+            (self.uid, self.demand, self.annotations, self.priority, self.gated, self.deleting)
+            == (other.uid, other.demand, other.annotations, other.priority, other.gated, other.deleting)
+            and self.unsupported == other.unsupported
+            and (self.main is None) == (other.main is None)
+        )
+
+    def as_shown(self) -> "Pod":
+        """The pod as one that nobody resizes: what it requests now is what it asks for."""
+        if self.main is None and self.shown is None:
+            return self
+        demand = self.demand if self.shown is None else replace(self.demand, requests=self.shown)
+        return replace(self, demand=demand, main=None, shown=None)
 
 
 def read_pod(raw: Json) -> Pod:
     """What we keep of a pod; a quantity that is none makes the pod unsupported, never an exception."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
-    requests, bad = _requests_or_problem(spec)
+    main = None if spec.get("nodeName") or init_dominates(spec) else read_main(raw)
+    asked = main.as_asked(spec) if main else spec
+    requests, bad = _requests_or_problem(asked)
     annotations = metadata.get("annotations") or {}
     return Pod(
         name=metadata["name"],
@@ -120,6 +137,10 @@ def read_pod(raw: Json) -> Pod:
         started_us=_time_us(status.get("startTime")),
         message=_termination_message(status),
         reason=status.get("reason", ""),
+        version=metadata.get("resourceVersion", ""),
+        main=main,
+        shown=None if asked is spec else _requests_or_problem(spec)[0],
+        unschedulable=_unschedulable(status),
     )
 
 
@@ -141,6 +162,25 @@ def _termination_message(status: Json) -> str:
         if message:
             return message
     return ""
+
+
+def _unschedulable(status: Json) -> str:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return condition.get("message", "")
+    return ""
+
+
+def init_dominates(spec: Json) -> bool:
+    """Whether an init container needs more of something than all that run after it, so that these may grow for free."""
+    starters = [c for c in spec.get("initContainers") or () if c.get("restartPolicy") != "Always"]
+    if not starters:
+        return False
+    later = [c for c in spec["initContainers"] if c not in starters]
+    try:
+        return pod_requests(spec) != pod_requests({**spec, "initContainers": later})
+    except QuantityError:
+        return True
 
 
 def _requests_or_problem(spec: Json) -> tuple[Requests, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from synergai.k8s_bridge.annotations import read_decision
 from synergai.k8s_bridge.entries import Entry, Stage
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.pods import Pod, read_pod
+from synergai.k8s_bridge.pods import Pod
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 
 
@@ -49,7 +49,7 @@ class Snapshot:
         self._pods.nodes_changed(now_us)
 
     def _pod(self, event: WatchEvent, now_us: int) -> bool:
-        pod = read_pod(event.object)
+        pod = self._pods.read(event.object)
         entry = self._pods.entries.get(pod.key)
         if entry is not None and entry.pod.uid != pod.uid:
             if event.kind == "DELETED":
@@ -73,11 +73,15 @@ class Snapshot:
         moved = bool(pod.node) and self._seen_bound(entry, now_us)
         if pod.finished:
             return self._pods.finish(entry, now_us)
+        if pod.phase == "Running":
+            self._pods.runs(entry)
         if pod.node:
             return moved
         if entry.stage in (Stage.BINDING, Stage.BOUND, Stage.BACKOFF, Stage.DRY):
             return False  # an older view than ours, or read when the back-off ends
         if entry.stage is not Stage.NEW and before.asks_the_same(pod):
+            if entry.stage in (Stage.QUEUED, Stage.PLAIN):
+                self._pods.condition(entry)  # it may have been written after that was decided
             return False
         self._pods.undo(entry, now_us)
         self._pods.admit(entry, now_us)

@@ -67,7 +67,8 @@ class Cause(NamedTuple):
     message: str
 
     def shown(self) -> Json:
-        return {"reason": self.reason, "message": self.message, "field": self.field}
+        given = {"reason": self.reason, "message": self.message, "field": self.field}
+        return {key: value for key, value in given.items() if value}
 
 
 def invalid_value(field: str, value: object, why: str) -> Cause:

@@ -6,7 +6,7 @@ The texts are those of kube-apiserver (pkg/registry/core/pod).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from synergai.k8s_bridge.embedded import pod_validation, shapes
+from synergai.k8s_bridge.embedded import pod_validation, resizing, shapes
 from synergai.k8s_bridge.embedded.admission import admitted
 from synergai.k8s_bridge.embedded.clock import Clock, seconds_text
 from synergai.k8s_bridge.embedded.errors import ApiError, Cause, conflict, required, unclassified, unsupported
@@ -69,6 +69,12 @@ class PodStrategy(Strategy):
 
     def change_causes(self, new: Json, old: Json) -> list[Cause]:
         return pod_validation.change_causes(new.get("spec") or {}, old.get("spec") or {})
+
+    def resized(self, new: Json, old: Json) -> tuple[Json, list[Cause]]:
+        """The pod after a resize, and why it may not be."""
+        pod = resizing.resized({**new, "spec": _with_defaults(new.get("spec") or {})}, old)
+        causes = [*self.causes(pod), *resizing.causes(pod, old, qos_class(pod["spec"]))]
+        return self._counted(pod, old), causes
 
     def grace_s(self, obj: Json, asked_s: int | None) -> int:
         """A pod that no kubelet holds is gone at once (podStrategy.CheckGracefulDelete)."""

@@ -61,15 +61,16 @@ def of_update(current: Stored, named: Named, sent: Json, patched: bool) -> None:
         raise other_name(sent["name"], named.name)
     if sent.get("namespace", "") not in ("", current.key[0]):
         raise other_namespace()
-    if sent.get("uid", "") not in ("", held["uid"]):
+    version, uid = sent.get("resourceVersion", ""), sent.get("uid", "")
+    other_version = version not in ("", held["resourceVersion"])
+    if other_version and not version.isdecimal():
+        raise unclassified(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    if uid not in ("", held["uid"]) and not (patched and other_version):
         if patched:
-            raise invalid(named, [invalid_value("metadata.uid", sent["uid"], "field is immutable")])
-        why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {held['uid']}"
+            raise invalid(named, [invalid_value("metadata.uid", uid, "field is immutable")])
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {held['uid']}"
         raise conflict(named, why)
-    version = sent.get("resourceVersion", "")
-    if version not in ("", held["resourceVersion"]):
-        if not version.isdecimal():
-            raise unclassified(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    if other_version:
         raise modified(named)
 
 

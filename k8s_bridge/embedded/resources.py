@@ -140,7 +140,7 @@ PODS = Resource(
     True,
     short_names=("po",),
     categories=("all",),
-    subresources={"binding": ("create",), "eviction": ("create",), "status": STATUS},
+    subresources={"binding": ("create",), "eviction": ("create",), "resize": STATUS, "status": STATUS},
     fields=_fields(
         "spec.nodeName",
         "spec.restartPolicy",

@@ -214,6 +214,7 @@ class Server:
         if call.verb in ("delete", "deletecollection"):
             return self._delete(call, body, shown)
         dry_run = options.write(call.query, _OPTIONS[call.verb])
+        manager = call.query.get("fieldManager") or "unknown"
         if target.subresource == "binding" or target.resource.plural == "bindings":
             self._writer.bind(target.namespace, target.name, body, dry_run)
             return self._reply(dump(success(code=201)), 201)
@@ -224,9 +225,11 @@ class Server:
             case "create":
                 return self._shown(shown, target, self._writer.create(target, body, dry_run), 201)
             case "update":
-                stored, created = self._writer.replace(target, body, dry_run)
+                stored, created = self._writer.replace(target, body, dry_run, manager)
                 return self._shown(shown, target, stored, 201 if created else 200)
-        return self._shown(shown, target, self._writer.patch(target, body, media_type or JSON_PATCH, dry_run))
+        return self._shown(
+            shown, target, self._writer.patch(target, body, media_type or JSON_PATCH, dry_run, manager)
+        )
 
     def _shown(self, shown: Format, target: Target, stored: Stored, code: int = 200) -> web.Response:
         return self._reply(shown.one(target.resource, stored), code)

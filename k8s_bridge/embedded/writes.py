@@ -6,7 +6,7 @@ Nothing here waits, so each call is atomic.
 import uuid
 from typing import Any
 
-from synergai.k8s_bridge.embedded import crds, namespaces, patches, preconditions, shapes
+from synergai.k8s_bridge.embedded import crds, namespaces, patches, preconditions, resizing, shapes
 from synergai.k8s_bridge.embedded.admission import random_suffix
 from synergai.k8s_bridge.embedded.clock import Clock, parse_s, seconds_text
 from synergai.k8s_bridge.embedded.crds import CRDS, CrdStrategy
@@ -28,7 +28,15 @@ from synergai.k8s_bridge.embedded.store import Store
 from synergai.k8s_bridge.embedded.strategy import CUSTOM, PLAIN, STRATEGIES, Strategy, without
 from synergai.k8s_bridge.embedded.validation import finalizer_causes
 
-_KEPT = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_KEPT = (
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+)
 """Metadata that an update cannot change."""
 
 
@@ -69,7 +77,9 @@ class Writer:
             raise already_exists(named)
         return self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), dry_run)
 
-    def replace(self, target: Target, body: bytes, dry_run: bool = False) -> tuple[Stored, bool]:
+    def replace(
+        self, target: Target, body: bytes, dry_run: bool = False, manager: str = ""
+    ) -> tuple[Stored, bool]:
         """PUT; also whether it created the object."""
         resource = target.resource
         obj = self._decoded(target, body)
@@ -80,10 +90,12 @@ class Writer:
         if resource.needs_version and not metadata(obj).get("resourceVersion"):
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
             raise invalid(resource.named(target.name)._replace(kind=resource.plural), [cause])
-        return self._update(target, current, obj, dry_run), False
+        return self._update(target, current, obj, dry_run, manager=manager), False
 
-    def patch(self, target: Target, body: bytes, media_type: str, dry_run: bool = False) -> Stored:
-        """PATCH."""
+    def patch(
+        self, target: Target, body: bytes, media_type: str, dry_run: bool = False, manager: str = ""
+    ) -> Stored:
+        """PATCH; `manager` is told who resizes a pod."""
         resource = target.resource
         try:
             change = load(body)
@@ -98,7 +110,7 @@ class Writer:
             raise invalid(
                 Named("", "", ""), [invalid_value("patch", body.decode(errors="replace"), str(error))]
             ) from None
-        return self._update(target, current, obj, dry_run, patched=True)
+        return self._update(target, current, obj, dry_run, patched=True, manager=manager)
 
     def current(self, target: Target) -> Stored:
         """The object that the target names, or 404."""
@@ -195,13 +207,21 @@ class Writer:
         return with_metadata(obj, **changes, **({} if generation is None else {"generation": generation}))
 
     def _update(
-        self, target: Target, current: Stored, new: Json, dry_run: bool, patched: bool = False
+        self,
+        target: Target,
+        current: Stored,
+        new: Json,
+        dry_run: bool,
+        patched: bool = False,
+        manager: str = "",
     ) -> Stored:
         resource, strategy = target.resource, self._strategy(target.resource)
         preconditions.of_update(current, resource.named(target.name), metadata(new), patched)
         old = current.obj
         kept = {key: metadata(old).get(key) for key in _KEPT}
         new = with_metadata(new, **kept, generation=metadata(old).get("generation"))
+        if target.subresource == "resize":
+            return self._resize(current, new, dry_run, manager)
         if target.subresource == "status":
             new = strategy.status_changed(new, old, resource)
         else:
@@ -216,6 +236,13 @@ class Writer:
         if doomed and not metadata(new).get("deletionGracePeriodSeconds"):
             return current if dry_run else self._remove(resource, current, new)
         return self._put(resource, current.key, new, dry_run)
+
+    def _resize(self, current: Stored, new: Json, dry_run: bool, manager: str) -> Stored:
+        new, found = self._pods.resized(new, current.obj)
+        _refuse(PODS.named(current.key[1]), found)
+        resizing.refuse_beyond_node(new, current.obj, self._store)
+        new = resizing.managed(new, current.obj, manager, self._clock())
+        return self._put(PODS, current.key, new, dry_run)
 
     def _put(self, resource: Resource, key: tuple[str, str], obj: Json, dry_run: bool) -> Stored:
         current = self._store.get(resource.collection, key)
@@ -285,6 +312,7 @@ class Writer:
             deletionTimestamp=None,
             deletionGracePeriodSeconds=None,
             generation=None,
+            managedFields=None,
         )
 
 

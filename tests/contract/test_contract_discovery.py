@@ -14,6 +14,7 @@ RESOURCES = {
         "pods",
         "pods/binding",
         "pods/eviction",
+        "pods/resize",
         "pods/status",
         "serviceaccounts",
     },

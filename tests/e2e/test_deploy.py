@@ -231,6 +231,28 @@ def test_more_rights_do_not_let_the_bridge_touch_others_pods(here: Installed) ->
     output(here.kubectl("delete", "rolebinding", "mistake", "-n", here.pods))
 
 
+def test_the_bridge_resizes_only_what_is_not_bound(here: Installed) -> None:
+    grant = ["create", "rolebinding", "sizes", "--clusterrole", "cluster-admin", "--user", here.account]
+    output(here.kubectl(*grant, "-n", here.pods))  # kubectl reads before it patches
+    node, room = f"{here.name}-sizes", {"cpu": "8", "memory": "16Gi", "pods": "10"}
+    made = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}, "status": {"allocatable": room}}
+    output(here.kubectl("create", "-f", "-"), json.dumps(made))
+    said = [resized(here, "pending"), resized(here, "placed", nodeName=node)]
+    output(here.kubectl("delete", "node", node))
+    output(here.kubectl("delete", "rolebinding", "sizes", "-n", here.pods))
+    assert said[0] == ""
+    assert "before it is bound, and never again" in said[1]
+
+
+def resized(here: Installed, name: str, **spec: object) -> str:
+    """What is said against a resize by the bridge's account."""
+    output(here.kubectl("apply", "-f", "-"), json.dumps(pod(here, name, **spec)))
+    container = {"name": "runner", "resources": {"requests": {"cpu": "20m"}}}
+    patch = json.dumps({"spec": {"containers": [container]}})
+    command = ["patch", "pod", name, "-n", here.pods, "--subresource", "resize", "-p", patch]
+    return run(here.kubectl(*command, "--dry-run=server", "--as", here.account)).stderr
+
+
 @pytest.mark.parametrize(
     ("path", "suffix"),
     [

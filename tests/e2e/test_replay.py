@@ -71,6 +71,14 @@ def test_no_pod_is_bound_twice(run: Replay) -> None:
     assert len(binds) == JOBS
 
 
+def test_a_bound_pod_has_exactly_what_was_decided(run: Replay) -> None:
+    for pod in run.history:
+        if pod["spec"].get("nodeName"):
+            requests, record = pod_requests(pod["spec"]), decision(pod)
+            has = (requests.cpu_milli, requests.memory_mib, record.resized)
+            assert has == (record.cpu_milli, record.memory_mib, True), pod["metadata"]["name"]
+
+
 def test_no_node_ever_holds_more_than_it_has(run: Replay) -> None:
     room = {node["metadata"]["name"]: capacity(node) for node in run.nodes}
     used: dict[str, Counter[str]] = {name: Counter() for name in room}

@@ -228,6 +228,8 @@ class FakeClient:
     def __init__(self, script: dict[tuple[str, str], list[object]] | None = None) -> None:
         self.script = script or {}
         self.sent: list[tuple[str, str, Any]] = []
+        self.options: list[dict[str, Any]] = []
+        """Of each `request`."""
         self.clock = ServerClock(wall=lambda: NOW_US / 1e6, monotonic=lambda: 0.0)
 
     def now_us(self) -> int:
@@ -241,7 +243,12 @@ class FakeClient:
             raise Withheld
         return self._answer("POST", path, body)
 
-    async def request(self, method: str, path: str, *, body: Any = None) -> Any:
+    async def request(
+        self, method: str, path: str, *, body: Any = None, permit: Any = None, **options: Any
+    ) -> Any:
+        if permit is not None and not permit():
+            raise Withheld
+        self.options.append(options)
         return self._answer(method, path, body)
 
     def _answer(self, method: str, path: str, body: Any) -> Any:

@@ -18,6 +18,7 @@ from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Explain, Placing
 from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 
@@ -32,14 +33,23 @@ class World:
         cluster: Cluster | None = None,
         explain: Explain = lambda decision, job: None,
         journal: Journal | None = None,
+        resize: bool = False,
+        shared_nodes: bool = False,
     ) -> None:
         self.cluster: Any = cluster or FakeCluster(slots)
         self.scheduler: Any = None
         self.notices: list[Notice] = []
         clock = ScenarioClock()
         report = Report(Metrics(), self.notices.append, journal)
-        self.nodes = NodeBook(self.cluster, self.cluster.table.hardware, on_problem=report.node_problem)
-        self.pods = PodBook(self.cluster, self.cluster.table, clock, self.nodes, report)
+        self.nodes = NodeBook(
+            self.cluster,
+            self.cluster.table.hardware,
+            shared_nodes=shared_nodes,
+            on_problem=report.node_problem,
+        )
+        self.pods = PodBook(
+            self.cluster, self.cluster.table, clock, self.nodes, report, resizer=Resizer(resize)
+        )
         self.snapshot = Snapshot(self.nodes, self.pods)
         ids = iter(f"id-{n}" for n in range(1000))
         self.placing = Placing(
@@ -65,8 +75,10 @@ class World:
         ]
         return orders + [order for order in decided if order is not None]
 
-    def settle(self, order: BindOrder, outcome: Outcome, pod: dict[str, Any] | None = None) -> bool:
-        return self.placing.settle(BindResult(order, outcome, "why", pod), self.now_us)
+    def settle(
+        self, order: BindOrder, outcome: Outcome, pod: dict[str, Any] | None = None, no_right: bool = False
+    ) -> bool:
+        return self.placing.settle(BindResult(order, outcome, "why", pod, no_right), self.now_us)
 
     def stage(self, key: str = "default/a") -> Stage:
         return self.pods.entries[key].stage

@@ -41,7 +41,7 @@ async def bind(post: object, get: object = None) -> BindResult:
         (CONFLICT, pod("n0", "theirs"), Outcome.TAKEN),
         (CONFLICT, pod(uid="uid-second"), Outcome.GONE),
         (CONFLICT, pod(deletionTimestamp="2026-11-18T11:06:41Z"), Outcome.GONE),
-        (CONFLICT, pod(), Outcome.FAILED),
+        (CONFLICT, pod(), Outcome.CHANGED),
         (LOST, ApiError(404, "NotFound", "gone"), Outcome.GONE),
         (LOST, LOST, Outcome.FAILED),
         (ApiError(404, "NotFound", "gone"), None, Outcome.GONE),
