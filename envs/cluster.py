@@ -1,7 +1,7 @@
 """The one mutable picture of a cluster outside the simulator's own loop. The bridge feeds it with what the API server
 says, asks it for a round, and carries the decisions out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from synergai.envs.candidates import (
     scratch_for,
 )
 from synergai.envs.catalog import Catalog, build_catalog, new_state
+from synergai.envs.learnt import WIDEST_RATIO, Learnt, Memory, OptionName
 from synergai.envs.mix import ModelLoad
 from synergai.envs.place import choose_dictionary
 from synergai.envs.program import Program, program_of
@@ -101,6 +102,7 @@ class Cluster:
         self._booked: dict[str, _Booked] = {}
         self._signatures: dict[frozenset[str] | None, int] = {None: 0}
         self._next_number = 0
+        self._memory = Memory()
         self._rebuild()
 
     # nodes -----------------------------------------------------------------------------------------------------------
@@ -177,13 +179,35 @@ class Cluster:
     def release(
         self, key: str, now_us: int, observed_run_s: float | None = None, cause: str = "done"
     ) -> None:
-        """A started, adopted or occupying job has ended: its room is free; a run time feeds the history."""
+        """A started, adopted or occupying job has ended: its room is free; a run time feeds the history, as far as
+        one run may (`learnt.WIDEST_RATIO`)."""
         self._at(now_us)
         booked = self._booked[key]
         record = self.state.running[booked.slot]
         if cause == "done" and observed_run_s is not None and record["option"] != NONE and observed_run_s > 0:
-            observe(self.state, record["option"], record["run_us"], round(observed_run_s * 1e6))
+            predicted_us = max(int(record["run_us"]), 1)
+            observed_us = min(
+                max(observed_run_s * 1e6, predicted_us / WIDEST_RATIO), predicted_us * WIDEST_RATIO
+            )
+            observe(self.state, record["option"], predicted_us, round(observed_us))
         self._forget(key)
+
+    def predicted_s(self, key: str) -> float | None:
+        """How long the profiles said that what is booked under this key would run; None without a profile."""
+        record = self.state.running[self._booked[key].slot]
+        return float(record["run_us"]) * 1e-6 if record["option"] != NONE else None
+
+    # what runs have taught -------------------------------------------------------------------------------------------
+    def learnt(self) -> dict[OptionName, Learnt]:
+        """Of every option that has run, also those whose nodes are gone."""
+        self._memory.note(self.catalog, self.state)
+        return self._memory.known()
+
+    def learn(self, learnt: Mapping[OptionName, Learnt]) -> None:
+        """What was learnt before: of each option what stands on more runs counts from now on."""
+        self._memory.note(self.catalog, self.state)
+        self._memory.merge(learnt)
+        self._memory.fill(self.catalog, self.state)
 
     def requeue(self, key: str) -> None:
         """A START could not be carried out (bind failed): take the booking back, the job waits again."""
@@ -463,7 +487,9 @@ class Cluster:
         for nodes in self._signatures:
             self._admit(nodes)
         if before is not None and old is not None:
+            self._memory.note(old, before)
             self._carry_over(before, old)
+        self._memory.fill(self.catalog, self.state)
         self.scratch: Scratch = scratch_for(self.state)
         self.out: Candidates = empty_candidates()
         if old is None or old.nodes != self.catalog.nodes:
@@ -473,21 +499,9 @@ class Cluster:
         clock, past = self.state.clock[0], before.clock[0]
         for name in CARRIED:
             clock[name] = past[name]
-        options = {
-            (old.models[r["model"]], p.hardware, p.configuration): i
-            for i, (p, r) in enumerate(zip(old.profiles, before.options))
-        }
         if old.nodes == self.catalog.nodes:
             clock["solved_us"] = past["solved_us"]
             self.state.options["price"] = before.options["price"]
-        for o, profile in enumerate(self.catalog.profiles):
-            key = (
-                self.catalog.models[self.state.options[o]["model"]],
-                profile.hardware,
-                profile.configuration,
-            )
-            if key in options:
-                self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
             for name in set(MODEL.names or ()) - OF_CATALOG:
                 self.state.models[m][name] = before.models[old.model_index[model]][name]

@@ -72,7 +72,9 @@ class Settings(BaseModel):
     queue_every_s: float = Field(5.0, ge=0, le=3600)
     """Real seconds between updates of the ConfigMap that `synergai queue` reads; 0 writes none."""
     queue_namespace: str = Field(keys.BRIDGE_NAMESPACE, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-    """Where that ConfigMap is."""
+    """Where that ConfigMap is, and the one of the calibration."""
+    calibration_every_s: float = Field(60.0, ge=0, le=3600)
+    """Real seconds between updates of the ConfigMap that keeps what runs have taught; 0 neither reads nor writes it."""
     decisions: str = ""
     """File to which decisions and outcomes are appended, one JSON object per line."""
     batch_ms: float = Field(5.0, ge=0, le=1000)

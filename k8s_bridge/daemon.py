@@ -14,6 +14,7 @@ from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge import http
 from synergai.k8s_bridge.binder import Binder, BindResult
 from synergai.k8s_bridge.board import Board
+from synergai.k8s_bridge.calibration import Calibration, ratios
 from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
 from synergai.k8s_bridge.config import Settings
@@ -102,6 +103,7 @@ class Daemon:
         explain = Explainer(cluster, scheduler)
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
         self._board = self._showing()
+        self._calibration = self._learning()
         self._binder = self._binding()
         reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
         self._feed = Feed(reflectors, self._bell.set)
@@ -130,6 +132,17 @@ class Daemon:
             self.pods,
             self.settings.queue_namespace,
             active=lambda: self.synced.is_set() and self._term.leads(),
+        )
+
+    def _learning(self) -> Calibration | None:
+        if self.settings.calibration_every_s == 0.0:
+            return None
+        return Calibration(
+            self._client,
+            self._cluster,
+            self.settings.queue_namespace,
+            active=lambda: self.synced.is_set() and self._term.leads() and not self.settings.dry_run,
+            on_write=lambda result: self.metrics.calibration_writes.labels(result).inc(),
         )
 
     def _binding(self) -> Binder:
@@ -180,7 +193,10 @@ class Daemon:
             if self._lease:
                 self._lease.on_turn = self._bell.set
                 self._background.run(self._lease.run())
+            if self._calibration:
+                self._background.run(self._calibration.run(self.settings.calibration_every_s))
             if await self._sync(stop):
+                await self._remember()
                 await self.cycle(first=True)
                 self.synced.set()
                 log.info("ready: %d jobs wait, %d run", self._cluster.queued(), self._cluster.running())
@@ -214,6 +230,10 @@ class Daemon:
             self._raise_failures()
             self._turned_s = time.monotonic()
         return not stop.is_set()
+
+    async def _remember(self) -> None:
+        if self._calibration:
+            await self._calibration.read()
 
     async def _wait(self) -> None:
         """Until something has happened or is due; then a moment more, so that a burst is one batch."""
@@ -257,6 +277,7 @@ class Daemon:
             log.warning("the lease has run out or is another's: following")
         if self._binder.quiet and self._term.must_read():
             await self._feed.start_over()
+            await self._remember()
         return self._feed.listed() and self._term.begin()
 
     def _begin_term(self) -> None:
@@ -290,11 +311,16 @@ class Daemon:
         for result in self._results:
             self._placing.settle(result, self.now_us())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._events.flush(), LAST_EVENTS_S)
+            await asyncio.wait_for(self._tell_last(), LAST_EVENTS_S)
         await self._background.cancel()
         if self._lease and self._binder.quiet:  # else the lease has to run out by itself
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lease.release(), LAST_RELEASE_S)
+
+    async def _tell_last(self) -> None:
+        """The last events, and beside them what was learnt since it was written last."""
+        kept = self._calibration.write() if self._calibration else asyncio.sleep(0)
+        await asyncio.gather(self._events.flush(), kept)
 
     def render_metrics(self) -> bytes:
         """The metrics page, gauges read now."""
@@ -305,5 +331,6 @@ class Daemon:
             self.metrics.nodes.labels(state).set(count)
         self.metrics.running.set(self._cluster.running())
         self.metrics.leads.set(self._term.leads())
+        self.metrics.calibrated(ratios(self._cluster.learnt()))
         self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
         return self.metrics.render()

@@ -1,9 +1,12 @@
 """Prometheus metrics, all named `synergai_*`; kube-scheduler's suffixes where it has the same thing."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _WAIT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_RATIOS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 2.0, 4.0)
 
 
 class Metrics:
@@ -48,6 +51,19 @@ class Metrics:
         )
         self.terms = self._counter("leader_transitions", "Times this bridge began or ceased to lead.", "to")
         self.renewals = self._counter("lease_renewals", "Attempts to take or renew the lease.", "result")
+        self.run_ratio = self._histogram(
+            "run_seconds_ratio", "Observed over predicted run time.", _RATIOS, "model", "hardware"
+        )
+        self.calibration_ratio = self._gauge(
+            "calibration_ratio",
+            "Run time to be expected over that of the profiles, as learnt.",
+            "model",
+            "hardware",
+        )
+        self.calibration_runs = self._gauge("calibration_runs", "Runs behind the ratio.", "model", "hardware")
+        self.calibration_writes = self._counter(
+            "calibration_writes", "Attempts to keep what was learnt, by result.", "result"
+        )
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -56,8 +72,14 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"synergai_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"synergai_{name}", text, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"synergai_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def calibrated(self, ratios: Iterable[tuple[str, str, float, float]]) -> None:
+        """(model, hardware, runs, ratio) of everything that was learnt; labels are those of the profile table."""
+        for model, hardware, runs, ratio in ratios:
+            self.calibration_runs.labels(model, hardware).set(runs)
+            self.calibration_ratio.labels(model, hardware).set(ratio)
 
     def guard_causes(self, causes: dict[str, int]) -> None:
         """Take over what a guard has counted since the last call."""

@@ -4,10 +4,14 @@ import json
 import math
 from dataclasses import dataclass
 
-from synergai.k8s_bridge.clock import parse_time_us
+from synergai.envs.types import Job
+from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.clock import SECOND_US, parse_time_us
 from synergai.k8s_bridge.pods import Pod
 
 LONGEST_RUN_S = 10 * 366 * 86_400.0
+SHORTEST_BY_POD_US = 30 * SECOND_US
+"""Container times have whole seconds: runs that are not longer are not measured by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,21 @@ def read_report(pod: Pod) -> RunReport | None:
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None  # any container may end with any text
     return report if math.isfinite(report.run_s) and 0 < report.run_s < LONGEST_RUN_S else None
+
+
+def observed_run_s(
+    pod: Pod, report: RunReport | None, record: DecisionRecord | None, job: Job | None, speed: float
+) -> float | None:
+    """Scenario seconds that what was decided took: by the runner's own clock, else by the container's times. None
+    where nobody measured it, or the runner says that it ran something else."""
+    if pod.phase != "Succeeded" or record is None or job is None:
+        return None
+    if report is not None:
+        ran = (report.hardware, report.configuration, report.samples)
+        return report.run_s if ran == (record.hardware, record.configuration, job.samples) else None
+    if pod.ran_us is None or pod.ran_us <= SHORTEST_BY_POD_US:
+        return None
+    return pod.ran_us * speed / SECOND_US
 
 
 def failure_cause(pod: Pod) -> str:

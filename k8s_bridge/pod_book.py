@@ -13,7 +13,7 @@ from synergai.k8s_bridge.explanations import sentence
 from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.jobs import read_ask
 from synergai.k8s_bridge.node_book import NodeBook
-from synergai.k8s_bridge.outcomes import failure_cause, read_report
+from synergai.k8s_bridge.outcomes import RunReport, failure_cause, observed_run_s, read_report
 from synergai.k8s_bridge.report import Report
 from synergai.offline_profiles.table import ProfileTable
 
@@ -158,8 +158,7 @@ class PodBook:
         pod, was, cause = entry.pod, entry.stage, failure_cause(entry.pod)
         run = read_report(pod)
         if entry.booked:
-            self._cluster.release(pod.key, now_us, run.run_s if run else None, cause)
-            entry.booked = False
+            self._release(entry, run, cause, now_us)
         else:
             self.undo(entry, now_us)
         entry.stage = Stage.DONE
@@ -169,6 +168,18 @@ class PodBook:
         ended_us = self._clock.to_scenario(run.finished_us) if run and run.finished_us else now_us
         self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us))
         return True
+
+    def _release(self, entry: Entry, run: RunReport | None, cause: str, now_us: int) -> None:
+        """Give the room back; what the run took, from its bind on, is learnt."""
+        job = entry.ask.job if entry.ask else None
+        observed_s = observed_run_s(entry.pod, run, entry.record, job, self._clock.speed)
+        if observed_s is not None:
+            observed_s += self._cluster.pod_start_s  # the runner's clock starts behind it, predictions do not
+            predicted_s = self._cluster.predicted_s(entry.pod.key)
+            if predicted_s and job and entry.record:
+                self._report.ran(job.model, entry.record.hardware, observed_s / predicted_s)
+        self._cluster.release(entry.pod.key, now_us, observed_s, cause)
+        entry.booked = False
 
     def forget(self, entry: Entry, now_us: int) -> None:
         """The pod is gone from the API server."""

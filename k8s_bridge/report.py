@@ -141,6 +141,11 @@ class Report:
             },
         )
 
+    def ran(self, model: str, hardware: str, ratio: float) -> None:
+        """One run was measured: observed over predicted run time."""
+        if self.speaks:
+            self.metrics.run_ratio.labels(model, hardware).observe(ratio)
+
     def replay_skipped(self, jobs: int) -> None:
         """Too little has arrived for a replay; it counts in a later one."""
         log.info("no replay: a window would count %d jobs, which tells nothing", jobs)

@@ -1,10 +1,11 @@
 """Stand-ins shared by the bridge's tests: a profile table, raw objects, a cluster that decides first come."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from synergai.envs.cluster import Cluster
+from synergai.envs.learnt import Learnt, OptionName
 from synergai.envs.types import Action, Decision, Job, Node
 from synergai.envs.waiting import Waiting
 from synergai.k8s_bridge import keys
@@ -116,6 +117,8 @@ class FakeCluster(Cluster):
         self.jobs: dict[str, Job] = {}
         self.calls: list[tuple[object, ...]] = []
         self.hold_all = False
+        self.pod_start_s = 0.0
+        self.seen: dict[OptionName, Learnt] = {}
 
     def set_node(self, node: Node) -> None:
         self.nodes[node.name] = node
@@ -155,6 +158,15 @@ class FakeCluster(Cluster):
     ) -> None:
         self.calls.append(("release", key, observed_run_s, cause))
         del self.placed[key]
+
+    def predicted_s(self, key: str) -> float | None:
+        return 2.0
+
+    def learnt(self) -> dict[OptionName, Learnt]:
+        return dict(self.seen)
+
+    def learn(self, learnt: Mapping[OptionName, Learnt]) -> None:
+        self.seen |= learnt
 
     def in_order(self, limit: int) -> list[Waiting]:
         return [Waiting(job, NOW_US) for job in self.waiting.values()][:limit]
@@ -222,12 +234,12 @@ class FakeClient:
     async def get(self, path: str, params: Any = None) -> Any:
         return self._answer("GET", path, params)
 
-    async def post(self, path: str, body: Any, *, timeout_s: float | None = None, permit: Any = None) -> Any:
+    async def post(self, path: str, body: Any, *, permit: Any = None, **_: Any) -> Any:
         if permit is not None and not permit():
             raise Withheld
         return self._answer("POST", path, body)
 
-    async def request(self, method: str, path: str, *, body: Any = None) -> Any:
+    async def request(self, method: str, path: str, *, body: Any = None, **_: Any) -> Any:
         return self._answer(method, path, body)
 
     def _answer(self, method: str, path: str, body: Any) -> Any:
