@@ -22,6 +22,7 @@ from synergai.k8s_bridge.events import EventRecorder, Notice
 from synergai.k8s_bridge.feed import Feed, Tasks
 from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.model_version import model_version
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
@@ -74,6 +75,7 @@ class Daemon:
         self.synced = asyncio.Event()
         """Set when the API server's whole state has been read and, unless it follows another, the first round is
         over."""
+        self.metrics.serves(getattr(scheduler, "name", ""), model_version(settings.checkpoint))
         self._client = client
         self._scheduler = scheduler
         self._cluster = cluster
@@ -331,6 +333,8 @@ class Daemon:
             self.metrics.nodes.labels(state).set(count)
         self.metrics.running.set(self._cluster.running())
         self.metrics.leads.set(self._term.leads())
+        for resource, age_s in self._feed.ages_s().items():
+            self.metrics.watch_age.labels(resource).set(age_s)
         self.metrics.calibrated(ratios(self._cluster.learnt()))
         self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
         return self.metrics.render()

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _WAIT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_EXCESS_S = (0.0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 _RATIOS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 2.0, 4.0)
 
 
@@ -17,7 +18,14 @@ class Metrics:
         self.decisions = self._counter("decisions", "Decisions by action and by whom.", "action", "by")
         self.binds = self._counter("binds", "Binds by result.", "result")
         self.finished = self._counter("pods_finished", "Pods that ended, by cause.", "cause")
-        self.deadlines = self._counter("deadlines", "Finished pods that had a deadline.", "result")
+        self.deadlines = self._counter(
+            "deadlines", "Finished pods that had a deadline, by model.", "result", "model"
+        )
+        self.excess_s = self._histogram(
+            "deadline_excess_seconds",
+            "Behind the deadline, of pods that ran to an end; 0 is in time.",
+            _EXCESS_S,
+        )
         self.fallbacks = self._counter("fallbacks", "Answers the guard replaced, by cause.", "cause")
         self.pod_problems = self._counter("pod_problems", "Warning events on pods, by reason.", "reason")
         self.node_problems = self._counter("node_problems", "Nodes meant for us that cannot be used.")
@@ -64,6 +72,14 @@ class Metrics:
         self.calibration_writes = self._counter(
             "calibration_writes", "Attempts to keep what was learnt, by result.", "result"
         )
+        self.model_info = self._gauge(
+            "model_info", "1 for the scheduler that decides, and its version.", "scheduler", "version"
+        )
+        self.watch_age = self._gauge(
+            "watch_age_seconds",
+            "Since the API server was heard last, by a list, an event or a bookmark.",
+            "resource",
+        )
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -74,6 +90,11 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"synergai_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def serves(self, scheduler: str, version: str) -> None:
+        """Who decides from now on."""
+        self.model_info.clear()
+        self.model_info.labels(scheduler, version).set(1)
 
     def calibrated(self, ratios: Iterable[tuple[str, str, float, float]]) -> None:
         """(model, hardware, runs, ratio) of everything that was learnt; labels are those of the profile table."""

@@ -117,8 +117,10 @@ class Report:
         deadline_us = job.deadline_us if job else None
         met = None if deadline_us is None else cause == "done" and ended_us <= deadline_us
         self.metrics.finished.labels(cause).inc()
-        if met is not None:
-            self.metrics.deadlines.labels("met" if met else "missed").inc()
+        if job is not None and deadline_us is not None:
+            self.metrics.deadlines.labels("met" if met else "missed", job.model).inc()
+            if cause == "done":
+                self.metrics.excess_s.observe(max(ended_us - deadline_us, 0) / 1e6)
         if cause == "rejected":
             self.pod(
                 pod, "Rejected", f"the kubelet of {pod.node} refused the pod: {pod.reason}", warning=True

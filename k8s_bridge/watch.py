@@ -88,8 +88,17 @@ class Reflector:
         self._backoff = backoff or Backoff(FIRST_DELAY_S, LAST_DELAY_S)
         self._on_listed = on_listed
         self._on_restart = on_restart
+        self._heard_s = monotonic()
         self._version = ""
         self._known: dict[str, tuple[str, Json]] = {}  # uid -> (resourceVersion, metadata for a tombstone)
+
+    @property
+    def name(self) -> str:
+        return self._resource.name
+
+    def age_s(self) -> float:
+        """Since the server was heard last: a list, an event or a bookmark, which comes about once a minute."""
+        return self._monotonic() - self._heard_s
 
     def start_over(self) -> None:
         """The next `run` begins with a list of what the server has then; only while none is under way."""
@@ -136,6 +145,7 @@ class Reflector:
             if known is None or known[0] != item["metadata"].get("resourceVersion"):
                 self._emit("ADDED" if known is None else "MODIFIED", item)
         self._version = version
+        self._heard_s = self._monotonic()
         if not self.listed.is_set():
             self.synced.set()
             self.listed.set()
@@ -182,6 +192,7 @@ class Reflector:
         if kind in ("ADDED", "MODIFIED", "DELETED"):
             self._emit(kind, value)
         self._version = value["metadata"]["resourceVersion"]
+        self._heard_s = self._monotonic()
 
     def _emit(self, kind: Kind, value: Json) -> None:
         metadata = value["metadata"]
