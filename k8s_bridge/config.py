@@ -95,6 +95,8 @@ class Settings(BaseModel):
     request_timeout_s: float = Field(10.0, gt=0, le=300)
     events_queue: int = Field(1000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    """For people, or an object per line; the shipped deployment says `json`."""
 
     @property
     def replays(self) -> bool:

@@ -56,8 +56,17 @@ class Placing:
 
     def _start(self, decision: Decision, now_us: int) -> BindOrder:
         entry = self._pods.entries[decision.job]
-        record = DecisionRecord(
-            id=self._new_id(),
+        record = self._record(decision, now_us, self._new_id())
+        explanation = self._explained(decision, entry)
+        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record, explanation)
+        if decision.decided_by == "fallback":
+            why = f"the fallback rule decided: {decision.reason or 'no reason given'}"
+            self._report.pod(entry.pod, "DecisionFallback", why, warning=True, decision=record.id)
+        return self._order(entry, decision.node, record, explanation)
+
+    def _record(self, decision: Decision, now_us: int, number: str) -> DecisionRecord:
+        return DecisionRecord(
+            id=number,
             hardware=decision.hardware,
             configuration=decision.configuration,
             device_units=decision.device_units,
@@ -67,12 +76,6 @@ class Placing:
             decided_us=self._clock.to_server(now_us),
             finish_us=self._clock.to_server(decision.finish_us),
         )
-        explanation = self._explained(decision, entry)
-        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record, explanation)
-        if decision.decided_by == "fallback":
-            why = f"the fallback rule decided: {decision.reason or 'no reason given'}"
-            self._report.pod(entry.pod, "DecisionFallback", why, warning=True)
-        return self._order(entry, decision.node, record, explanation)
 
     def _hold(self, decision: Decision, now_us: int) -> None:
         """Told once per hardware."""
@@ -82,10 +85,17 @@ class Placing:
         self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, None, explanation)
         if news:
             entry.told["Held"] = decision.hardware
-            until = format_time_us(self._clock.to_server(decision.until_us))
-            finish_us = self._clock.to_server(decision.finish_us)
-            why = f"; {sentence(to_server(explanation, self._clock), finish_us)}" if explanation else ""
-            self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}{why}")
+            self._tell_held(entry, decision, explanation, now_us)
+
+    def _tell_held(
+        self, entry: Entry, decision: Decision, explanation: Explanation | None, now_us: int
+    ) -> None:
+        until = format_time_us(self._clock.to_server(decision.until_us))
+        record = self._record(decision, now_us, "")
+        told = to_server(explanation, self._clock) if explanation else None
+        why = f"; {sentence(told, record.finish_us)}" if told else ""
+        self._report.decided(entry.pod.key, "", record, to_json(told) if told else "", until)
+        self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}{why}")
 
     def _explained(self, decision: Decision, entry: Entry) -> Explanation | None:
         assert entry.ask is not None, "a pod is read before it is queued"
@@ -102,6 +112,7 @@ class Placing:
         entry.stage, entry.node, entry.booked, entry.record = Stage.BINDING, node, True, record
         entry.explanation = to_server(explanation, self._clock) if explanation else None
         said = to_json(entry.explanation) if entry.explanation else ""
+        self._report.decided(pod.key, node, record, said)
         return BindOrder(pod.namespace, pod.name, pod.uid, node, record, said)
 
     def place_plain(self, now_us: int) -> list[BindOrder]:
@@ -189,5 +200,5 @@ class Placing:
             case Outcome.FAILED:
                 delay_s = self._pods.back_off(entry, now_us)
                 why = f"binding to {result.order.node} failed: {result.message}; again in {delay_s:.1f} s"
-                self._report.pod(entry.pod, "FailedScheduling", why, warning=True)
+                self._report.pod(entry.pod, "FailedScheduling", why, True, result.order.record.id)
         return True

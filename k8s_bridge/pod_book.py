@@ -149,7 +149,7 @@ class PodBook:
             else f"decided by {record.decided_by}"
         )
         chosen = f"assigned {entry.pod.key} to {entry.node}{what}; {why}"
-        self._report.pod(entry.pod, "Scheduled", chosen)
+        self._report.pod(entry.pod, "Scheduled", chosen, decision=record.id)
         wait_us = now_us - self._clock.to_scenario(entry.pod.created_us)
         self._report.metrics.wait_s.observe(max(wait_us / 1e6, 0.0))
 

@@ -13,6 +13,7 @@ from synergai.envs.types import Action, Decision, Job
 from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.events import Notice
+from synergai.k8s_bridge.logs import DECISIONS, about
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.nodes import NodeFacts
 from synergai.k8s_bridge.outcomes import RunReport
@@ -56,11 +57,13 @@ class Report:
         self._events = events
         self._journal = journal
 
-    def pod(self, pod: Pod, reason: str, message: str, warning: bool = False) -> None:
-        """An event on a pod, and a line in the log."""
+    def pod(self, pod: Pod, reason: str, message: str, warning: bool = False, decision: str = "") -> None:
+        """An event on a pod, and a line in the log; of the decision of this id, if it is about one."""
         if not self.speaks:
             return
-        log.log(logging.WARNING if warning else logging.INFO, "pod %s: %s: %s", pod.key, reason, message)
+        level = logging.WARNING if warning else logging.INFO
+        extra = about(pod=pod.key, node=pod.node, reason=reason, decision=decision)
+        log.log(level, "pod %s: %s: %s", pod.key, reason, message, extra=extra)
         if warning:
             self.metrics.pod_problems.labels(reason).inc()
         self._events(Notice("Pod", pod.namespace, pod.name, pod.uid, reason, message, warning))
@@ -70,7 +73,8 @@ class Report:
         if not self.speaks:
             return
         message = f"SynergAI does not use this node: {facts.problem}"
-        log.warning("node %s: NodeNotUsable: %s", facts.name, message)
+        extra = about(node=facts.name, reason="NodeNotUsable")
+        log.warning("node %s: NodeNotUsable: %s", facts.name, message, extra=extra)
         self.metrics.node_problems.inc()
         self._events(Notice("Node", "", facts.name, facts.uid, "NodeNotUsable", message, warning=True))
 
@@ -101,6 +105,28 @@ class Report:
                 "explanation": asdict(explanation) if explanation else None,
             },
         )
+
+    def decided(
+        self, pod: str, node: str, record: DecisionRecord, explanation: str = "", until: str = ""
+    ) -> None:
+        """One line of the log that has the whole decision: a START on a node, or a HOLD until a time. `explanation` is
+        JSON."""
+        if not DECISIONS.isEnabledFor(logging.INFO):
+            return
+        action = "HOLD" if until else "START"
+        extra = about(
+            pod=pod,
+            node=node,
+            decision=record.id,
+            action=action,
+            by=record.decided_by,
+            hardware=record.hardware,
+            configuration=record.configuration,
+            predictedFinish=format_time_us(record.finish_us) if record.finish_us is not None else None,
+            until=until,
+            explanation=json.loads(explanation) if explanation else None,
+        )
+        DECISIONS.info("%s %s %s %s", action, pod, "until" if until else "on", until or node, extra=extra)
 
     def outcome(
         self,
