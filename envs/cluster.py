@@ -1,7 +1,7 @@
 """The one mutable picture of a cluster outside the simulator's own loop. The bridge feeds it with what the API server
 says, asks it for a round, and carries the decisions out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -103,6 +103,8 @@ class Cluster:
         self._signatures: dict[frozenset[str] | None, int] = {None: 0}
         self._next_number = 0
         self._memory = Memory()
+        self.on_node: Callable[[str, Node | None], None] = lambda name, node: None
+        """Hears of every node that comes, changes or goes (None)."""
         self._rebuild()
 
     # nodes -----------------------------------------------------------------------------------------------------------
@@ -116,6 +118,8 @@ class Cluster:
         for node in nodes:
             before = self._nodes.get(node.name)
             self._nodes[node.name] = node
+            if before != node:
+                self.on_node(node.name, node)
             if before is None or _shape(before) != _shape(node):
                 renumber = True
             elif before != node and not renumber:
@@ -130,7 +134,12 @@ class Cluster:
         for key in lost:
             self._forget(key)
         self._rebuild()
+        self.on_node(name, None)
         return lost
+
+    def known_nodes(self) -> list[Node]:
+        """As they are now."""
+        return list(self._nodes.values())
 
     # jobs ------------------------------------------------------------------------------------------------------------
     def enqueue(self, job: Job, again: bool = False) -> None:
@@ -142,6 +151,10 @@ class Cluster:
         if job.samples < 1:
             raise ValueError(f"job {job.key!r}: samples is {job.samples}, must be at least 1")
         self._add(job, fresh=not again)
+
+    def waiting_jobs(self) -> list[Job]:
+        """In the order in which they began to wait."""
+        return list(self._jobs.values())
 
     def withdraw(self, key: str) -> None:
         """A queued job is gone (deleted before it started)."""

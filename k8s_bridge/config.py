@@ -76,7 +76,9 @@ class Settings(BaseModel):
     calibration_every_s: float = Field(60.0, ge=0, le=3600)
     """Real seconds between updates of the ConfigMap that keeps what runs have taught; 0 neither reads nor writes it."""
     decisions: str = ""
-    """File to which decisions and outcomes are appended, one JSON object per line."""
+    """File to which nodes, arrivals, decisions and outcomes are appended, one JSON object per line."""
+    decisions_max_mb: float = Field(256.0, ge=0, le=1e6)
+    """Of that file and the one before together; 0 has no bound."""
     batch_ms: float = Field(5.0, ge=0, le=1000)
     """Changes that arrive within this time are decided on together."""
     bind_concurrency: int = Field(CONCURRENCY, ge=1, le=256)

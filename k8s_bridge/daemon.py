@@ -11,6 +11,7 @@ from synergai.agents.explainer import Explainer
 from synergai.agents.guard import Guarded
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
+from synergai.envs.types import Job
 from synergai.k8s_bridge import http
 from synergai.k8s_bridge.binder import Binder, BindResult
 from synergai.k8s_bridge.board import Board
@@ -20,14 +21,16 @@ from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.events import EventRecorder, Notice
 from synergai.k8s_bridge.feed import Feed, Tasks
+from synergai.k8s_bridge.journal import Journal
 from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.model_version import model_version
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.preface import preface
 from synergai.k8s_bridge.replays import Replays
-from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.report import Report
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
@@ -75,7 +78,8 @@ class Daemon:
         self.synced = asyncio.Event()
         """Set when the API server's whole state has been read and, unless it follows another, the first round is
         over."""
-        self.metrics.serves(getattr(scheduler, "name", ""), model_version(settings.checkpoint))
+        version = model_version(settings.checkpoint)
+        self.metrics.serves(getattr(scheduler, "name", ""), version)
         self._client = client
         self._scheduler = scheduler
         self._cluster = cluster
@@ -99,8 +103,9 @@ class Daemon:
         )
         self.replays = self._replaying()
         """None where nothing stands in for the policy, or replays are off."""
-        on_queued = self.replays.arrivals.add if self.replays else lambda job: None
-        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, on_queued)
+        self.pods = PodBook(cluster, cluster.table, self.clock, self.nodes, self._report, self._arrived)
+        if journal is not None:
+            self._begin_journal(journal, version)
         self._snapshot = Snapshot(self.nodes, self.pods)
         explain = Explainer(cluster, scheduler)
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
@@ -110,6 +115,19 @@ class Daemon:
         reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
+
+    def _begin_journal(self, journal: Journal, version: str) -> None:
+        name, epoch_us = getattr(self._scheduler, "name", ""), self.clock.epoch_us
+        journal.preface = lambda: preface(
+            self._cluster, self.settings, name, version, epoch_us, self.now_us()
+        )
+        journal.on_lost = self.metrics.lines_lost.inc
+        self._cluster.on_node = lambda name, node: self._report.node(name, node, self.now_us())
+
+    def _arrived(self, job: Job) -> None:
+        if self.replays:
+            self.replays.arrivals.add(job)
+        self._report.arrived(job, self.now_us())
 
     def _recorder(self) -> EventRecorder:
         return EventRecorder(
@@ -283,7 +301,7 @@ class Daemon:
         return self._feed.listed() and self._term.begin()
 
     def _begin_term(self) -> None:
-        self._report.speaks = True
+        self._report.begins()
         self.metrics.terms.labels("leader").inc()
         log.info("leading: %d jobs wait, %d run", self._cluster.queued(), self._cluster.running())
         self.nodes.retell()

@@ -72,6 +72,9 @@ class Metrics:
         self.calibration_writes = self._counter(
             "calibration_writes", "Attempts to keep what was learnt, by result.", "result"
         )
+        self.lines_lost = self._counter(
+            "decision_log_lines_lost", "Lines of the decision log that could not be written."
+        )
         self.model_info = self._gauge(
             "model_info", "1 for the scheduler that decides, and its version.", "scheduler", "version"
         )

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from synergai.envs.types import Job
 from synergai.k8s_bridge.annotations import DecisionRecord
@@ -26,6 +27,13 @@ class RunReport:
     """Scenario seconds by the runner's monotonic clock."""
     finished_us: int | None = None
     """Server time by the node's clock; pod timestamps have whole seconds only."""
+
+
+class Ran(NamedTuple):
+    """How long a run took, and how long the profiles said that it would, both from its bind on, scenario seconds."""
+
+    observed_s: float
+    predicted_s: float
 
 
 def read_report(pod: Pod) -> RunReport | None:

@@ -13,7 +13,7 @@ from synergai.k8s_bridge.explanations import sentence
 from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.jobs import read_ask
 from synergai.k8s_bridge.node_book import NodeBook
-from synergai.k8s_bridge.outcomes import RunReport, failure_cause, observed_run_s, read_report
+from synergai.k8s_bridge.outcomes import Ran, RunReport, failure_cause, observed_run_s, read_report
 from synergai.k8s_bridge.report import Report
 from synergai.offline_profiles.table import ProfileTable
 
@@ -157,8 +157,9 @@ class PodBook:
         """The pod has run to its end; whether that is news."""
         pod, was, cause = entry.pod, entry.stage, failure_cause(entry.pod)
         run = read_report(pod)
+        ran = None
         if entry.booked:
-            self._release(entry, run, cause, now_us)
+            ran = self._release(entry, run, cause, now_us)
         else:
             self.undo(entry, now_us)
         entry.stage = Stage.DONE
@@ -166,26 +167,27 @@ class PodBook:
             return False
         job = entry.ask.job if entry.ask else None
         ended_us = self._clock.to_scenario(run.finished_us) if run and run.finished_us else now_us
-        self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us))
+        self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us), ran)
         return True
 
-    def _release(self, entry: Entry, run: RunReport | None, cause: str, now_us: int) -> None:
-        """Give the room back; what the run took, from its bind on, is learnt."""
-        job = entry.ask.job if entry.ask else None
+    def _release(self, entry: Entry, run: RunReport | None, cause: str, now_us: int) -> Ran | None:
+        """Give the room back; what the run took is learnt."""
+        key, job = entry.pod.key, entry.ask.job if entry.ask else None
         observed_s = observed_run_s(entry.pod, run, entry.record, job, self._clock.speed)
+        predicted_s = self._cluster.predicted_s(key)
         if observed_s is not None:
             observed_s += self._cluster.pod_start_s  # the runner's clock starts behind it, predictions do not
-            predicted_s = self._cluster.predicted_s(entry.pod.key)
-            if predicted_s and job and entry.record:
-                self._report.ran(job.model, entry.record.hardware, observed_s / predicted_s)
-        self._cluster.release(entry.pod.key, now_us, observed_s, cause)
+        self._cluster.release(key, now_us, observed_s, cause)
         entry.booked = False
+        return Ran(observed_s, predicted_s) if observed_s and predicted_s else None
 
     def forget(self, entry: Entry, now_us: int) -> None:
         """The pod is gone from the API server."""
         if entry.stage is Stage.BOUND:
             job = entry.ask.job if entry.ask else None
             self._report.outcome(entry.pod, job, entry.record, None, "deleted", now_us)
+        elif entry.stage is not Stage.DONE and entry.ask and entry.ask.job:
+            self._report.withdrawn(entry.pod, now_us)
         self.undo(entry, now_us)
         del self.entries[entry.pod.key]
 

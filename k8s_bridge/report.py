@@ -3,43 +3,31 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
-from typing import TextIO
+from dataclasses import asdict, replace
 
 from synergai.agents.explanation import Explanation
 from synergai.agents.replay import Replayed
-from synergai.envs.types import Action, Decision, Job
+from synergai.envs.types import Action, Decision, Job, Node
 from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.events import Notice
+from synergai.k8s_bridge.journal import Journal
 from synergai.k8s_bridge.logs import DECISIONS, about
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.nodes import NodeFacts
-from synergai.k8s_bridge.outcomes import RunReport
+from synergai.k8s_bridge.outcomes import Ran, RunReport
 from synergai.k8s_bridge.pods import Pod
 
 log = logging.getLogger(__name__)
 
 
-class Journal:
-    """The decision log: one JSON object per line, `kind` is `decision`, `outcome` or `replay`; scenario
-    time."""
-
-    def __init__(self, path: Path | str) -> None:
-        self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 closed by close()
-
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def write(self, kind: str, fields: dict[str, object]) -> None:
-        self._file.write(json.dumps({"kind": kind, **fields}, separators=(",", ":"), default=sorted) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
+def _named(job: Job | None) -> dict[str, object] | None:
+    """A job without the nodes that admit it, which may be thousands: they are where it arrives."""
+    if job is None:
+        return None
+    fields = asdict(replace(job, nodes=None))
+    del fields["nodes"]
+    return fields
 
 
 class Report:
@@ -78,6 +66,30 @@ class Report:
         self.metrics.node_problems.inc()
         self._events(Notice("Node", "", facts.name, facts.uid, "NodeNotUsable", message, warning=True))
 
+    def node(self, name: str, node: Node | None, now_us: int) -> None:
+        """What a node is from now on; None: it is gone."""
+        self._note("node", nowUs=now_us, name=name, node=asdict(node) if node else None)
+
+    def arrived(self, job: Job, now_us: int) -> None:
+        """A job waits, for the first time or again."""
+        self._note("arrival", nowUs=now_us, job=job)
+
+    def withdrawn(self, pod: Pod, now_us: int) -> None:
+        """A pod is gone before it was bound."""
+        self._note("withdrawn", nowUs=now_us, pod=pod.key, uid=pod.uid)
+
+    def _note(self, kind: str, **fields: object) -> None:
+        """A line of the decision log, of what happens while this bridge decides."""
+        if self._journal is not None and self.speaks:
+            job = fields.get("job")
+            self._journal.write(kind, fields | {"job": asdict(job)} if isinstance(job, Job) else fields)
+
+    def begins(self) -> None:
+        """This bridge decides from now on."""
+        self.speaks = True
+        if self._journal is not None:
+            self._journal.begin()
+
     @property
     def keeps_journal(self) -> bool:
         return self._journal is not None
@@ -101,7 +113,7 @@ class Report:
                 "id": record.id if record else "",
                 "action": Action(decision.action).name,
                 "decision": asdict(decision),
-                "job": asdict(job) if job else None,
+                "job": _named(job),
                 "explanation": asdict(explanation) if explanation else None,
             },
         )
@@ -136,13 +148,18 @@ class Report:
         report: RunReport | None,
         cause: str,
         ended_us: int,
+        ran: Ran | None = None,
     ) -> None:
-        """One pod that has ended."""
+        """One pod that has ended; how long it ran, where that was measured."""
         if not self.speaks:
             return
         deadline_us = job.deadline_us if job else None
         met = None if deadline_us is None else cause == "done" and ended_us <= deadline_us
         self.metrics.finished.labels(cause).inc()
+        if ran is not None and job is not None and record is not None:
+            self.metrics.run_ratio.labels(job.model, record.hardware).observe(
+                ran.observed_s / ran.predicted_s
+            )
         if job is not None and deadline_us is not None:
             self.metrics.deadlines.labels("met" if met else "missed", job.model).inc()
             if cause == "done":
@@ -163,16 +180,15 @@ class Report:
                 "node": pod.node,
                 "cause": cause,
                 "deadlineMet": met,
-                "job": asdict(job) if job else None,
+                "job": _named(job),
+                "hardware": record.hardware if record else "",
+                "configuration": record.configuration if record else "",
+                "observedS": ran.observed_s if ran else None,
+                "predictedS": ran.predicted_s if ran else None,
                 "report": asdict(report) if report else None,
                 "predictedFinish": format_time_us(record.finish_us) if record and record.finish_us else None,
             },
         )
-
-    def ran(self, model: str, hardware: str, ratio: float) -> None:
-        """One run was measured: observed over predicted run time."""
-        if self.speaks:
-            self.metrics.run_ratio.labels(model, hardware).observe(ratio)
 
     def replay_skipped(self, jobs: int) -> None:
         """Too little has arrived for a replay; it counts in a later one."""

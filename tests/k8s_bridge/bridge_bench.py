@@ -15,7 +15,7 @@ from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon, wait_for_bell
 from synergai.k8s_bridge.embedded.server import Server
-from synergai.k8s_bridge.report import Journal
+from synergai.k8s_bridge.journal import Journal
 
 
 class Bench:

@@ -159,6 +159,12 @@ class FakeCluster(Cluster):
         self.calls.append(("release", key, observed_run_s, cause))
         del self.placed[key]
 
+    def known_nodes(self) -> list[Node]:
+        return list(self.nodes.values())
+
+    def waiting_jobs(self) -> list[Job]:
+        return list(self.waiting.values())
+
     def predicted_s(self, key: str) -> float | None:
         return 2.0
 
