@@ -36,9 +36,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(level: str, form: Format, stream: TextIO | None = None) -> None:
-    """Of the process; to standard error where no stream is given."""
+    """Of a process that has no handler yet; to standard error where no stream is given."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.getLogger("numba").setLevel(logging.WARNING)
     DECISIONS.setLevel(logging.WARNING if form == "text" and level != "debug" else logging.NOTSET)

@@ -31,6 +31,11 @@ def stream() -> Iterator[io.StringIO]:
     DECISIONS.setLevel(logging.NOTSET)
 
 
+def log_to(stream: io.StringIO, form: Any, level: str = "info") -> None:
+    logging.getLogger().handlers.clear()  # pytest's own
+    set_up(level, form, stream)
+
+
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
@@ -55,7 +60,7 @@ def busy() -> World:
 
 
 def test_each_decision_is_one_line_that_has_all_of_it(stream: io.StringIO) -> None:
-    set_up("info", "json", stream)
+    log_to(stream, "json")
     busy()
     start, hold = (line for line in lines(stream) if line["logger"] == DECISIONS.name)
     assert (start["action"], start["pod"], start["node"], start["decision"]) == (
@@ -73,7 +78,7 @@ def test_each_decision_is_one_line_that_has_all_of_it(stream: io.StringIO) -> No
 
 
 def test_what_is_said_of_a_pod_names_it_and_its_decision(stream: io.StringIO) -> None:
-    set_up("info", "json", stream)
+    log_to(stream, "json")
     busy()
     (scheduled,) = (line for line in lines(stream) if line.get("reason") == "Scheduled")
     assert (scheduled["level"], scheduled["pod"], scheduled["decision"]) == ("info", "default/a", "id-0")
@@ -81,7 +86,7 @@ def test_what_is_said_of_a_pod_names_it_and_its_decision(stream: io.StringIO) ->
 
 
 def test_as_text_a_decision_is_told_once(stream: io.StringIO) -> None:
-    set_up("info", "text", stream)
+    log_to(stream, "text")
     busy()
     told = [line for line in stream.getvalue().splitlines() if "default/a" in line]
     assert len(told) == 1
@@ -90,7 +95,7 @@ def test_as_text_a_decision_is_told_once(stream: io.StringIO) -> None:
 
 @pytest.mark.parametrize("level", ["warning", "error"])
 def test_decisions_are_not_told_below_their_level(stream: io.StringIO, level: str) -> None:
-    set_up(level, "json", stream)
+    log_to(stream, "json", level)
     busy()
     assert stream.getvalue() == ""
 
