@@ -149,8 +149,8 @@ def replay(
     """Play the window under both; the same seed is the same luck. A play that takes longer than `limit_s` ends there,
     and the deadlines up to the instant that both have reached are counted. `before_play` is called where Python has
     done its part and compiled code goes on."""
-    setting, tape = _setting(picture), _tape(picture, window, seed)
-    sims = [_begin(picture, window, setting, tape) for _ in (policy, fallback)]
+    setting, tape = setting_of_picture(picture), tape_of_window(picture, window, seed)
+    sims = [begin(picture, window, setting, tape) for _ in (policy, fallback)]
     before_play()
     cut = [_play_within(sim, scheduler, limit_s) for sim, scheduler in zip(sims, (policy, fallback))]
     until_us = min(
@@ -174,13 +174,13 @@ def _play_within(sim: Sim, scheduler: Scheduler, limit_s: float) -> bool:
     timer.daemon = True
     timer.start()
     try:
-        _play(sim, scheduler)
+        play(sim, scheduler)
     finally:
         timer.cancel()
     return cut.is_set()
 
 
-def _play(sim: Sim, scheduler: Scheduler) -> None:
+def play(sim: Sim, scheduler: Scheduler) -> None:
     """To the end of the tape; in one compiled call, which lets go of the interpreter, where the scheduler has one."""
     scratch, run = scratch_for(sim.state), getattr(scheduler, "run", None)
     if isinstance(scheduler, Rule):
@@ -194,7 +194,8 @@ def _play(sim: Sim, scheduler: Scheduler) -> None:
             apply_action(sim, scratch, out, DONE if decision.action == Action.DONE else decision.candidate)
 
 
-def _setting(picture: Picture) -> Setting:
+def setting_of_picture(picture: Picture) -> Setting:
+    """Its nodes and profiles, as a scenario has them."""
     clock = picture.state.clock[0]
     prices = picture.state.options["price"][: len(picture.catalog.profiles)]
     capacity = Capacity(float(clock["capacity_sps"]), float(clock["tau_us"]), 0.0, prices)
@@ -203,7 +204,7 @@ def _setting(picture: Picture) -> Setting:
     return Setting(scenario, picture.catalog.table, picture.catalog, capacity, picture.program)
 
 
-def _begin(picture: Picture, window: Window, setting: Setting, tape: Tape) -> Sim:
+def begin(picture: Picture, window: Window, setting: Setting, tape: Tape) -> Sim:
     """The empty cluster at the first arrival, with all that has been learnt."""
     # what is solved each minute is written into the program
     sim = new_sim(setting, tape)._replace(program=picture.program.copy())
@@ -227,7 +228,8 @@ def _node_sets(window: Window) -> list[frozenset[str] | None]:
     return list(dict.fromkeys([None, *(job.nodes for job in window.jobs)]))
 
 
-def _tape(picture: Picture, window: Window, seed: int) -> Tape:
+def tape_of_window(picture: Picture, window: Window, seed: int) -> Tape:
+    """These jobs, from time 0 on, with luck of this seed."""
     jobs = _rows(picture.catalog, window)
     steps = int(jobs["arrival_us"][-1] * 1e-6 / noise.DRIFT_STEP_S) + AFTER_STEPS
     drift = np.ones((len(picture.catalog.nodes), steps))

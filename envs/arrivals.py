@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synergai.envs.scenario import Arrivals, ScenarioError
+from synergai.envs.scenario import LOG_SUFFIX, Arrivals, ScenarioError
 
 
 def arrival_times_s(arrivals: Arrivals, rng: np.random.Generator, count: int, rate_sps: float) -> np.ndarray:
@@ -62,7 +62,11 @@ def read_trace(name_or_path: str) -> tuple[np.ndarray, np.ndarray]:
     """Arrival seconds from the first one, and sizes as multiples of the median. Shapes (requests,), (requests,)."""
     path = Path(name_or_path)
     try:
-        if path.suffix == ".csv":
+        if path.suffix == LOG_SUFFIX:
+            from synergai.envs.logged_scenario import trace_of
+
+            rows = [["arrival_ms", "tokens"], *trace_of(path)]
+        elif path.suffix == ".csv":
             rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
         else:
             packed = (files("synergai.envs") / "traces" / f"{name_or_path}.csv.gz").read_bytes()

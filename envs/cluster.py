@@ -1,7 +1,7 @@
 """The one mutable picture of a cluster outside the simulator's own loop. The bridge feeds it with what the API server
 says, asks it for a round, and carries the decisions out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from synergai.envs.candidates import (
     scratch_for,
 )
 from synergai.envs.catalog import Catalog, build_catalog, new_state
+from synergai.envs.learnt import WIDEST_RATIO, Learnt, Memory, OptionName, names_of
 from synergai.envs.mix import ModelLoad
 from synergai.envs.place import choose_dictionary
 from synergai.envs.program import Program, program_of
@@ -45,6 +46,7 @@ from synergai.envs.state import (
 from synergai.envs.tape import best_effort_deadline_us
 from synergai.envs.types import Action, Decision, Job, Node
 from synergai.envs.waiting import Waiting, in_order
+from synergai.offline_profiles.profile import Profile
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
@@ -66,6 +68,11 @@ class UnknownModel(ValueError):
 def _same(old: Catalog, new: Catalog) -> bool:
     """Whether both number the same nodes and profiles."""
     return old.nodes == new.nodes and old.table is new.table
+
+
+def _profile(table: ProfileTable, name: OptionName) -> Profile | None:
+    rows = table.of(name.model, name.hardware) if name.model in table.models else ()
+    return next((row for row in rows if row.configuration == name.configuration), None)
 
 
 def _shape(node: Node) -> tuple[object, ...]:
@@ -114,6 +121,9 @@ class Cluster:
         self._owners: dict[str, int] = {}
         self._next_number = 0
         self._waiting: dict[str, Node] | None = None
+        self._memory = Memory()
+        self.on_node: Callable[[str, Node | None], None] = lambda name, node: None
+        """Hears of every node that comes, changes or goes (None)."""
         self._rebuild()
 
     def twin(self) -> "Cluster":
@@ -134,6 +144,8 @@ class Cluster:
         for node in nodes:
             before = self._nodes.get(node.name)
             self._nodes[node.name] = node
+            if before != node:
+                self.on_node(node.name, node)
             if before is None or _shape(before) != _shape(node):
                 renumber = True
             elif before != node:
@@ -168,7 +180,13 @@ class Cluster:
             self._forget(key)
         if gone:
             self._rebuild()
+        for name in gone:
+            self.on_node(name, None)
         return lost
+
+    def known_nodes(self) -> list[Node]:
+        """As they are now."""
+        return list(self._nodes.values())
 
     def close_node(self, name: str, closed: bool = True) -> None:
         """Start nothing there for the moment, or start again. A node that is not known stays as it will come."""
@@ -186,10 +204,22 @@ class Cluster:
         lost = sorted({job.model for job in self._jobs.values()} - set(table.models))
         if lost:
             raise ValueError(f"jobs wait for {', '.join(lost)}, of which there is no profile any more")
+        self._unlearn(table)
         self.table = table
         self.pod_start_s = pod_start_s
         self._mix = {name: load for name, load in (mix or {}).items() if name in table.models}
         self._rebuild()
+
+    def _unlearn(self, table: ProfileTable) -> None:
+        """Forget what runs have taught of configurations whose profile is another in this table."""
+        self._memory.note(self.catalog, self.state)
+        changed = {
+            name for name in self._memory.known() if _profile(self.table, name) != _profile(table, name)
+        }
+        self._memory.forget(changed)
+        for name, record in zip(names_of(self.catalog), self.state.history):
+            if name in changed:
+                record["count"] = 0
 
     # jobs ------------------------------------------------------------------------------------------------------------
     def enqueue(self, job: Job, again: bool = False) -> None:
@@ -201,6 +231,10 @@ class Cluster:
         if job.samples < 1:
             raise ValueError(f"job {job.key!r}: samples is {job.samples}, must be at least 1")
         self._add(job, fresh=not again)
+
+    def waiting_jobs(self) -> list[Job]:
+        """In the order in which they began to wait."""
+        return list(self._jobs.values())
 
     def withdraw(self, key: str) -> None:
         """A queued job is gone (deleted before it started)."""
@@ -238,17 +272,39 @@ class Cluster:
     def release(
         self, key: str, now_us: int, observed_run_s: float | None = None, cause: str = "done"
     ) -> None:
-        """A started, adopted or occupying job has ended: its room is free; a run time feeds the history."""
+        """A started, adopted or occupying job has ended: its room is free; a run time feeds the history, as far as
+        one run may (`learnt.WIDEST_RATIO`)."""
         self._at(now_us)
         booked = self._booked[key]
         record = self.state.running[booked.slot]
         if cause == "done" and observed_run_s is not None and record["option"] != NONE and observed_run_s > 0:
-            observe(self.state, record["option"], record["run_us"], round(observed_run_s * 1e6))
+            predicted_us = max(int(record["run_us"]), 1)
+            observed_us = min(
+                max(observed_run_s * 1e6, predicted_us / WIDEST_RATIO), predicted_us * WIDEST_RATIO
+            )
+            observe(self.state, record["option"], predicted_us, round(observed_us))
         self._forget(key)
 
     def finish_us(self, key: str) -> int:
         """When what is booked is predicted to end."""
         return int(self.state.running[self._booked[key].slot]["finish_us"])
+
+    def predicted_s(self, key: str) -> float | None:
+        """How long the profiles said that what is booked under this key would run; None without a profile."""
+        record = self.state.running[self._booked[key].slot]
+        return float(record["run_us"]) * 1e-6 if record["option"] != NONE else None
+
+    # what runs have taught -------------------------------------------------------------------------------------------
+    def learnt(self) -> dict[OptionName, Learnt]:
+        """Of every option that has run, also those whose nodes are gone."""
+        self._memory.note(self.catalog, self.state)
+        return self._memory.known()
+
+    def learn(self, learnt: Mapping[OptionName, Learnt]) -> None:
+        """What was learnt before: of each option what stands on more runs counts from now on."""
+        self._memory.note(self.catalog, self.state)
+        self._memory.merge(learnt)
+        self._memory.fill(self.catalog, self.state)
 
     def requeue(self, key: str) -> None:
         """A START could not be carried out (bind failed): take the booking back, the job waits again."""
@@ -546,7 +602,9 @@ class Cluster:
         for name in self._closed & self.catalog.node_index.keys():
             self._take_places(name, CLOSED)
         if before is not None and old is not None:
+            self._memory.note(old, before)
             self._carry_over(before, old)
+        self._memory.fill(self.catalog, self.state)
         self.scratch: Scratch = scratch_for(self.state)
         self.out: Candidates = empty_candidates()
         if old is None or not _same(old, self.catalog):
@@ -556,21 +614,9 @@ class Cluster:
         clock, past = self.state.clock[0], before.clock[0]
         for name in CARRIED:
             clock[name] = past[name]
-        options = {
-            (old.models[r["model"]], p.hardware, p.configuration): i
-            for i, (p, r) in enumerate(zip(old.profiles, before.options))
-        }
         if _same(old, self.catalog):
             clock["solved_us"] = past["solved_us"]
             self.state.options["price"] = before.options["price"]
-        for o, profile in enumerate(self.catalog.profiles):
-            key = (
-                self.catalog.models[self.state.options[o]["model"]],
-                profile.hardware,
-                profile.configuration,
-            )
-            if key in options and old.profiles[options[key]] == profile:
-                self.state.history[o] = before.history[options[key]]
         for m, model in enumerate(self.catalog.models):
             if model not in old.model_index:
                 continue

@@ -58,6 +58,10 @@ UNITS = {
 """What a number counts, for errors."""
 
 
+LOG_SUFFIX = ".jsonl"
+"""Of decision logs, which can be read as a scenario."""
+
+
 class ScenarioError(ValueError):
     """A scenario cannot be read; each line of the message names file, line and key."""
 
@@ -388,8 +392,13 @@ def shipped() -> tuple[str, ...]:
 
 
 def load(name_or_path: str | Path) -> Scenario:
-    """A shipped scenario by name, or one from a file. ScenarioError names file, line and key of what is wrong."""
+    """A shipped scenario by name, or one from a file; a decision log too (`.jsonl`). ScenarioError names
+    file, line and key of what is wrong."""
     path = Path(name_or_path)
+    if path.suffix == LOG_SUFFIX:
+        from synergai.envs.logged_scenario import scenario_of  # which makes scenarios
+
+        return scenario_of(path)  # type: ignore[return-value] - pyright knows this file by two names
     if path.suffix in (".yaml", ".yml"):
         try:
             data, source = path.read_bytes(), str(path)

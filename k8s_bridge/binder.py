@@ -12,6 +12,7 @@ from synergai.k8s_bridge import keys, resizer
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
 from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import elapsed_s
+from synergai.k8s_bridge.logs import about
 from synergai.k8s_bridge.pods import Json
 from synergai.k8s_bridge.sizes import Resize
 
@@ -139,7 +140,10 @@ class Binder:
 
     async def _carry_out(self, order: BindOrder) -> None:
         if self._dry_run:
-            log.info("dry run: would bind %s to %s: %s", order.key, order.node, order.record.to_json())
+            extra = about(pod=order.key, node=order.node, decision=order.record.id)
+            log.info(
+                "dry run: would bind %s to %s: %s", order.key, order.node, order.record.to_json(), extra=extra
+            )
             self._deliver(BindResult(order, Outcome.DRY))
             return
         async with self._room:

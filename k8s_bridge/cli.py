@@ -21,6 +21,7 @@ def bridge(
     metrics_port: Annotated[int | None, typer.Option(help="0 is any free port.", metavar="PORT")] = None,
     decisions: Annotated[str | None, typer.Option(help="Append decisions here.", metavar="FILE")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="text, or json: an object per line.")] = None,
 ) -> None:
     """Schedule the pods of a Kubernetes cluster that name `synergai` as their scheduler."""
     from synergai.k8s_bridge.config import ConfigError, load_settings
@@ -45,6 +46,7 @@ def bridge(
             "metrics_port": metrics_port,
             "decisions": decisions,
             "log_level": log_level,
+            "log_format": log_format,
         }
         _run(load_settings(config, **options), Source(config, options) if config else None, once)
     except (ConfigError, CredentialsError, PortError, StartupError) as problem:
@@ -54,11 +56,10 @@ def bridge(
 
 def _run(settings, source, once: bool) -> None:
     import asyncio
-    import logging
 
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=settings.log_level.upper(), format=form)
-    logging.getLogger("numba").setLevel(logging.WARNING)
+    from synergai.k8s_bridge.logs import set_up
+
+    set_up(settings.log_level, settings.log_format)
     asyncio.run(_until_signal(settings, source, once))
 
 

@@ -105,9 +105,13 @@ class Settings(BaseModel):
     queue_every_s: float = Field(5.0, ge=0, le=3600)
     """Real seconds between updates of the ConfigMap that `synergai queue` reads; 0 writes none."""
     queue_namespace: str = Field(keys.BRIDGE_NAMESPACE, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-    """Where that ConfigMap is."""
+    """Where that ConfigMap is, and the one of the calibration."""
+    calibration_every_s: float = Field(60.0, ge=0, le=3600)
+    """Real seconds between updates of the ConfigMap that keeps what runs have taught; 0 neither reads nor writes it."""
     decisions: str = ""
-    """File to which decisions and outcomes are appended, one JSON object per line."""
+    """File to which nodes, arrivals, decisions and outcomes are appended, one JSON object per line."""
+    decisions_max_mb: float = Field(256.0, ge=0, le=1e6)
+    """Of that file and the one before together; 0 has no bound."""
     batch_ms: float = Field(5.0, ge=0, le=1000)
     """Changes that arrive within this time are decided on together."""
     bind_concurrency: int = Field(CONCURRENCY, ge=1, le=256)
@@ -126,6 +130,8 @@ class Settings(BaseModel):
     request_timeout_s: float = Field(10.0, gt=0, le=300)
     events_queue: int = Field(1000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    """For people, or an object per line; the shipped deployment says `json`."""
 
     @property
     def replays(self) -> bool:

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from synergai.agents.explainer import Explainer
 from synergai.agents.guard import Guarded
@@ -15,21 +15,24 @@ from synergai.envs.types import Decision, Job
 from synergai.k8s_bridge import http
 from synergai.k8s_bridge.binder import Binder, BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.board import Board
+from synergai.k8s_bridge.calibration import Calibration, ratios
 from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
 from synergai.k8s_bridge.conditions import Conditions
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.events import EventRecorder, Notice
 from synergai.k8s_bridge.feed import Feed, Tasks
+from synergai.k8s_bridge.journal import Fields, Journal
 from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.model import model_of
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.preface import preface
 from synergai.k8s_bridge.reload import Change, Reloads
 from synergai.k8s_bridge.replays import Replays
-from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.report import Report
 from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.rollout import Rollout
 from synergai.k8s_bridge.shadow import Shadow, pods_of
@@ -117,6 +120,8 @@ class Daemon:
             self._resizer,
             self._conditions,
         )
+        if journal is not None:
+            self._begin_journal(journal)
         self._snapshot = Snapshot(self.nodes, self.pods)
         self.rollout = Rollout(
             settings, scheduler, cluster, lambda: self.pods.entries, self.metrics, client.now_us
@@ -125,12 +130,29 @@ class Daemon:
         self.metrics.decides(model_of(scheduler))
         self._placing = self._placer()
         self._board = self._showing()
+        self._calibration = self._learning()
         self._binder = self._binding()
         self._shadow = self._shadowing(journal)
         watched = [OTHER_PODS, NODES, OWN_PODS, *([pods_of(settings.shadow_of)] if self._shadow else [])]
         reflectors = [self._reflector(resource) for resource in watched]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
+
+    def _begin_journal(self, journal: Journal) -> None:
+        def begin() -> Iterable[tuple[str, Fields]]:
+            model = model_of(self._scheduler)
+            return preface(
+                self._cluster, self.settings, model.name, model.version, self.clock.epoch_us, self.now_us()
+            )
+
+        journal.preface = begin
+        journal.on_lost = self.metrics.lines_lost.inc
+        self._cluster.on_node = lambda name, node: self._report.node(name, node, self.now_us())
+
+    def _arrived(self, job: Job) -> None:
+        if self.replays:
+            self.replays.arrivals.add(job)
+        self._report.arrived(job, self.now_us())
 
     def _recorder(self) -> EventRecorder:
         return EventRecorder(
@@ -144,10 +166,6 @@ class Daemon:
     def _notify(self, notice: Notice) -> None:
         if not (self.settings.dry_run or self.rollout.shadows):
             self._events(notice)
-
-    def _arrived(self, job: Job) -> None:
-        if self.replays:
-            self.replays.arrivals.add(job)
 
     def _placer(self) -> Placing:
         return Placing(
@@ -182,6 +200,17 @@ class Daemon:
             self.settings.queue_namespace,
             active=lambda: self.synced.is_set() and self._term.leads(),
             mode=lambda: self.rollout.modes.now,
+        )
+
+    def _learning(self) -> Calibration | None:
+        if self.settings.calibration_every_s == 0.0:
+            return None
+        return Calibration(
+            self._client,
+            self._cluster,
+            self.settings.queue_namespace,
+            active=lambda: self.synced.is_set() and self._term.leads() and not self.settings.dry_run,
+            on_write=lambda result: self.metrics.calibration_writes.labels(result).inc(),
         )
 
     def _binding(self) -> Binder:
@@ -239,7 +268,10 @@ class Daemon:
             if self._reloads:
                 self._reloads.on_change = self._bell.set
                 self._background.run(self._reloads.run())
+            if self._calibration:
+                self._background.run(self._calibration.run(self.settings.calibration_every_s))
             if await self._sync(stop):
+                await self._remember()
                 await self.cycle(first=True)
                 self.synced.set()
                 log.info("ready: %d jobs wait, %d run", self._cluster.queued(), self._cluster.running())
@@ -287,6 +319,10 @@ class Daemon:
         if self._shadow:
             self._shadow.apply(events, now_us)
         return due
+
+    async def _remember(self) -> None:
+        if self._calibration:
+            await self._calibration.read()
 
     async def _wait(self) -> None:
         """Until something has happened or is due; then a moment more, so that a burst is one batch."""
@@ -366,10 +402,11 @@ class Daemon:
             log.warning("the lease has run out or is another's: following")
         if self._binder.quiet and self._term.must_read():
             await self._feed.start_over()
+            await self._remember()
         return self._feed.listed() and self._term.begin()
 
     def _begin_term(self) -> None:
-        self._report.speaks = True
+        self._report.begins()
         self.metrics.terms.labels("leader").inc()
         log.info("leading: %d jobs wait, %d run", self._cluster.queued(), self._cluster.running())
         self.nodes.retell()
@@ -411,11 +448,16 @@ class Daemon:
         for result in self._results:
             self._placing.settle(result, self.now_us())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._events.flush(), LAST_EVENTS_S)
+            await asyncio.wait_for(self._tell_last(), LAST_EVENTS_S)
         await self._background.cancel()
         if self._lease and self._binder.quiet:  # else the lease has to run out by itself
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lease.release(), LAST_RELEASE_S)
+
+    async def _tell_last(self) -> None:
+        """The last events, and beside them what was learnt since it was written last."""
+        kept = self._calibration.write() if self._calibration else asyncio.sleep(0)
+        await asyncio.gather(self._events.flush(), kept)
 
     def render_metrics(self) -> bytes:
         """The metrics page, gauges read now."""
@@ -427,5 +469,8 @@ class Daemon:
         self.metrics.running.set(self._cluster.running())
         self.metrics.leads.set(self._term.leads())
         self.rollout.show()
+        for resource, age_s in self._feed.ages_s().items():
+            self.metrics.watch_age.labels(resource).set(age_s)
+        self.metrics.calibrated(ratios(self._cluster.learnt()))
         self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
         return self.metrics.render()

@@ -53,6 +53,10 @@ class Feed:
             reflector.start_over()
         self.start()
 
+    def ages_s(self) -> dict[str, float]:
+        """Of each resource, seconds since the server was heard last."""
+        return {reflector.name: reflector.age_s() for reflector in self._reflectors}
+
     def synced(self) -> bool:
         """Whether all first lists are in."""
         return all(reflector.synced.is_set() for reflector in self._reflectors)

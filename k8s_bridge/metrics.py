@@ -1,5 +1,7 @@
 """Prometheus metrics, all named `synergai_*`; kube-scheduler's suffixes where it has the same thing."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from synergai.k8s_bridge.model import Model
@@ -7,6 +9,8 @@ from synergai.k8s_bridge.model import Model
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _WAIT_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _GAIN_S = (-300, -60, -30, -10, -3, -1, -0.1, 0, 0.1, 1, 3, 10, 30, 60, 300)
+_EXCESS_S = (0.0, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+_RATIOS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 2.0, 4.0)
 
 
 class Metrics:
@@ -17,7 +21,14 @@ class Metrics:
         self.decisions = self._counter("decisions", "Decisions by action and by whom.", "action", "by")
         self.binds = self._counter("binds", "Binds by result.", "result")
         self.finished = self._counter("pods_finished", "Pods that ended, by cause.", "cause")
-        self.deadlines = self._counter("deadlines", "Finished pods that had a deadline.", "result")
+        self.deadlines = self._counter(
+            "deadlines", "Finished pods that had a deadline, by model.", "result", "model"
+        )
+        self.excess_s = self._histogram(
+            "deadline_excess_seconds",
+            "Behind the deadline, of pods that ran to an end; 0 is in time.",
+            _EXCESS_S,
+        )
         self.fallbacks = self._counter("fallbacks", "Answers the guard replaced, by cause.", "cause")
         self.pod_problems = self._counter("pod_problems", "Warning events on pods, by reason.", "reason")
         self.node_problems = self._counter("node_problems", "Nodes meant for us that cannot be used.")
@@ -75,6 +86,27 @@ class Metrics:
             "shadow_deadlines", "Predicted deadlines of its pods under either choice.", "by", "result"
         )
         self.model_info = self._gauge("model_info", "1 for who decides.", "name", "policy", "version")
+        self.run_ratio = self._histogram(
+            "run_seconds_ratio", "Observed over predicted run time.", _RATIOS, "model", "hardware"
+        )
+        self.calibration_ratio = self._gauge(
+            "calibration_ratio",
+            "Run time to be expected over that of the profiles, as learnt.",
+            "model",
+            "hardware",
+        )
+        self.calibration_runs = self._gauge("calibration_runs", "Runs behind the ratio.", "model", "hardware")
+        self.calibration_writes = self._counter(
+            "calibration_writes", "Attempts to keep what was learnt, by result.", "result"
+        )
+        self.lines_lost = self._counter(
+            "decision_log_lines_lost", "Lines of the decision log that could not be written."
+        )
+        self.watch_age = self._gauge(
+            "watch_age_seconds",
+            "Since the API server was heard last, by a list, an event or a bookmark.",
+            "resource",
+        )
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -83,8 +115,14 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"synergai_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"synergai_{name}", text, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"synergai_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def calibrated(self, ratios: Iterable[tuple[str, str, float, float]]) -> None:
+        """(model, hardware, runs, ratio) of everything that was learnt; labels are those of the profile table."""
+        for model, hardware, runs, ratio in ratios:
+            self.calibration_runs.labels(model, hardware).set(runs)
+            self.calibration_ratio.labels(model, hardware).set(ratio)
 
     def guard_causes(self, causes: dict[str, int], last: bool = False) -> None:
         """Take over what a guard has counted since the last call; after the `last` another one begins at 0."""

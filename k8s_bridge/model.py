@@ -3,6 +3,7 @@
 import hashlib
 from typing import NamedTuple
 
+from synergai import __version__
 from synergai.agents.guard import Guarded
 from synergai.agents.learned import Learned
 from synergai.agents.planner import Planner
@@ -16,7 +17,7 @@ class Model(NamedTuple):
     policy: str
     """`net`, `net+plan` or `rule`."""
     version: str
-    """The first twelve digits of the SHA-256 of the weights; empty for a rule."""
+    """The first twelve digits of the SHA-256 of the weights; for a rule that of the package."""
 
 
 def model_of(scheduler: Scheduler) -> Model:
@@ -25,7 +26,7 @@ def model_of(scheduler: Scheduler) -> Model:
     network = primary.policy if isinstance(primary, Planner) else primary
     name = getattr(scheduler, "name", "")
     if not isinstance(network, Learned):
-        return Model(name, "rule", "")
+        return Model(name, "rule", __version__)
     digest = hashlib.sha256()
     for array in network.checkpoint.weights:
         digest.update(array.tobytes())

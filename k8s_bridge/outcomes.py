@@ -3,8 +3,11 @@
 import json
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from synergai.k8s_bridge.clock import parse_time_us
+from synergai.envs.types import Job
+from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.clock import SECOND_US, parse_time_us
 from synergai.k8s_bridge.pods import Pod
 
 REJECTIONS = frozenset(
@@ -28,6 +31,8 @@ REJECTIONS = frozenset(
 https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/lifecycle/predicate.go
 """
 LONGEST_RUN_S = 10 * 366 * 86_400.0
+SHORTEST_BY_POD_US = 30 * SECOND_US
+"""Container times have whole seconds: runs that are not longer are not measured by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,13 @@ class RunReport:
     """Scenario seconds by the runner's monotonic clock."""
     finished_us: int | None = None
     """Server time by the node's clock; pod timestamps have whole seconds only."""
+
+
+class Ran(NamedTuple):
+    """How long a run took, and how long the profiles said that it would, both from its bind on, scenario seconds."""
+
+    observed_s: float
+    predicted_s: float
 
 
 def read_report(pod: Pod) -> RunReport | None:
@@ -61,6 +73,21 @@ def read_report(pod: Pod) -> RunReport | None:
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None  # any container may end with any text
     return report if math.isfinite(report.run_s) and 0 < report.run_s < LONGEST_RUN_S else None
+
+
+def observed_run_s(
+    pod: Pod, report: RunReport | None, record: DecisionRecord | None, job: Job | None, speed: float
+) -> float | None:
+    """Scenario seconds that what was decided took: by the runner's own clock, else by the container's times. None
+    where nobody measured it, or the runner says that it ran something else."""
+    if pod.phase != "Succeeded" or record is None or job is None:
+        return None
+    if report is not None:
+        ran = (report.hardware, report.configuration, report.samples)
+        return report.run_s if ran == (record.hardware, record.configuration, job.samples) else None
+    if pod.ran_us is None or pod.ran_us <= SHORTEST_BY_POD_US:
+        return None
+    return pod.ran_us * speed / SECOND_US
 
 
 def failure_cause(pod: Pod) -> str:

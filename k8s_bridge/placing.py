@@ -65,8 +65,17 @@ class Placing:
 
     def _start(self, decision: Decision, now_us: int) -> BindOrder:
         entry = self._pods.entries[decision.job]
-        record = DecisionRecord(
-            id=self._new_id(),
+        record = self._record(entry, decision, now_us, self._new_id())
+        explanation = self._explained(decision, entry)
+        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record, explanation)
+        if decision.decided_by == "fallback" and not decision.reason.startswith(JUDGED):
+            why = f"the fallback rule decided: {decision.reason or 'no reason given'}"
+            self._report.pod(entry.pod, "DecisionFallback", why, warning=True, decision=record.id)
+        return self._order(entry, decision.node, record, explanation)
+
+    def _record(self, entry: Entry, decision: Decision, now_us: int, number: str) -> DecisionRecord:
+        return DecisionRecord(
+            id=number,
             hardware=decision.hardware,
             configuration=decision.configuration,
             device_units=decision.device_units,
@@ -77,12 +86,6 @@ class Placing:
             finish_us=self._clock.to_server(decision.finish_us),
             resized=_grows(entry.pod, decision.cpu_milli, decision.memory_mib),
         )
-        explanation = self._explained(decision, entry)
-        self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, record, explanation)
-        if decision.decided_by == "fallback" and not decision.reason.startswith(JUDGED):
-            why = f"the fallback rule decided: {decision.reason or 'no reason given'}"
-            self._report.pod(entry.pod, "DecisionFallback", why, warning=True)
-        return self._order(entry, decision.node, record, explanation)
 
     def _hold(self, decision: Decision, now_us: int) -> None:
         """Told once per hardware."""
@@ -92,10 +95,17 @@ class Placing:
         self._report.decision(decision, entry.ask.job if entry.ask else None, now_us, None, explanation)
         if news:
             entry.told["Held"] = decision.hardware
-            until = format_time_us(self._clock.to_server(decision.until_us))
-            finish_us = self._clock.to_server(decision.finish_us)
-            why = f"; {sentence(to_server(explanation, self._clock), finish_us)}" if explanation else ""
-            self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}{why}")
+            self._tell_held(entry, decision, explanation, now_us)
+
+    def _tell_held(
+        self, entry: Entry, decision: Decision, explanation: Explanation | None, now_us: int
+    ) -> None:
+        until = format_time_us(self._clock.to_server(decision.until_us))
+        record = self._record(entry, decision, now_us, "")
+        told = to_server(explanation, self._clock) if explanation else None
+        why = f"; {sentence(told, record.finish_us)}" if told else ""
+        self._report.decided(entry.pod.key, "", record, to_json(told) if told else "", until)
+        self._report.pod(entry.pod, "Held", f"held for {decision.hardware} until {until}{why}")
 
     def _explained(self, decision: Decision, entry: Entry) -> Explanation | None:
         assert entry.ask is not None, "a pod is read before it is queued"
@@ -113,6 +123,7 @@ class Placing:
         entry.explanation = to_server(explanation, self._clock) if explanation else None
         self._on_order(pod.key, node)
         said = to_json(entry.explanation) if entry.explanation else ""
+        self._report.decided(pod.key, node, record, said)
         resize = pod.main.resize(*_beyond(pod, record.cpu_milli, record.memory_mib)) if pod.main else None
         return BindOrder(pod.namespace, pod.name, pod.uid, node, record, said, pod.version, resize)
 
@@ -210,7 +221,7 @@ class Placing:
                 entry.changes = 0
                 delay_s = self._pods.back_off(entry, now_us)
                 why = f"binding to {result.order.node} failed: {result.message}; again in {delay_s:.1f} s"
-                self._report.pod(entry.pod, "FailedScheduling", why, warning=True)
+                self._report.pod(entry.pod, "FailedScheduling", why, True, result.order.record.id)
         return True
 
 

@@ -15,7 +15,7 @@ from synergai.k8s_bridge.explanations import sentence
 from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.jobs import read_ask, unfit
 from synergai.k8s_bridge.node_book import NodeBook
-from synergai.k8s_bridge.outcomes import failure_cause, read_report
+from synergai.k8s_bridge.outcomes import Ran, RunReport, failure_cause, observed_run_s, read_report
 from synergai.k8s_bridge.pauses import Pauses
 from synergai.k8s_bridge.pods import Json, Pod, read_pod
 from synergai.k8s_bridge.report import Report
@@ -208,7 +208,7 @@ class PodBook:
             else f"decided by {record.decided_by}"
         )
         chosen = f"assigned {entry.pod.key} to {entry.node}{what}; {why}"
-        self._report.pod(entry.pod, "Scheduled", chosen)
+        self._report.pod(entry.pod, "Scheduled", chosen, decision=record.id)
         wait_us = now_us - self._clock.to_scenario(entry.pod.created_us)
         self._report.metrics.wait_s.observe(max(wait_us / 1e6, 0.0))
 
@@ -216,9 +216,9 @@ class PodBook:
         """The pod has run to its end; whether that is news."""
         pod, was, cause = entry.pod, entry.stage, failure_cause(entry.pod)
         run = read_report(pod)
+        ran = None
         if entry.booked:
-            self._cluster.release(pod.key, now_us, run.run_s if run else None, cause)
-            entry.booked = False
+            ran = self._release(entry, run, cause, now_us)
         else:
             self.undo(entry, now_us)
         entry.stage = Stage.DONE
@@ -230,7 +230,7 @@ class PodBook:
         elif cause == "done":
             self.runs(entry)
         ended_us = self._clock.to_scenario(run.finished_us) if run and run.finished_us else now_us
-        self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us))
+        self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us), ran)
         return True
 
     def runs(self, entry: Entry) -> None:
@@ -244,11 +244,24 @@ class PodBook:
             log.warning("node %s refused a pod: nothing new goes there for %g s", node, length_s)
             self._nodes.pause(node)
 
+    def _release(self, entry: Entry, run: RunReport | None, cause: str, now_us: int) -> Ran | None:
+        """Give the room back; what the run took is learnt."""
+        key, job = entry.pod.key, entry.ask.job if entry.ask else None
+        observed_s = observed_run_s(entry.pod, run, entry.record, job, self._clock.speed)
+        predicted_s = self._cluster.predicted_s(key)
+        if observed_s is not None:
+            observed_s += self._cluster.pod_start_s  # the runner's clock starts behind it, predictions do not
+        self._cluster.release(key, now_us, observed_s, cause)
+        entry.booked = False
+        return Ran(observed_s, predicted_s) if observed_s and predicted_s else None
+
     def forget(self, entry: Entry, now_us: int) -> None:
         """The pod is gone from the API server."""
         if entry.stage is Stage.BOUND:
             job = entry.ask.job if entry.ask else None
             self._report.outcome(entry.pod, job, entry.record, None, "deleted", now_us)
+        elif entry.stage is not Stage.DONE and entry.ask and entry.ask.job:
+            self._report.withdrawn(entry.pod, now_us)
         self.undo(entry, now_us)
         del self.entries[entry.pod.key]
 

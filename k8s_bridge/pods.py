@@ -74,6 +74,8 @@ class Pod:
     """When the kubelet took it, server time, whole seconds."""
     message: str = ""
     """The first container's termination message."""
+    ran_us: int | None = None
+    """From the first container's start to the last one's end; of whole seconds, None where that is not known."""
     reason: str = ""
     version: str = ""
     """resourceVersion."""
@@ -136,6 +138,7 @@ def read_pod(raw: Json) -> Pod:
         unsupported=bad + unsupported(spec),
         started_us=_time_us(status.get("startTime")),
         message=_termination_message(status),
+        ran_us=_ran_us(status),
         reason=status.get("reason", ""),
         version=metadata.get("resourceVersion", ""),
         main=main,
@@ -181,6 +184,15 @@ def init_dominates(spec: Json) -> bool:
         return pod_requests(spec) != pod_requests({**spec, "initContainers": later})
     except QuantityError:
         return True
+
+
+def _ran_us(status: Json) -> int | None:
+    ends = [(c.get("state") or {}).get("terminated") or {} for c in status.get("containerStatuses") or ()]
+    started = [at_us for end in ends if (at_us := _time_us(end.get("startedAt"))) is not None]
+    finished = [at_us for end in ends if (at_us := _time_us(end.get("finishedAt"))) is not None]
+    if not ends or len(started) < len(ends) or len(finished) < len(ends):
+        return None
+    return max(max(finished) - min(started), 0)
 
 
 def _requests_or_problem(spec: Json) -> tuple[Requests, tuple[str, ...]]:

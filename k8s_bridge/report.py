@@ -3,42 +3,31 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
-from typing import TextIO
+from dataclasses import asdict, replace
 
 from synergai.agents.explanation import Explanation
 from synergai.agents.replay import Replayed
-from synergai.envs.types import Action, Decision, Job
+from synergai.envs.types import Action, Decision, Job, Node
 from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.events import Notice
+from synergai.k8s_bridge.journal import Journal
+from synergai.k8s_bridge.logs import DECISIONS, about
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.nodes import NodeFacts
-from synergai.k8s_bridge.outcomes import RunReport
+from synergai.k8s_bridge.outcomes import Ran, RunReport
 from synergai.k8s_bridge.pods import Pod
 
 log = logging.getLogger(__name__)
 
 
-class Journal:
-    """The decision log: one JSON object per line, `kind` is `decision`, `outcome` or `replay`; scenario
-    time."""
-
-    def __init__(self, path: Path | str) -> None:
-        self._file: TextIO = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 closed by close()
-
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def write(self, kind: str, fields: dict[str, object]) -> None:
-        self._file.write(json.dumps({"kind": kind, **fields}, separators=(",", ":"), default=sorted) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
+def _named(job: Job | None) -> dict[str, object] | None:
+    """A job without the nodes that admit it, which may be thousands: they are where it arrives."""
+    if job is None:
+        return None
+    fields = asdict(replace(job, nodes=None))
+    del fields["nodes"]
+    return fields
 
 
 class Report:
@@ -58,11 +47,13 @@ class Report:
         self._events = events
         self._journal = journal
 
-    def pod(self, pod: Pod, reason: str, message: str, warning: bool = False) -> None:
-        """An event on a pod, and a line in the log."""
+    def pod(self, pod: Pod, reason: str, message: str, warning: bool = False, decision: str = "") -> None:
+        """An event on a pod, and a line in the log; of the decision of this id, if it is about one."""
         if not self.speaks:
             return
-        log.log(logging.WARNING if warning else logging.INFO, "pod %s: %s: %s", pod.key, reason, message)
+        level = logging.WARNING if warning else logging.INFO
+        extra = about(pod=pod.key, node=pod.node, reason=reason, decision=decision)
+        log.log(level, "pod %s: %s: %s", pod.key, reason, message, extra=extra)
         if warning:
             self.metrics.pod_problems.labels(reason).inc()
         self._events(Notice("Pod", pod.namespace, pod.name, pod.uid, reason, message, warning))
@@ -72,9 +63,34 @@ class Report:
         if not self.speaks:
             return
         message = f"SynergAI does not use this node: {facts.problem}"
-        log.warning("node %s: NodeNotUsable: %s", facts.name, message)
+        extra = about(node=facts.name, reason="NodeNotUsable")
+        log.warning("node %s: NodeNotUsable: %s", facts.name, message, extra=extra)
         self.metrics.node_problems.inc()
         self._events(Notice("Node", "", facts.name, facts.uid, "NodeNotUsable", message, warning=True))
+
+    def node(self, name: str, node: Node | None, now_us: int) -> None:
+        """What a node is from now on; None: it is gone."""
+        self._note("node", nowUs=now_us, name=name, node=asdict(node) if node else None)
+
+    def arrived(self, job: Job, now_us: int) -> None:
+        """A job waits, for the first time or again."""
+        self._note("arrival", nowUs=now_us, job=job)
+
+    def withdrawn(self, pod: Pod, now_us: int) -> None:
+        """A pod is gone before it was bound."""
+        self._note("withdrawn", nowUs=now_us, pod=pod.key, uid=pod.uid)
+
+    def _note(self, kind: str, **fields: object) -> None:
+        """A line of the decision log, of what happens while this bridge decides."""
+        if self._journal is not None and self.speaks:
+            job = fields.get("job")
+            self._journal.write(kind, fields | {"job": asdict(job)} if isinstance(job, Job) else fields)
+
+    def begins(self) -> None:
+        """This bridge decides from now on."""
+        self.speaks = True
+        if self._journal is not None:
+            self._journal.begin()
 
     @property
     def keeps_journal(self) -> bool:
@@ -99,10 +115,32 @@ class Report:
                 "id": record.id if record else "",
                 "action": Action(decision.action).name,
                 "decision": asdict(decision),
-                "job": asdict(job) if job else None,
+                "job": _named(job),
                 "explanation": asdict(explanation) if explanation else None,
             },
         )
+
+    def decided(
+        self, pod: str, node: str, record: DecisionRecord, explanation: str = "", until: str = ""
+    ) -> None:
+        """One line of the log that has the whole decision: a START on a node, or a HOLD until a time. `explanation` is
+        JSON."""
+        if not DECISIONS.isEnabledFor(logging.INFO):
+            return
+        action = "HOLD" if until else "START"
+        extra = about(
+            pod=pod,
+            node=node,
+            decision=record.id,
+            action=action,
+            by=record.decided_by,
+            hardware=record.hardware,
+            configuration=record.configuration,
+            predictedFinish=format_time_us(record.finish_us) if record.finish_us is not None else None,
+            until=until,
+            explanation=json.loads(explanation) if explanation else None,
+        )
+        DECISIONS.info("%s %s %s %s", action, pod, "until" if until else "on", until or node, extra=extra)
 
     def outcome(
         self,
@@ -112,15 +150,22 @@ class Report:
         report: RunReport | None,
         cause: str,
         ended_us: int,
+        ran: Ran | None = None,
     ) -> None:
-        """One pod that has ended."""
+        """One pod that has ended; how long it ran, where that was measured."""
         if not self.speaks:
             return
         deadline_us = job.deadline_us if job else None
         met = None if deadline_us is None else cause == "done" and ended_us <= deadline_us
         self.metrics.finished.labels(cause).inc()
-        if met is not None:
-            self.metrics.deadlines.labels("met" if met else "missed").inc()
+        if ran is not None and job is not None and record is not None:
+            self.metrics.run_ratio.labels(job.model, record.hardware).observe(
+                ran.observed_s / ran.predicted_s
+            )
+        if job is not None and deadline_us is not None:
+            self.metrics.deadlines.labels("met" if met else "missed", job.model).inc()
+            if cause == "done":
+                self.metrics.excess_s.observe(max(ended_us - deadline_us, 0) / 1e6)
         self.on_ended(pod, record, cause, met)
         if cause == "rejected":
             self.pod(
@@ -138,7 +183,11 @@ class Report:
                 "node": pod.node,
                 "cause": cause,
                 "deadlineMet": met,
-                "job": asdict(job) if job else None,
+                "job": _named(job),
+                "hardware": record.hardware if record else "",
+                "configuration": record.configuration if record else "",
+                "observedS": ran.observed_s if ran else None,
+                "predictedS": ran.predicted_s if ran else None,
                 "report": asdict(report) if report else None,
                 "predictedFinish": format_time_us(record.finish_us) if record and record.finish_us else None,
             },

@@ -18,10 +18,10 @@ from synergai.k8s_bridge.client import ApiClient, ApiError
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.credentials import Credentials, load
 from synergai.k8s_bridge.daemon import Daemon
+from synergai.k8s_bridge.journal import Journal
 from synergai.k8s_bridge.lease import Lease, LeaseTimes
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.reload import Change, LoadError, Reloads, Source
-from synergai.k8s_bridge.report import Journal
 from synergai.k8s_bridge.watch import NODES, OWN_PODS
 from synergai.offline_profiles.profile import Hardware
 from synergai.offline_profiles.table import ProfileError, ProfileTable
@@ -237,6 +237,6 @@ async def _look(client: ApiClient) -> None:
 
 def _journal(settings: Settings) -> AbstractContextManager[Journal | None]:
     try:
-        return Journal(settings.decisions) if settings.decisions else nullcontext()
+        return Journal(settings.decisions, settings.decisions_max_mb) if settings.decisions else nullcontext()
     except OSError as error:
         raise StartupError(f"cannot write decisions to {settings.decisions}: {error.strerror}") from error

@@ -89,8 +89,17 @@ class Reflector:
         self._backoff = backoff or Backoff(FIRST_DELAY_S, LAST_DELAY_S)
         self._on_listed = on_listed
         self._on_restart = on_restart
+        self._heard_s = monotonic()
         self._version = ""
         self._known: dict[str, tuple[str, str, str]] = {}  # uid -> (resourceVersion, namespace, name)
+
+    @property
+    def name(self) -> str:
+        return self._resource.name
+
+    def age_s(self) -> float:
+        """Since the server was heard last: a list, an event or a bookmark, which comes about once a minute."""
+        return self._monotonic() - self._heard_s
 
     def start_over(self) -> None:
         """The next `run` begins with a list of what the server has then; only while none is under way."""
@@ -144,6 +153,7 @@ class Reflector:
         for uid in sorted(before.values()):
             self._emit_gone(uid)
         self._version = version
+        self._heard_s = self._monotonic()
         if not self.listed.is_set():
             self.synced.set()
             self.listed.set()
@@ -190,6 +200,7 @@ class Reflector:
         if kind in ("ADDED", "MODIFIED", "DELETED"):
             self._emit(kind, value)
         self._version = value["metadata"]["resourceVersion"]
+        self._heard_s = self._monotonic()
 
     def _emit(self, kind: Kind, value: Json) -> None:
         metadata = value["metadata"]

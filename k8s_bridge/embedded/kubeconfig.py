@@ -18,5 +18,9 @@ def write(path: Path, url: str, token: str = "") -> None:
         "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}],
         "current-context": NAME,
     }
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    unfinished = path.with_name(
+        f"{path.name}.{os.getpid()}"
+    )  # whoever waits for the file must not find half of it
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         yaml.safe_dump(config, file, sort_keys=False)
+    unfinished.replace(path)

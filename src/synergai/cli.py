@@ -15,6 +15,7 @@ from synergai.offline_profiles.cli import app as profiles_app
 from synergai.training.cli import certify, export, train
 from synergai.training.evaluation.cli import evaluate, front, simulate
 from synergai.training.evaluation.limit.cli import limit
+from synergai.training.evaluation.replay import replay
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,7 +25,8 @@ app = typer.Typer(
         "Schedule AI inference on unlike machines, from measured profiles to bound pods.\n\n"
         "Look: `synergai demo` runs everything at once on an embedded cluster; `synergai profiles show --model "
         "bert-99` says which machine serves a model best.\n\n"
-        "Simulate: `synergai simulate`, `synergai evaluate --checkpoint demo`.\n\n"
+        "Simulate: `synergai simulate`, `synergai evaluate --checkpoint demo`; `synergai replay LOG` plays what a "
+        "bridge wrote down.\n\n"
         "Train: `synergai train --config training/configs/default.yaml --out runs/mine`, then "
         "`tensorboard --logdir runs/mine`.\n\n"
         "Schedule: `synergai cluster --kubeconfig kc` in one terminal, `synergai bridge --kubeconfig kc "
@@ -36,6 +38,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(evaluate)
 app.command()(front)
+app.command()(replay)
 app.command()(limit)
 app.command()(train)
 app.command()(certify)

@@ -14,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from synergai.agents.registry import make
 from synergai.envs.cluster import Cluster
+from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.config import Settings
+from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.submit import submit
@@ -24,6 +26,7 @@ from tests.k8s_bridge.bridge_e2e import SPEED, TABLE, requests, until, world
 DASHBOARD = json.loads((DEPLOY / "monitoring" / "dashboard.json").read_text(encoding="utf-8"))
 ALERTS = yaml.safe_load((DEPLOY / "monitoring" / "alerts.yaml").read_text(encoding="utf-8"))
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+DOCS = (ROOT / "docs" / "bridge.md").read_text(encoding="utf-8")
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 QUERIES = {f"alert {rule['alert']}": (rule["expr"], "") for rule in RULES} | {
     f"panel {panel['title']} {target['refId']}": (target["expr"], target["legendFormat"])
@@ -58,10 +61,27 @@ def read(query: str) -> Asked:
     return asked
 
 
+TROUBLES = {
+    "synergai_node_problems_total", "synergai_pod_problems_total", "synergai_events_dropped_total",
+    "synergai_guard_switches_total", "synergai_lease_renewals_total", "synergai_leader_transitions_total",
+    "synergai_replays_total", "synergai_replay_violations", "synergai_watch_restarts_total",
+    "synergai_fallbacks_total", "synergai_breaker_trips_total", "synergai_reloads_total",
+    "synergai_shadow_agreement_total", "synergai_shadow_deadlines_total",
+    "synergai_shadow_gain_seconds_sum", "synergai_shadow_gain_seconds_count",
+}  # fmt: skip
+"""What a short run of one bridge with a rule has no samples of, or only zeros."""
+
+
 @pytest.fixture(scope="module")
-def served() -> dict[str, set[str]]:
-    """Of each series on /metrics after a short run: its labels; where nothing was counted, those it was made with."""
-    series = asyncio.run(_served())
+def page() -> dict[str, set[str]]:
+    """Of each series on /metrics after a short run: its labels."""
+    return asyncio.run(_served())
+
+
+@pytest.fixture(scope="module")
+def served(page: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The same, and of what nothing was counted of, the labels it was made with."""
+    series = {name: set(labels) for name, labels in page.items()}
     for collector, names in Metrics().registry._collector_to_names.items():
         for name in names:
             series.setdefault(name, set()).update(getattr(collector, "_labelnames", ()))
@@ -69,18 +89,33 @@ def served() -> dict[str, set[str]]:
 
 
 async def _served() -> dict[str, set[str]]:
-    async with world() as w, aiohttp.ClientSession() as session:
-        settings = Settings(speed=SPEED, metrics_port=0)
-        daemon, stop = Daemon(settings, w.client, make("sjf_feasible"), Cluster(TABLE)), asyncio.Event()
+    metrics = Metrics()
+    counted = metrics.api_requests
+    async with (
+        world() as w,
+        ApiClient(
+            Credentials(w.server.url), on_request=lambda method, code: counted.labels(method, str(code)).inc()
+        ) as client,
+        aiohttp.ClientSession() as session,
+    ):
+        await w.client.post("/api/v1/namespaces", {"metadata": {"name": "synergai-bridge"}})
+        settings = Settings(speed=SPEED, metrics_port=0, calibration_every_s=0.1)
+        daemon = Daemon(settings, client, make("sjf_feasible"), Cluster(TABLE), metrics=metrics)
+        stop = asyncio.Event()
         task = asyncio.create_task(daemon.run(stop))
         await submit(w.client, requests(8), speed=SPEED)
         await until(w.all_done, 30)
+        await until(lambda: kept(daemon), 10)
         async with session.get(f"http://127.0.0.1:{daemon.metrics_port}/metrics") as reply:
             text = await reply.text()
         stop.set()
         await task
-    families = list(text_string_to_metric_families(text))
-    return {sample.name: set(sample.labels) for one in families for sample in one.samples}
+    parsed = list(text_string_to_metric_families(text))
+    return {sample.name: set(sample.labels) for one in parsed for sample in one.samples}
+
+
+async def kept(daemon: Daemon) -> bool:
+    return b"synergai_calibration_writes_total{" in daemon.render_metrics()
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -92,6 +127,29 @@ def test_query_asks_for_series_and_labels_that_are_served(name: str, served: dic
     for series, labels in asked.matched.items():
         assert set(labels) | asked.grouped <= served[series], series
     assert set(re.findall(r"{{(\w+)}}", legend)) <= asked.grouped
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_after_a_run_there_is_something_to_see(name: str, page: dict[str, set[str]]) -> None:
+    for series in set(read(QUERIES[name][0]).matched) - TROUBLES:
+        assert series in page
+
+
+def families() -> set[str]:
+    """What a bridge counts, as the documentation calls it."""
+    found = Metrics().registry.collect()
+    return {f"{family.name}_total" if family.type == "counter" else family.name for family in found}
+
+
+def test_everything_that_is_served_is_on_the_dashboard() -> None:
+    shown = {series for query, _ in QUERIES.values() for series in read(query).matched}
+    assert {re.sub("_(bucket|sum|count)$", "", series) for series in shown} == families()
+
+
+def test_every_metric_is_in_the_docs_and_none_else() -> None:
+    section = DOCS.split("\n## Metrics\n")[1].split("\n## ")[0]
+    table = "".join(line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"synergai_[a-z_]+", table)) == families()
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon, wait_for_bell
 from synergai.k8s_bridge.embedded.server import Server
+from synergai.k8s_bridge.journal import Journal
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.reload import Change, Load, Reloads, Source
-from synergai.k8s_bridge.report import Journal
 
 
 class Bench:

@@ -1,11 +1,12 @@
 """Stand-ins shared by the bridge's tests: a profile table, raw objects, a cluster that decides first come."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from synergai.envs.cluster import Cluster
+from synergai.envs.learnt import Learnt, OptionName
 from synergai.envs.types import Action, Decision, Job, Node
 from synergai.envs.waiting import Waiting
 from synergai.k8s_bridge import keys
@@ -118,6 +119,8 @@ class FakeCluster(Cluster):
         self.calls: list[tuple[object, ...]] = []
         self.hold_all = False
         self.closed: set[str] = set()
+        self.pod_start_s = 0.0
+        self.seen: dict[OptionName, Learnt] = {}
 
     def set_node(self, node: Node) -> None:
         self.nodes[node.name] = node
@@ -165,6 +168,21 @@ class FakeCluster(Cluster):
     ) -> None:
         self.calls.append(("release", key, observed_run_s, cause))
         del self.placed[key]
+
+    def known_nodes(self) -> list[Node]:
+        return list(self.nodes.values())
+
+    def waiting_jobs(self) -> list[Job]:
+        return list(self.waiting.values())
+
+    def predicted_s(self, key: str) -> float | None:
+        return 2.0
+
+    def learnt(self) -> dict[OptionName, Learnt]:
+        return dict(self.seen)
+
+    def learn(self, learnt: Mapping[OptionName, Learnt]) -> None:
+        self.seen |= learnt
 
     def in_order(self, limit: int) -> list[Waiting]:
         return [Waiting(job, NOW_US) for job in self.waiting.values()][:limit]
@@ -238,7 +256,7 @@ class FakeClient:
     async def get(self, path: str, params: Any = None) -> Any:
         return self._answer("GET", path, params)
 
-    async def post(self, path: str, body: Any, *, timeout_s: float | None = None, permit: Any = None) -> Any:
+    async def post(self, path: str, body: Any, *, permit: Any = None, **_: Any) -> Any:
         if permit is not None and not permit():
             raise Withheld
         return self._answer("POST", path, body)

@@ -13,11 +13,12 @@ from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Stage
 from synergai.k8s_bridge.events import Notice
+from synergai.k8s_bridge.journal import Journal
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Explain, Placing
 from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.report import Journal, Report
+from synergai.k8s_bridge.report import Report
 from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent

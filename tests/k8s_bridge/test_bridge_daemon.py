@@ -15,7 +15,7 @@ from synergai.k8s_bridge.daemon import wait_for_bell
 from synergai.k8s_bridge.embedded import errors
 from synergai.k8s_bridge.embedded.server import Call
 from synergai.k8s_bridge.http import PortError
-from synergai.k8s_bridge.report import Journal
+from synergai.k8s_bridge.journal import Journal
 
 
 async def test_a_pod_that_waits_at_the_start_is_bound():
@@ -292,10 +292,12 @@ async def test_decisions_and_outcomes_are_logged_as_json_lines(tmp_path):
         container = status | {"state": {"terminated": terminated}}
         await b.patch_status("a", {"phase": "Succeeded", "containerStatuses": [container]})
         await until(lambda: finished(b))
-    decision, outcome = [json.loads(line) for line in path.read_text().splitlines()]
+    *before, decision, outcome = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["kind"] for line in before] == ["start", "learnt", "node", "arrival", "arrival"]
     assert (decision["kind"], outcome["kind"]) == ("decision", "outcome")
     assert outcome["id"] == decision["id"]
     assert outcome["report"]["run_s"] == 1.5
+    assert (outcome["observedS"], outcome["predictedS"]) == (1.5, 2.0)
 
 
 async def finished(b: Bench) -> bool:
