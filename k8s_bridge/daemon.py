@@ -240,6 +240,7 @@ class Daemon:
         for result in results:
             due |= self._placing.settle(result, now_us)
         due |= self.pods.expire(now_us)
+        due |= self.pods.follow(now_us)
         if begins:
             self._begin_term()
         leads = self._term.leads()
@@ -268,19 +269,28 @@ class Daemon:
 
     async def _round(self, now_us: int) -> None:
         began_s = time.perf_counter()
+        while await self._decide(now_us):
+            pass
+        self.metrics.rounds.inc()
+        self.metrics.round_s.observe(time.perf_counter() - began_s)
+
+    async def _decide(self, now_us: int) -> bool:
+        """Until nothing more is started; whether a placement has changed what others may do, and it goes on anew."""
         for order in self._placing.place_plain(now_us):
             self._binder.start(order)
+        self.pods.follow(now_us)
         for decision in self._cluster.round(now_us, self._scheduler):
             order = self._placing.decide(decision, now_us)
             if order is not None:
                 self._binder.start(order)
             if not self._term.leads():
-                break  # the binder withholds what it has not sent
+                return False  # the binder withholds what it has not sent
+            if self.pods.follow(now_us):
+                return True
             if time.monotonic() - self._turned_s > LONGEST_TURN_S:
                 await asyncio.sleep(0)
                 self._turned_s = time.monotonic()
-        self.metrics.rounds.inc()
-        self.metrics.round_s.observe(time.perf_counter() - began_s)
+        return False
 
     async def _finish(self) -> None:
         """Stop deciding, let the binds under way end, tell what became of them, and give up the lease."""

@@ -51,6 +51,8 @@ class Entry:
     """What the queued job was told: the nodes that admit it, None for all."""
     node: str = ""
     """Where it was decided to go, or is."""
+    counted: bool = False
+    """Whether the cluster was told of its arrival."""
     booked: bool = False
     """Whether the cluster holds room for it on `node`."""
     record: DecisionRecord | None = None

@@ -30,8 +30,8 @@ def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -
     if allowed is not None and not allowed & table.hardware.keys():
         names = ", ".join(sorted(request.hardware or ()))
         return Ask(plain, reason="InvalidAnnotation", message=f"no profile knows any of the hardware {names}")
-    if any(amount > 1 for _, amount in pod.demand.requests.extended):
-        return Ask(plain, reason="UnsupportedSpec", message=_several_units(pod))
+    if any(amount > 1 for _, amount in _devices(pod, table)):
+        return Ask(plain, reason="UnsupportedSpec", message=_several_units(pod, table))
     model = address(*_split(request.model))
     if model not in table.models:
         return Ask(plain, reason="UnknownModel", message=f"there is no profile of model {request.model!r}")
@@ -45,14 +45,20 @@ def _split(model: str) -> tuple[str, str]:
     return name, version or "1"
 
 
-def _several_units(pod: Pod) -> str:
-    amounts = ", ".join(f"{amount} {name}" for name, amount in pod.demand.requests.extended)
+def _devices(pod: Pod, table: ProfileTable) -> list[tuple[str, int]]:
+    """What it requests of resources behind which there are devices."""
+    behind = {hardware.resource for hardware in table.hardware.values()}
+    return [(name, amount) for name, amount in pod.demand.requests.extended if name in behind]
+
+
+def _several_units(pod: Pod, table: ProfileTable) -> str:
+    amounts = ", ".join(f"{amount} {name}" for name, amount in _devices(pod, table))
     return f"it requests {amounts}, and a profile's configuration is known for one device only"
 
 
 def _allowed(pod: Pod, request: Request, table: ProfileTable) -> frozenset[str] | None:
     """Hardware the pod may run on: its annotation's, and behind the extended resources it requests."""
-    wanted = {name for name, _ in pod.demand.requests.extended}
+    wanted = {name for name, _ in _devices(pod, table)}
     if not wanted:
         return request.hardware
     behind = frozenset(h.name for h in table.hardware.values() if h.resource in wanted)

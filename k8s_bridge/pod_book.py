@@ -44,6 +44,8 @@ class PodBook:
         self._report = report
         self._on_queued = on_queued
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
+        self._related: dict[str, Entry] = {}  # that wait, and to whom it matters where others are
+        self._followed = self._positions()
 
     def counts(self) -> Counter[str]:
         """Pods per stage."""
@@ -68,8 +70,10 @@ class PodBook:
     def queue(self, entry: Entry) -> None:
         """Let the pod wait for a decision, or for nodes where none admits it."""
         assert entry.ask is not None, "a pod is read before it is queued"
-        admission = self._nodes.admit(entry.ask.wish)
+        admission = self._nodes.admit(entry.ask.wish, entry.pod.relations)
         entry.nodes = self.admitted(entry)
+        if self._nodes.depends(entry.ask.wish, entry.pod.relations):
+            self._related[entry.pod.key] = entry
         self.plain.discard(entry.pod.key)
         if not admission.nodes:
             entry.stage = Stage.PARKED
@@ -77,7 +81,8 @@ class PodBook:
         elif entry.ask.job:
             entry.stage = Stage.QUEUED
             job = replace(entry.ask.job, nodes=entry.nodes)
-            self._cluster.enqueue(job)
+            self._cluster.enqueue(job, again=entry.counted)
+            entry.counted = True
             self._on_queued(job)
         else:
             entry.stage = Stage.PLAIN
@@ -100,8 +105,9 @@ class PodBook:
         """For a job the nodes its constraints admit, hardware aside; None for all."""
         assert entry.ask is not None, "a pod is read before it is queued"
         wish = Wish(entry.ask.wish.demand) if entry.ask.job else entry.ask.wish
-        nodes = self._nodes.admit(wish).nodes
-        return None if nodes == self._nodes.usable else nodes
+        admission = self._nodes.admit(wish, entry.pod.relations)
+        self._nodes.open(admission.nodes)
+        return self._nodes.given(admission)
 
     def nodes_changed(self, now_us: int) -> None:
         """Everything that waits is admitted anew; what runs on a node that turned up is booked."""
@@ -116,12 +122,46 @@ class PodBook:
 
     def _admission_changed(self, entry: Entry) -> bool:
         assert entry.ask is not None, "a queued pod was read"
-        return entry.nodes != self.admitted(entry) or not self._nodes.admit(entry.ask.wish).nodes
+        nodes = self._nodes.admit(entry.ask.wish, entry.pod.relations).nodes
+        return entry.nodes != self.admitted(entry) or not nodes
+
+    def _positions(self) -> tuple[int, int, int]:
+        layout = self._nodes.layout
+        return layout.version, layout.terms_version, self._nodes.opened
+
+    def follow(self, now_us: int) -> bool:
+        """Where pods have come or gone since, those that depend on it are admitted anew; whether that changed a job
+        that waits, so that a round under way knows too little."""
+        before, self._followed = self._followed, self._positions()
+        if before == self._followed:
+            return False
+        # a new term may keep away anybody, and a node that is opened is not for those that do not tolerate it
+        everybody = before[1:] != self._followed[1:]
+        moved = [
+            self._admit_anew(e, now_us) for e in list((self.entries if everybody else self._related).values())
+        ]
+        if not self._related:
+            self._nodes.layout.forget_counts()
+        return any(moved)
+
+    def _admit_anew(self, entry: Entry, now_us: int) -> bool:
+        if entry.stage is Stage.QUEUED and not self._admission_changed(entry):
+            return False
+        if entry.stage in (Stage.QUEUED, Stage.PARKED):
+            was = entry.stage
+            self.undo(entry, now_us)
+            self.queue(entry)
+            return Stage.QUEUED in (was, entry.stage)
+        if entry.stage is not Stage.PLAIN:
+            self._related.pop(entry.pod.key, None)
+        return False
 
     def undo(self, entry: Entry, now_us: int) -> None:
         """Take the pod out of the cluster, wherever it stands there."""
         key = entry.pod.key
         self.plain.discard(key)
+        self._related.pop(key, None)
+        self._nodes.vacate(entry.pod.uid)
         if entry.stage is Stage.QUEUED:
             self._cluster.withdraw(key)
         elif entry.booked and entry.stage is Stage.BINDING and entry.ask and entry.ask.job:
@@ -135,6 +175,7 @@ class PodBook:
         """The API server shows the pod bound in a way that we did not expect: what it says counts."""
         self.undo(entry, now_us)
         entry.stage = Stage.BOUND
+        self._nodes.occupy(entry.pod, entry.pod.node)
         self.bookings.book(entry, now_us)
 
     def confirm(self, entry: Entry, now_us: int) -> None:
@@ -158,6 +199,7 @@ class PodBook:
         pod, was, cause = entry.pod, entry.stage, failure_cause(entry.pod)
         run = read_report(pod)
         if entry.booked:
+            self._nodes.vacate(pod.uid)
             self._cluster.release(pod.key, now_us, run.run_s if run else None, cause)
             entry.booked = False
         else:

@@ -67,6 +67,10 @@ class Snapshot:
         before, entry.pod = entry.pod, pod
         if entry.stage is Stage.DONE:
             return False
+        if entry.stage in (Stage.BINDING, Stage.BOUND, Stage.DRY):
+            self._nodes.occupy(
+                pod, entry.node
+            )  # others may care for its labels, and that it is being deleted
         if pod.finished and entry.stage is Stage.NEW:
             return self._pods.finish(entry, now_us)
         moved = bool(pod.node) and self._seen_bound(entry, now_us)
