@@ -5,11 +5,13 @@ https://github.com/kubernetes/kubernetes/tree/v1.36.3/pkg/scheduler/framework/pl
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from synergai.k8s_bridge.layout import Layout
 from synergai.k8s_bridge.nodes import NodeFacts
 from synergai.k8s_bridge.pods import Demand
-from synergai.k8s_bridge.relations import Relations, Spread
+from synergai.k8s_bridge.relations import Crowd, Relations, Spread
+from synergai.k8s_bridge.selectors import LabelSelector
 from synergai.k8s_bridge.taints import untolerated
 
 Check = Callable[[NodeFacts], str]
@@ -59,7 +61,7 @@ class Neighbourhood:
 
     def _apart(self) -> list[set[tuple[str, str]]]:
         terms = self._relations.apart
-        return [self._places(term.topology, self._layout.count(term.crowd)) for term in terms]
+        return [self._places(term.topology, self._layout.count(_asked(term.crowd))) for term in terms]
 
     @staticmethod
     def _blocked(places: set[tuple[str, str]], reason: str) -> Check:
@@ -69,7 +71,7 @@ class Neighbourhood:
     def _together(self) -> Check:
         """A pod counts when it is in the crowds of all terms; the first of a series is let in anywhere."""
         terms = self._relations.together
-        crowds = tuple(term.crowd for term in terms)
+        crowds = tuple(_asked(term.crowd) for term in terms)
         counts = self._layout.count(*crowds)
         places = set[tuple[str, str]]().union(*(self._places(term.topology, counts) for term in terms))
         is_first = not places and self._layout.belongs(self._relations, crowds)
@@ -114,3 +116,13 @@ class Neighbourhood:
             return False
         taints = node.blocking_taints if constraint.honor_taints else ()
         return not untolerated(taints, self._demand.tolerations)
+
+
+def _asked(crowd: Crowd) -> Crowd:
+    """As kube-scheduler reads the terms of the pod that is to be placed: a namespace selector that holds for no labels
+    at all (NotIn, DoesNotExist) is every namespace.
+
+    https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/scheduler/framework/plugins/interpodaffinity/plugin.go#L144
+    """
+    selector = crowd.namespace_selector
+    return replace(crowd, namespace_selector=LabelSelector()) if selector and selector.matches({}) else crowd

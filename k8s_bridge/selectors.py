@@ -1,11 +1,13 @@
 """Label and node selectors of API objects as values: equal selectors are equal, and all of them can be hashed."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any  # API objects are JSON of any shape
 
 Json = dict[str, Any]
 NAME_FIELD = "metadata.name"
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _LABEL_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _NODE_OPERATORS = (*_LABEL_OPERATORS, "Gt", "Lt")
 
@@ -37,11 +39,10 @@ class Requirement:
 
     def _compares(self, value: str | None) -> bool:
         """Gt and Lt; a label that is no whole number is neither."""
-        try:
-            number, (limit,) = int(value or ""), (int(v) for v in self.values)
-        except ValueError:
+        limit = next(iter(self.values), "")
+        if value is None or not (_WHOLE.fullmatch(value) and _WHOLE.fullmatch(limit)):
             return False
-        return number > limit if self.operator == "Gt" else number < limit
+        return int(value) > int(limit) if self.operator == "Gt" else int(value) < int(limit)
 
 
 @dataclass(frozen=True, slots=True)
