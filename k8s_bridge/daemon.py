@@ -22,13 +22,14 @@ from synergai.k8s_bridge.feed import Feed, Tasks
 from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.node_leases import NodeLeases
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.report import Journal, Report
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
+from synergai.k8s_bridge.watch import ALL, Reflector, Resource, WatchEvent
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Daemon:
         self._placing = Placing(cluster, self.clock, self.nodes, self.pods, self._report, explain=explain)
         self._board = self._showing()
         self._binder = self._binding()
-        reflectors = [self._reflector(resource) for resource in (NODES, OTHER_PODS, OWN_PODS)]
+        reflectors = [self._reflector(resource) for resource in ALL]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
 
@@ -172,6 +173,8 @@ class Daemon:
             stack.push_async_callback(self._finish)
             self._feed.start()
             self._background.run(self._events.run())
+            if self.settings.node_leases == "auto":
+                self._background.run(NodeLeases(self._client, self._take).run())
             self._background.run(self._ring_at(stop))
             if self.replays:
                 self._background.run(self.replays.run())

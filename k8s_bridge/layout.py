@@ -78,6 +78,16 @@ class Layout:
         self.terms_version += 1
         return True
 
+    def miss(self, why: str) -> bool:
+        """The namespaces may not be read, or may again; whether that is news."""
+        if self.missing == why:
+            return False
+        self.missing = why
+        self._counts.clear()
+        self.version += 1
+        self.terms_version += 1
+        return True
+
     def _count(self, pod: Neighbour, by: int) -> None:
         relations, node = pod.relations, pod.node
         moved = bool(relations.ports or pod.extra)

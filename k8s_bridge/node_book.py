@@ -85,6 +85,7 @@ class NodeBook:
         """Nothing that was answered holds any more."""
         self._admissions.clear()
         self._related.clear()
+        self.volumes.asked.clear()
 
     def set_stale(self, names: frozenset[str]) -> bool:
         """The nodes whose Lease is old; whether that is news."""
@@ -152,6 +153,23 @@ class NodeBook:
         """That pod is gone or has finished."""
         self.layout.remove(uid)
         return self._let_go(uid)
+
+    def set_claim(self, raw: Json, gone: bool = False) -> bool:
+        """A claim has changed or is gone; whether a pod that waits has asked for it."""
+        return self._renewed(self.volumes.remove_claim(raw) if gone else self.volumes.set_claim(raw))
+
+    def set_volume(self, raw: Json, gone: bool = False) -> bool:
+        """A volume has changed or is gone; whether a pod that waits has asked for it."""
+        return self._renewed(self.volumes.remove_volume(raw) if gone else self.volumes.set_volume(raw))
+
+    def miss_volumes(self, resource: str, why: str) -> bool:
+        """Claims or volumes may not be read, or may again; whether that is news."""
+        return self._renewed(self.volumes.miss(resource, why))
+
+    def _renewed(self, moved: bool) -> bool:
+        if moved:
+            self.changed()
+        return moved
 
     def _hold(self, uid: str, node: str, requests: Requests) -> bool:
         if self._others.get(node, {}).get(uid) == requests:

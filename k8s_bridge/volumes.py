@@ -57,29 +57,42 @@ class Volumes:
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
+        self.asked: set[tuple[str, str]] = set()
+        """The claims of pods that wait, and the volumes behind them (with an empty namespace)."""
         self._claims: dict[tuple[str, str], Bound] = {}
         self._volumes: dict[str, Volume] = {}
 
+    def miss(self, resource: str, why: str) -> bool:
+        """A resource may not be read, or may again (`why` is empty); whether that is news."""
+        if self.missing.get(resource, "") == why:
+            return False
+        self.missing[resource] = why
+        if not why:
+            del self.missing[resource]
+        return True
+
     def set_claim(self, raw: Json) -> bool:
-        """A claim was added or has changed; whether that is news."""
+        """A claim was added or has changed; whether a pod that waits has asked for it."""
         metadata = raw["metadata"]
         key, claim = (metadata["namespace"], metadata["name"]), _read_claim(raw)
-        changed = self._claims.get(key) != claim
-        self._claims[key] = claim
-        return changed
+        before, self._claims[key] = self._claims.get(key), claim
+        return before != claim and key in self.asked
 
-    def remove_claim(self, namespace: str, name: str) -> bool:
-        return self._claims.pop((namespace, name), None) is not None
+    def remove_claim(self, raw: Json) -> bool:
+        """That claim is gone; whether a pod that waits has asked for it."""
+        key = (raw["metadata"]["namespace"], raw["metadata"]["name"])
+        return self._claims.pop(key, None) is not None and key in self.asked
 
     def set_volume(self, raw: Json) -> bool:
-        """A volume was added or has changed; whether that is news."""
+        """A volume was added or has changed; whether a pod that waits has asked for it."""
         name, volume = raw["metadata"]["name"], _read_volume(raw)
-        changed = self._volumes.get(name) != volume
-        self._volumes[name] = volume
-        return changed
+        before, self._volumes[name] = self._volumes.get(name), volume
+        return before != volume and ("", name) in self.asked
 
-    def remove_volume(self, name: str) -> bool:
-        return self._volumes.pop(name, None) is not None
+    def remove_volume(self, raw: Json) -> bool:
+        """That volume is gone; whether a pod that waits has asked for it."""
+        name = raw["metadata"]["name"]
+        return self._volumes.pop(name, None) is not None and ("", name) in self.asked
 
     def find(self, claims: tuple[Claim, ...]) -> tuple[tuple[Volume, ...], str]:
         """The volumes behind a pod's claims, and why the pod has to wait or is refused."""
@@ -94,6 +107,7 @@ class Volumes:
     def _find(self, claim: Claim) -> tuple[Volume, str]:
         if self.missing:
             return Volume(), "; ".join(self.missing.values())
+        self.asked.add((claim.namespace, claim.name))
         bound = self._claims.get((claim.namespace, claim.name))
         if bound is None and claim.owner:
             what = "waiting for ephemeral volume controller to create the persistentvolumeclaim"
@@ -104,6 +118,7 @@ class Volumes:
             return Volume(), bound.problem
         if claim.owner and claim.owner not in bound.owners:
             return Volume(), f'persistentvolumeclaim "{claim.name}" was not created for this pod'
+        self.asked.add(("", bound.volume))
         volume = self._volumes.get(bound.volume)
         if volume is None:
             return Volume(), f'persistentvolume "{bound.volume}" not found'

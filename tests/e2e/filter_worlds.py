@@ -36,6 +36,7 @@ class Filters:
 
     def __init__(self, seed: int, nodes: int, pods: int) -> None:
         self._rng, self._seed = Random(seed), seed
+        self._held: set[tuple[str, int]] = set()
         self.nodes = [self._node(n) for n in range(nodes)]
         self.volumes, self.claims = self._storage(8)
         self.there = [self._placed(n) for n in range(2 * nodes)]
@@ -236,8 +237,14 @@ class Filters:
     def _placed(self, n: int) -> Json:
         pod = self._pod(f"w{self._seed}-there-{n:03}", False)
         pod["spec"]["nodeName"] = self._name()
-        if self._maybe(0.25):
-            pod["spec"]["containers"][0]["ports"] = [self._port()]
+        for init in pod["spec"].get("initContainers", ()):
+            init.pop("ports", None)
+        port = self._port()
+        # kube-scheduler takes a port for free when one of two that hold it ends, which only happens to forced pods
+        held = (pod["spec"]["nodeName"], port["hostPort"])
+        if self._maybe(0.4) and held not in self._held:
+            self._held.add(held)
+            pod["spec"]["containers"][0]["ports"] = [port]
         if self._maybe(0.15):
             self._require(pod, "podAntiAffinity", [self._pod_term()])
         fate = self._rng.random()

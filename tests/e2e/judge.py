@@ -7,7 +7,7 @@ nothing is ever bound.
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from tests.e2e.cluster.source import Unavailable, programs
 
 SCHEDULER = "kube-scheduler"
 PROFILE = "judge"
-POLL_S = 0.05
+POLL_S = 0.3
 TIMEOUT_S = 60.0
+OF_PROFILE = {"fieldSelector": f"spec.schedulerName={PROFILE}"}
 Json = dict[str, Any]
 
 
@@ -46,25 +47,26 @@ class Judge:
         made = await asyncio.gather(*(self._create(pod) for pod in pods))
         keys = {f"{pod['metadata']['namespace']}/{pod['metadata']['name']}": pod for pod in made}
         async with asyncio.timeout(TIMEOUT_S):
-            while not keys.keys() <= await self._judged():  # noqa: ASYNC110 - the API server rings no bell here
+            while not await self._all_judged(keys.keys()):  # noqa: ASYNC110 - the API server rings no bell here
                 await asyncio.sleep(POLL_S)
         # a pod for which nothing passes never comes here
         found = {key: (pod, self._heard.pop(key, frozenset())) for key, pod in keys.items()}
-        await asyncio.gather(*(self._delete(pod) for pod in made))
+        await asyncio.gather(*(self._empty(name) for name in {pod["metadata"]["namespace"] for pod in made}))
         return found
 
     async def _create(self, pod: Json) -> Json:
         pod["spec"]["schedulerName"] = PROFILE
         return await self.client.post(f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods", pod)
 
-    async def _delete(self, pod: Json) -> None:
-        metadata = pod["metadata"]
-        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
-        await self.client.request("DELETE", path, body={"gracePeriodSeconds": 0})
+    async def _empty(self, namespace: str) -> None:
+        path, now = f"/api/v1/namespaces/{namespace}/pods", {"gracePeriodSeconds": 0}
+        await self.client.request("DELETE", path, params=OF_PROFILE, body=now)
+
+    async def _all_judged(self, keys: Set[str]) -> bool:
+        return keys <= self._heard.keys() or keys <= await self._judged()
 
     async def _judged(self) -> set[str]:
-        query = {"fieldSelector": f"spec.schedulerName={PROFILE}"}
-        items = (await self.client.get("/api/v1/pods", query))["items"]
+        items = (await self.client.get("/api/v1/pods", OF_PROFILE))["items"]
         return {f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in items if _is_judged(p)}
 
 
