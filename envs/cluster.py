@@ -46,6 +46,8 @@ from synergai.envs.waiting import Waiting, in_order
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
+MANY_SIGNATURES = 256
+"""Sets of admitted nodes; beyond, those of no job that waits are forgotten when the tables are made anew."""
 
 
 class Decider(Protocol):
@@ -455,6 +457,10 @@ class Cluster:
         before: ClusterState | None = getattr(self, "state", None)
         old: Catalog | None = getattr(self, "catalog", None)
         known = tuple(self._nodes.values())
+        if len(self._signatures) > MANY_SIGNATURES:
+            newest = next(reversed(self._signatures))
+            used = dict.fromkeys([None, *(job.nodes for job in self._jobs.values()), newest])
+            self._signatures = {nodes: row for row, nodes in enumerate(used)}
         self.catalog = build_catalog(self.table, [self._usable(node) for node in known])
         rows = max(2 * len(self._signatures), 16)
         self.state = new_state(self.catalog, jobs, rows)

@@ -312,7 +312,7 @@ class Daemon:
     def render_metrics(self) -> bytes:
         """The metrics page, gauges read now."""
         counts = self.pods.counts()
-        for stage in ("waiting", "unschedulable", "queued", "unprofiled", "backoff", "binding"):
+        for stage in ("waiting", "unschedulable", "queued", "in_line", "unprofiled", "backoff", "binding"):
             self.metrics.pending.labels(stage).set(counts[stage])
         for state, count in self.nodes.counts().items():
             self.metrics.nodes.labels(state).set(count)

@@ -27,6 +27,8 @@ class Stage(Enum):
     """No node admits it: a change of the nodes may move it."""
     QUEUED = "queued"
     """In the cluster's queue."""
+    IN_LINE = "in_line"
+    """Others that depend on each other as it does are in the queue: it comes after them."""
     PLAIN = "unprofiled"
     """The fallback rule places it."""
     BACKOFF = "backoff"

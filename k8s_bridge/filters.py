@@ -59,8 +59,12 @@ class Admission:
         """The same with more nodes refused, each with its reason."""
         reasons = Counter(dict(self.reasons))
         reasons.update(refused[name] for name in self.nodes if name in refused)
-        kept = (self.nodes - refused.keys(), tuple(sorted(reasons.items())), self.total)
-        return replace(Admission(*kept), eligible=self.eligible - refused.keys(), problem=self.problem)
+        return replace(
+            self,
+            nodes=self.nodes.difference(refused),
+            reasons=tuple(sorted(reasons.items())),
+            eligible=self.eligible.difference(refused),
+        )
 
 
 def admit(

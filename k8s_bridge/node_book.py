@@ -36,6 +36,7 @@ class NodeBook:
         self._reported: dict[str, str] = {}  # node -> problem told already
         self._behind = frozenset(h.resource for h in hardware.values())
         self._stale: frozenset[str] = frozenset()
+        self._unready: set[str] = set()
         self._open: set[str] = set()  # not ready, but a pod that tolerates that has come
         self._admissions: dict[Wish, Admission] = {}
         self._related: dict[tuple[Wish, Relations], Admission] = {}
@@ -69,6 +70,9 @@ class NodeBook:
             return False
         if before is None or _health(before.facts) != _health(facts):
             self._open.discard(facts.name)
+        self._unready.discard(facts.name)
+        if not facts.ready:
+            self._unready.add(facts.name)
         self._put(self._place(facts))
         self._report(facts)
         if not facts.problem:
@@ -96,17 +100,17 @@ class NodeBook:
 
     def open(self, names: frozenset[str]) -> None:
         """A pod that waits tolerates what is wrong with these nodes: from now on the cluster gives them out."""
-        for name in sorted(names & self.usable - self._open):
-            facts = self._places[name].facts
-            if not facts.ready:
-                self._open.add(name)
-                self._put(self._place(facts))
-                self.opened += 1
+        closed = self._unready - self._open
+        for name in sorted(closed & names) if closed else ():
+            self._open.add(name)
+            self._put(self._place(self._places[name].facts))
+            self.opened += 1
 
     def remove(self, name: str) -> bool:
         """The node is gone."""
         self.changed()
         self._open.discard(name)
+        self._unready.discard(name)
         self._reported.pop(name, None)
         return self._places.pop(name, None) is not None
 
@@ -261,7 +265,7 @@ class NodeBook:
     def given(self, admission: Admission) -> frozenset[str] | None:
         """The nodes a job may be told of, None for all: those that are not ready come with the others as long as
         the cluster gives them to nobody, so that a node that comes back changes no job."""
-        nodes = admission.eligible - (self._open - admission.nodes)
+        nodes = admission.eligible - (self._open - admission.nodes) if self._open else admission.eligible
         return None if nodes == self.usable else nodes
 
 

@@ -15,6 +15,7 @@ from synergai.k8s_bridge.jobs import read_ask
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.outcomes import failure_cause, read_report
 from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.turns import Turns
 from synergai.offline_profiles.table import ProfileTable
 
 FALLBACK_RULE = "least_allocated"
@@ -45,6 +46,7 @@ class PodBook:
         self._on_queued = on_queued
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
         self._related: dict[str, Entry] = {}  # that wait, and to whom it matters where others are
+        self._turns = Turns()
         self._followed = self._positions()
 
     def counts(self) -> Counter[str]:
@@ -78,6 +80,9 @@ class PodBook:
         if not admission.nodes:
             entry.stage = Stage.PARKED
             self._tell(entry, "FailedScheduling", admission.explain())
+        elif entry.ask.job and not self._turns.takes(entry):
+            entry.stage = Stage.IN_LINE
+            self._related.pop(entry.pod.key, None)
         elif entry.ask.job:
             entry.stage = Stage.QUEUED
             job = replace(entry.ask.job, nodes=entry.nodes)
@@ -118,6 +123,7 @@ class PodBook:
                 self.queue(entry)
             elif entry.stage is Stage.QUEUED and self._admission_changed(entry):
                 self.undo(entry, now_us)
+                entry.stage = Stage.WAITING
                 self.queue(entry)
 
     def _admission_changed(self, entry: Entry) -> bool:
@@ -130,16 +136,20 @@ class PodBook:
         return layout.version, layout.terms_version, self._nodes.opened
 
     def follow(self, now_us: int) -> bool:
-        """Where pods have come or gone since, those that depend on it are admitted anew; whether that changed a job
-        that waits, so that a round under way knows too little."""
+        """Where pods have come or gone since, those that depend on it are admitted anew, and those whose turn it is
+        are let in; whether that changed the queue, so that a round under way knows too little."""
         before, self._followed = self._followed, self._positions()
-        if before == self._followed:
-            return False
-        # a new term may keep away anybody, and a node that is opened is not for those that do not tolerate it
-        everybody = before[1:] != self._followed[1:]
-        moved = [
-            self._admit_anew(e, now_us) for e in list((self.entries if everybody else self._related).values())
-        ]
+        moved = before != self._followed and self._admit_related(before[1:] != self._followed[1:], now_us)
+        while self._turns.any_wait and (entry := self._turns.next()):
+            self.queue(entry)
+            moved = True
+        return moved
+
+    def _admit_related(self, everybody: bool, now_us: int) -> bool:
+        """`everybody`: a new term may keep away any pod, and a node that was opened is not for those that do not
+        tolerate what is wrong with it."""
+        entries = list((self.entries if everybody else self._related).values())
+        moved = [self._admit_anew(entry, now_us) for entry in entries]
         if not self._related:
             self._nodes.layout.forget_counts()
         return any(moved)
@@ -150,6 +160,7 @@ class PodBook:
         if entry.stage in (Stage.QUEUED, Stage.PARKED):
             was = entry.stage
             self.undo(entry, now_us)
+            entry.stage = Stage.WAITING
             self.queue(entry)
             return Stage.QUEUED in (was, entry.stage)
         if entry.stage is not Stage.PLAIN:
@@ -218,6 +229,7 @@ class PodBook:
             job = entry.ask.job if entry.ask else None
             self._report.outcome(entry.pod, job, entry.record, None, "deleted", now_us)
         self.undo(entry, now_us)
+        entry.stage = Stage.DONE
         del self.entries[entry.pod.key]
 
     def back_off(self, entry: Entry, now_us: int) -> float:
