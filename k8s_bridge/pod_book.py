@@ -1,6 +1,7 @@
 """All pods of ours, where each stands, and the steps between; only here do pods enter and leave a cluster."""
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -94,8 +95,10 @@ class PodBook:
             self.plain.add(entry.pod.key)
 
     def _tell(self, entry: Entry, reason: str, message: str) -> None:
-        if entry.told.get(reason) != message:
-            entry.told[reason] = message
+        """Not again where only the counts of nodes differ, as they do with each pod that comes or goes."""
+        before, entry.told[reason] = entry.told.get(reason), message
+        counts = reason == "FailedScheduling"
+        if before is None or (_uncounted(before) != _uncounted(message) if counts else before != message):
             self._report.pod(entry.pod, reason, message, warning=True)
 
     def retell(self) -> None:
@@ -262,3 +265,7 @@ class PodBook:
                 entry.stage = Stage.WAITING
                 moved = True
         return moved
+
+
+def _uncounted(message: str) -> str:
+    return re.sub(r"\b\d+\b", "", message)

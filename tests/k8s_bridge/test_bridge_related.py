@@ -83,6 +83,15 @@ def test_who_keeps_others_away_keeps_away_those_that_were_queued_before():
     assert made.stage("default/b") is Stage.PARKED
 
 
+def test_a_pod_that_waits_is_not_told_of_each_count():
+    made = world(3)
+    made.pod(web("a", affinity={"podAffinity": {REQUIRED: [WEB | {"topologyKey": "rack"}]}}))
+    for n in range(3):
+        made.node(node(f"more{n}"))
+    assert made.reasons() == ["FailedScheduling"]
+    assert made.pods.entries["default/a"].told["FailedScheduling"].startswith("0/6 nodes")
+
+
 def test_a_pod_that_was_kept_away_comes_when_the_other_ends():
     made = world(1)
     first, second = web("a", **APART), web("b", **APART)
