@@ -53,6 +53,8 @@ FIRST_JOBS = 256
 CLOSED = 2**32
 """Places for pods that are taken from a closed node: more than any has."""
 _ROOM = (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods"))
+MANY_SIGNATURES = 256
+"""Sets of admitted nodes; beyond, those of no job that waits are forgotten when the tables are made anew."""
 
 
 class Decider(Protocol):
@@ -591,6 +593,10 @@ class Cluster:
         before: ClusterState | None = getattr(self, "state", None)
         old: Catalog | None = getattr(self, "catalog", None)
         known = tuple(self._nodes.values())
+        if len(self._signatures) > MANY_SIGNATURES:
+            newest = next(reversed(self._signatures))
+            used = dict.fromkeys([None, *(job.nodes for job in self._jobs.values()), newest])
+            self._signatures = {nodes: row for row, nodes in enumerate(used)}
         self.catalog = build_catalog(self.table, [self._usable(node) for node in known])
         rows = max(2 * len(self._signatures), 16)
         self.state = new_state(self.catalog, jobs, rows)

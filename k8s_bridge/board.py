@@ -28,7 +28,7 @@ MAX_BYTES = 128 * 1024
 HEARTBEAT_S = 20.0
 """A board that has not changed is written again after so long, which shows that the bridge lives."""
 _LONGEST_REASON = 240
-_AFTER_QUEUED = (Stage.BACKOFF, Stage.PLAIN, Stage.PARKED, Stage.WAITING)
+_AFTER_QUEUED = (Stage.IN_LINE, Stage.BACKOFF, Stage.PLAIN, Stage.PARKED, Stage.WAITING)
 
 
 class Board:
@@ -145,6 +145,8 @@ def _why(entry: Entry) -> str:
             return "its bind failed; it is tried again"
         case Stage.PARKED:
             return entry.told.get("FailedScheduling", "")
+        case Stage.IN_LINE:
+            return "others that depend on each other as it does are decided first"
         case Stage.PLAIN:
             reason = entry.ask.message if entry.ask else ""
             return f"{reason}; placed by its own requests when there is room"

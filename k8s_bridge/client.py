@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 CONNECTIONS = 48
-"""Three watches, sixteen binds, events and the GETs behind them."""
+"""Seven watches, sixteen binds, events and the GETs behind them."""
 ATTEMPTS = 5
 FIRST_DELAY_S, LAST_DELAY_S = 0.1, 5.0
 LONGEST_RETRY_AFTER_S = 30.0

@@ -127,6 +127,8 @@ class Settings(BaseModel):
     """The leader starts no bind later than this after its last renewal."""
     lease_retry_s: float = Field(1.0, gt=0, le=3600, validate_default=True)
     """Between renewals, and between a follower's looks."""
+    node_leases: Literal["auto", "off"] = "auto"
+    """Nodes whose Lease in kube-node-lease is old get no pods."""
     request_timeout_s: float = Field(10.0, gt=0, le=300)
     events_queue: int = Field(1000, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -145,7 +147,7 @@ class Settings(BaseModel):
             raise ValueError("that is this scheduler's own name")
         return value
 
-    @field_validator("lease", mode="before")
+    @field_validator("lease", "node_leases", mode="before")
     @classmethod
     def _is_word(cls, value: object) -> object:
         return "off" if value is False else value  # what YAML makes of the word

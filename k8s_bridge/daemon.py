@@ -27,6 +27,7 @@ from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.model import model_of
 from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.node_leases import NodeLeases
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.preface import preface
@@ -38,7 +39,7 @@ from synergai.k8s_bridge.rollout import Rollout
 from synergai.k8s_bridge.shadow import Shadow, pods_of
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, Resource, WatchEvent
+from synergai.k8s_bridge.watch import ALL, Reflector, Resource, WatchEvent
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class Daemon:
         self._calibration = self._learning()
         self._binder = self._binding()
         self._shadow = self._shadowing(journal)
-        watched = [OTHER_PODS, NODES, OWN_PODS, *([pods_of(settings.shadow_of)] if self._shadow else [])]
+        watched = [*ALL, *([pods_of(settings.shadow_of)] if self._shadow else [])]
         reflectors = [self._reflector(resource) for resource in watched]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)
@@ -257,6 +258,8 @@ class Daemon:
             self._feed.start()
             self._background.run(self._events.run())
             self._background.run(self._conditions.run())
+            if self.settings.node_leases == "auto":
+                self._background.run(NodeLeases(self._client, self._take).run())
             self._background.run(self._ring_at(stop))
             if self.replays:
                 self._background.run(self.replays.run())
@@ -352,6 +355,7 @@ class Daemon:
         due |= self.pods.expire(now_us)
         due |= self._take_changes(now_us)
         due |= self.rollout.turn()
+        due |= self.pods.follow(now_us)
         if begins:
             self._begin_term()
         if begins or first:
@@ -414,24 +418,36 @@ class Daemon:
 
     async def _round(self, now_us: int) -> None:
         began_s = time.perf_counter()
+        while await self._decide(now_us) and self._may_decide():
+            pass
+        self.metrics.rounds.inc()
+        self.metrics.round_s.observe(time.perf_counter() - began_s)
+
+    async def _decide(self, now_us: int) -> bool:
+        """Until nothing more is started; whether a placement has changed what others may do, and it goes on anew."""
         for order in self._placing.place_plain(now_us):
             self._send(order)
+        self.pods.follow(now_us)
         for decision in self._decisions(now_us):
             order = self._placing.decide(decision, now_us)
             if order is not None:
                 self._send(order)
+            if self.pods.follow(now_us):
+                return True
             if time.monotonic() - self._turned_s > LONGEST_TURN_S:
                 await asyncio.sleep(0)
                 self._turned_s = time.monotonic()
-        self.metrics.rounds.inc()
-        self.metrics.round_s.observe(time.perf_counter() - began_s)
+        return False
 
     def _decisions(self, now_us: int) -> Iterator[Decision]:
         """Of one round, which ends early where no more may be decided, or something else is to be in force."""
         for decision in self._cluster.round(now_us, self.rollout.scheduler) if self.rollout.decides else ():
             yield decision
-            if not (self._term.leads() and self.rollout.decides) or (self._reloads and self._reloads.news):
+            if not self._may_decide():
                 return  # the binder withholds what it has not sent and may not send any more
+
+    def _may_decide(self) -> bool:
+        return self._term.leads() and self.rollout.decides and not (self._reloads and self._reloads.news)
 
     def _send(self, order: BindOrder) -> None:
         if self.rollout.shadows:
@@ -462,7 +478,7 @@ class Daemon:
     def render_metrics(self) -> bytes:
         """The metrics page, gauges read now."""
         counts = self.pods.counts()
-        for stage in ("waiting", "unschedulable", "queued", "unprofiled", "backoff", "binding"):
+        for stage in ("waiting", "unschedulable", "queued", "in_line", "unprofiled", "backoff", "binding"):
             self.metrics.pending.labels(stage).set(counts[stage])
         for state, count in self.nodes.counts().items():
             self.metrics.nodes.labels(state).set(count)

@@ -27,6 +27,8 @@ class Stage(Enum):
     """No node admits it: a change of the nodes may move it."""
     QUEUED = "queued"
     """In the cluster's queue."""
+    IN_LINE = "in_line"
+    """Others that depend on each other as it does are in the queue: it comes after them."""
     PLAIN = "unprofiled"
     """The fallback rule places it."""
     BACKOFF = "backoff"
@@ -51,6 +53,8 @@ class Entry:
     """What the queued job was told: the nodes that admit it, None for all."""
     node: str = ""
     """Where it was decided to go, or is."""
+    counted: bool = False
+    """Whether the cluster was told of its arrival."""
     booked: bool = False
     """Whether the cluster holds room for it on `node`."""
     record: DecisionRecord | None = None

@@ -1,13 +1,20 @@
-"""Which nodes admit a pod, and why the others do not, in kube-scheduler's words where it has them."""
+"""Which nodes admit a pod, and why the others do not, in kube-scheduler's words where it has them.
+
+Here is what depends on the pod and the node alone; what depends on other pods is in `neighbourhood`.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from synergai.envs.types import Node
-from synergai.k8s_bridge.nodes import NodeFacts, Taint
-from synergai.k8s_bridge.pods import Demand, Toleration
+from synergai.k8s_bridge.nodes import NodeFacts
+from synergai.k8s_bridge.pods import Demand
+from synergai.k8s_bridge.taints import CORDON, Taint, untolerated
+from synergai.k8s_bridge.volumes import Volume
 from synergai.offline_profiles.profile import Hardware
+
+STALE = "node(s) had a kube-node-lease that is not renewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +23,10 @@ class Place:
 
     facts: NodeFacts
     node: Node
+    extended: Mapping[str, int] = field(default_factory=dict)
+    """What others leave of its other resources, as the node itself counts them."""
+    stale: bool = False
+    """Its Lease is old: the node may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,37 +44,75 @@ class Admission:
     nodes: frozenset[str]
     reasons: tuple[tuple[str, int], ...]
     total: int
+    eligible: frozenset[str] = frozenset()
+    """Also those that refuse it only because they are not ready, cordoned or silent."""
+    problem: str = ""
+    """Why no node can be said to admit it."""
 
     def explain(self) -> str:
         """`0/8 nodes are available: 3 Insufficient cpu, 5 node(s) didn't match ...`."""
         head = f"{len(self.nodes)}/{self.total} nodes are available"
-        parts = ", ".join(f"{count} {reason}" for reason, count in self.reasons)
+        parts = self.problem or ", ".join(f"{count} {reason}" for reason, count in self.reasons)
         return f"{head}: {parts}." if parts else f"{head}."
 
+    def without(self, refused: Mapping[str, str]) -> "Admission":
+        """The same with more nodes refused, each with its reason."""
+        reasons = Counter(dict(self.reasons))
+        reasons.update(refused[name] for name in self.nodes if name in refused)
+        return replace(
+            self,
+            nodes=self.nodes.difference(refused),
+            reasons=tuple(sorted(reasons.items())),
+            eligible=self.eligible.difference(refused),
+        )
 
-def admit(wish: Wish, places: Iterable[Place], hardware: Mapping[str, Hardware]) -> Admission:
-    """Filter all nodes; each refused node counts under its first reason."""
-    nodes, reasons, total = set(), Counter[str](), 0
+
+def admit(
+    wish: Wish,
+    places: Iterable[Place],
+    hardware: Mapping[str, Hardware],
+    volumes: tuple[Volume, ...] = (),
+) -> Admission:
+    """Filter all nodes; each refused node counts under its first reason. `volumes` are those behind its claims."""
+    nodes, eligible, reasons, total = set(), set(), Counter[str](), 0
     for place in places:
         total += 1
-        reason = refusal(wish, place, hardware)
-        if reason:
+        reason = refusal(wish, place, hardware) or _volumes(volumes, place)
+        unready = _readiness(wish, place)
+        if not reason:
+            eligible.add(place.facts.name)
+        if unready and not place.facts.problem:
+            reasons[unready] += 1
+        elif reason:
             reasons[reason] += 1
         else:
             nodes.add(place.facts.name)
-    return Admission(frozenset(nodes), tuple(sorted(reasons.items())), total)
+    return Admission(frozenset(nodes), tuple(sorted(reasons.items())), total, frozenset(eligible))
 
 
 def refusal(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
-    """Why the node does not admit the pod; empty when it does.
-
-    Readiness is left out: a node that is not ready admits the pod and is given nothing (`Node.ready`).
-    """
+    """Why the node does not admit the pod whether or not it is ready; empty when it does."""
     for check in _FILTERS:
         reason = check(wish, place, hardware)
         if reason:
             return reason
     return ""
+
+
+def _readiness(wish: Wish, place: Place) -> str:
+    """What a pod may tolerate, and what none does: a node that nobody hears of."""
+    facts = place.facts
+    if facts.ready and not place.stale:
+        return ""
+    if facts.cordoned and untolerated((CORDON,), wish.demand.tolerations):
+        return "node(s) were unschedulable"
+    if taint := untolerated(facts.readiness, wish.demand.tolerations):
+        return _tainted(taint)
+    return STALE if place.stale else ""
+
+
+def _tainted(taint: Taint) -> str:
+    return f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"
 
 
 def _usable(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
@@ -77,23 +126,12 @@ def _usable(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
 
 
 def _taints(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
-    for taint in place.facts.taints:
-        if not any(tolerates(toleration, taint) for toleration in wish.demand.tolerations):
-            return f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"
-    return ""
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/"""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if not toleration.key:
-        return toleration.exists
-    return toleration.key == taint.key and (toleration.exists or toleration.value == taint.value)
+    taint = untolerated(place.facts.taints, wish.demand.tolerations)
+    return _tainted(taint) if taint else ""
 
 
 def _selector(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
-    if all(place.facts.labels.get(key) == value for key, value in wish.demand.selector):
+    if wish.demand.selects(place.facts.name, place.facts.labels):
         return ""
     return "node(s) didn't match Pod's node affinity/selector"
 
@@ -115,12 +153,20 @@ def _room(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
 
 
 def _extended(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
-    """An extended resource counts only where it is the resource behind a device of the node."""
+    """The node must have it; a resource behind devices counts only where the node has such a device, besides."""
     for resource, amount in wish.demand.requests.extended:
-        behind = (d.units for d in place.node.devices if hardware[d.hardware].resource == resource)
-        if amount > max(behind, default=0):
+        free = place.extended.get(resource, 0)
+        if any(h.resource == resource for h in hardware.values()):
+            behind = (d.units for d in place.node.devices if hardware[d.hardware].resource == resource)
+            free = min(free, max(behind, default=0))
+        if amount > free:
             return f"Insufficient {resource}"
     return ""
+
+
+def _volumes(volumes: tuple[Volume, ...], place: Place) -> str:
+    facts = place.facts
+    return next((why for v in volumes if (why := v.refusal(facts.name, facts.labels))), "")
 
 
 _FILTERS: tuple[Callable[[Wish, Place, Mapping[str, Hardware]], str], ...] = (

@@ -24,18 +24,15 @@ class Ask:
 def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -> Ask:
     """Never raises: what cannot be understood is left to the fallback rule, with a reason."""
     request = read_request(pod.annotations)
-    strange = _strange(pod, table)
-    allowed = request.hardware if strange else _allowed(pod, request, table)
+    allowed = _allowed(pod, request, table)
     plain = Wish(pod.demand, allowed)
     if request.problems or request.model is None or request.samples is None:
         return Ask(plain, reason="InvalidAnnotation", message="; ".join(request.problems))
     names = ", ".join(sorted(request.hardware or ()))
     if request.hardware is not None and not request.hardware & table.hardware.keys():
         return Ask(plain, reason="InvalidAnnotation", message=f"no profile knows any of the hardware {names}")
-    if strange:
-        return Ask(plain, reason="UnsupportedSpec", message=f"no profiled hardware is behind {strange}")
-    if any(amount > 1 for _, amount in _devices(pod)):
-        return Ask(plain, reason="UnsupportedSpec", message=_several_units(pod))
+    if any(amount > 1 for _, amount in _devices(pod, table)):
+        return Ask(plain, reason="UnsupportedSpec", message=_several_units(pod, table))
     model = address(*_split(request.model))
     if model not in table.models:
         return Ask(plain, reason="UnknownModel", message=f"there is no profile of model {request.model!r}")
@@ -72,25 +69,20 @@ def _split(model: str) -> tuple[str, str]:
     return name, version or "1"
 
 
-def _several_units(pod: Pod) -> str:
-    amounts = ", ".join(f"{amount} {name}" for name, amount in _devices(pod))
-    return f"it requests {amounts}, and a profile's configuration is known for one device only"
-
-
-def _strange(pod: Pod, table: ProfileTable) -> str:
-    """Requested resources that are behind no hardware of the table."""
+def _devices(pod: Pod, table: ProfileTable) -> list[tuple[str, int]]:
+    """What it requests of resources behind which there are devices."""
     behind = {hardware.resource for hardware in table.hardware.values()}
-    return ", ".join(name for name, _ in _devices(pod) if name not in behind)
+    return [(name, amount) for name, amount in pod.demand.requests.extended if name in behind]
 
 
-def _devices(pod: Pod) -> list[tuple[str, int]]:
-    """Requested extended resources; `ephemeral-storage` and huge pages are none."""
-    return [(name, amount) for name, amount in pod.demand.requests.extended if "/" in name]
+def _several_units(pod: Pod, table: ProfileTable) -> str:
+    amounts = ", ".join(f"{amount} {name}" for name, amount in _devices(pod, table))
+    return f"it requests {amounts}, and a profile's configuration is known for one device only"
 
 
 def _allowed(pod: Pod, request: Request, table: ProfileTable) -> frozenset[str] | None:
     """Hardware the pod may run on: its annotation's, and behind the extended resources it requests."""
-    wanted = {name for name, _ in _devices(pod)}
+    wanted = {name for name, _ in _devices(pod, table)}
     if not wanted:
         return request.hardware
     behind = frozenset(h.name for h in table.hardware.values() if h.resource in wanted)

@@ -1,27 +1,17 @@
 """A node as the API server sends it: its devices by label, its room net of other schedulers' pods."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.pods import Json, Requests
 from synergai.k8s_bridge.quantities import QuantityError, count, cpu_milli, memory_mib
+from synergai.k8s_bridge.requests import Json, Requests
+from synergai.k8s_bridge.taints import BLOCKING, READINESS, UNSCHEDULABLE, Taint
 from synergai.offline_profiles.profile import Hardware
 
 _DEFAULT_PODS = 110  # kubelet's --max-pods
-_READINESS_TAINTS = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
-_UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
-BLOCKING = ("NoSchedule", "NoExecute")
-
-
-@dataclass(frozen=True, slots=True)
-class Taint:
-    """One taint."""
-
-    key: str
-    value: str
-    effect: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +22,28 @@ class NodeFacts:
     uid: str
     labels: Mapping[str, str]
     taints: tuple[Taint, ...]
-    """Those that block a pod, but not the readiness ones, which `ready` holds."""
+    """Those that block a pod, without those of `readiness`."""
     cpu_milli: int
     memory_mib: int
     pods: int
     extended: Mapping[str, int]
     devices: tuple[Device, ...] = ()
-    ready: bool = True
-    """False when cordoned, not ready or unreachable: nothing new goes there, tolerated or not."""
+    readiness: tuple[Taint, ...] = ()
+    """Taints that come and go with the node's health: not ready, unreachable, cordoned."""
+    cordoned: bool = False
+    """`spec.unschedulable`, with its taint or without."""
     dedicated: bool = False
     problem: str = ""
     """Why it cannot be used at all, whatever the pod."""
+
+    @property
+    def ready(self) -> bool:
+        """Neither cordoned nor not ready nor unreachable."""
+        return not (self.cordoned or self.readiness)
+
+    @property
+    def blocking_taints(self) -> tuple[Taint, ...]:
+        return self.taints + self.readiness
 
 
 def read_node(raw: Json, hardware: Mapping[str, Hardware], shared_nodes: bool = False) -> NodeFacts:
@@ -50,7 +51,9 @@ def read_node(raw: Json, hardware: Mapping[str, Hardware], shared_nodes: bool = 
     metadata, spec = raw["metadata"], raw.get("spec", {})
     labels = metadata.get("labels") or {}
     taints = [
-        Taint(t.get("key", ""), t.get("value", ""), t.get("effect", "")) for t in spec.get("taints") or ()
+        Taint(t.get("key", ""), t.get("value", ""), t["effect"])
+        for t in spec.get("taints") or ()
+        if t.get("effect") in BLOCKING
     ]
     dedicated = labels.get(keys.LABEL_DEDICATED, "false") != "false"
     cpu, memory, pods, extended, bad_room = _room((raw.get("status") or {}).get("allocatable") or {})
@@ -60,22 +63,21 @@ def read_node(raw: Json, hardware: Mapping[str, Hardware], shared_nodes: bool = 
         name=metadata["name"],
         uid=metadata.get("uid", ""),
         labels=labels,
-        taints=tuple(t for t in taints if t.effect in BLOCKING and not _is_readiness(t)),
+        taints=tuple(t for t in taints if not _is_readiness(t)),
         cpu_milli=cpu,
         memory_mib=memory,
         pods=pods,
         extended=extended,
         devices=devices,
-        ready=not (
-            spec.get("unschedulable") or any(_is_readiness(t) for t in taints if t.effect in BLOCKING)
-        ),
+        readiness=tuple(t for t in taints if _is_readiness(t)),
+        cordoned=bool(spec.get("unschedulable")),
         dedicated=dedicated,
         problem=ignored or bad_labels or bad_room,
     )
 
 
 def _is_readiness(taint: Taint) -> bool:
-    return taint.key in _READINESS_TAINTS or taint.key == _UNSCHEDULABLE_TAINT
+    return taint.key in READINESS or taint.key == UNSCHEDULABLE
 
 
 def _room(allocatable: Json) -> tuple[int, int, int, dict[str, int], str]:
@@ -120,21 +122,37 @@ def _units(hardware: Hardware, labelled: int, extended: Mapping[str, int]) -> in
     return min(labelled, extended.get(hardware.resource, labelled))
 
 
-def to_node(facts: NodeFacts, hardware: Mapping[str, Hardware], others: Iterable[Requests] = ()) -> Node:
-    """The node as the cluster sees it, net of what other schedulers' pods ask for."""
+def used_by(others: Iterable[Requests]) -> Requests:
+    """What several pods ask for together."""
     others = list(others)
-    used: dict[str, int] = {}
+    extended = Counter[str]()
     for name, amount in (pair for requests in others for pair in requests.extended):
-        used[name] = used.get(name, 0) + amount
+        extended[name] += amount
+    cpu, memory = sum(r.cpu_milli for r in others), sum(r.memory_mib for r in others)
+    return Requests(cpu, memory, tuple(sorted(extended.items())))
+
+
+def to_node(
+    facts: NodeFacts, hardware: Mapping[str, Hardware], others: Collection[Requests] = (), ready: bool = True
+) -> Node:
+    """The node as the cluster sees it, net of what other schedulers' pods ask for."""
+    used = used_by(others)
+    extended = dict(used.extended)
     return Node(
         name=facts.name,
-        devices=tuple(_net(device, hardware[device.hardware], used) for device in facts.devices),
-        cpu_milli=max(facts.cpu_milli - sum(r.cpu_milli for r in others), 0),
-        memory_mib=max(facts.memory_mib - sum(r.memory_mib for r in others), 0),
+        devices=tuple(_net(device, hardware[device.hardware], extended) for device in facts.devices),
+        cpu_milli=max(facts.cpu_milli - used.cpu_milli, 0),
+        memory_mib=max(facts.memory_mib - used.memory_mib, 0),
         pods=max(facts.pods - len(others), 0),
         site=facts.labels.get(keys.LABEL_SITE, ""),
-        ready=facts.ready,
+        ready=ready,
     )
+
+
+def free_extended(facts: NodeFacts, others: Iterable[Requests] = ()) -> dict[str, int]:
+    """What others leave of what the node says it has besides cpu, memory and pods."""
+    used = dict(used_by(others).extended)
+    return {name: amount - used.get(name, 0) for name, amount in facts.extended.items()}
 
 
 def _net(device: Device, hardware: Hardware, used: Mapping[str, int]) -> Device:

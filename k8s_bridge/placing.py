@@ -120,6 +120,7 @@ class Placing:
     ) -> BindOrder:
         pod = entry.pod
         entry.stage, entry.node, entry.booked, entry.record = Stage.BINDING, node, True, record
+        self._nodes.occupy(pod, node)
         entry.explanation = to_server(explanation, self._clock) if explanation else None
         self._on_order(pod.key, node)
         said = to_json(entry.explanation) if entry.explanation else ""
@@ -138,7 +139,8 @@ class Placing:
     def _place(self, entry: Entry, now_us: int) -> BindOrder | None:
         assert entry.ask is not None, "a pod is read before it waits"
         pod, requests = entry.pod, entry.pod.demand.requests
-        admitted = self._with_free_devices(entry, self._nodes.admit(entry.ask.wish).nodes)
+        admission = self._nodes.admit(entry.ask.wish, pod.relations)
+        admitted = self._with_free_devices(entry, admission.nodes)
         node = self._cluster.least_allocated_node(requests.cpu_milli, requests.memory_mib, admitted)
         if node is None:
             return None

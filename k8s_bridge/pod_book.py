@@ -2,6 +2,7 @@
 
 import heapq
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from synergai.k8s_bridge.pauses import Pauses
 from synergai.k8s_bridge.pods import Json, Pod, read_pod
 from synergai.k8s_bridge.report import Report
 from synergai.k8s_bridge.resizer import Resizer
+from synergai.k8s_bridge.turns import Turns
 from synergai.offline_profiles.table import ProfileTable
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,9 @@ class PodBook:
         self._on_condition = on_condition
         self._pauses = Pauses(clock.span_us)
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
+        self._related: dict[str, Entry] = {}  # that wait, and to whom it matters where others are
+        self._turns = Turns()
+        self._followed = self._positions()
 
     def counts(self) -> Counter[str]:
         """Pods per stage."""
@@ -92,13 +97,18 @@ class PodBook:
     def queue(self, entry: Entry) -> None:
         """Let the pod wait for a decision, or for nodes where none admits it."""
         assert entry.ask is not None, "a pod is read before it is queued"
-        admission = self._nodes.admit(entry.ask.wish)
+        admission = self._nodes.admit(entry.ask.wish, entry.pod.relations)
         entry.nodes = self.admitted(entry)
+        if self._nodes.depends(entry.ask.wish, entry.pod.relations):
+            self._related[entry.pod.key] = entry
         self.plain.discard(entry.pod.key)
         fits = admission.nodes - self._nodes.unfit(entry.unfit)
         if not admission.nodes:
             entry.stage = Stage.PARKED
             self._tell(entry, "FailedScheduling", admission.explain())
+        elif entry.ask.job and fits and not self._turns.takes(entry):
+            entry.stage = Stage.IN_LINE
+            self._related.pop(entry.pod.key, None)
         elif entry.ask.job and fits:
             entry.stage = Stage.QUEUED
             job = replace(entry.ask.job, nodes=entry.nodes)
@@ -118,8 +128,10 @@ class PodBook:
         self._on_condition(entry.pod, entry.told["FailedScheduling"] if parked else "")
 
     def _tell(self, entry: Entry, reason: str, message: str) -> None:
-        if entry.told.get(reason) != message:
-            entry.told[reason] = message
+        """Not again where only the counts of nodes differ, as they do with each pod that comes or goes."""
+        before, entry.told[reason] = entry.told.get(reason), message
+        counts = reason == "FailedScheduling"
+        if before is None or (_uncounted(before) != _uncounted(message) if counts else before != message):
             self._report.pod(entry.pod, reason, message, warning=True)
 
     def retell(self) -> None:
@@ -136,8 +148,10 @@ class PodBook:
         """For a job the nodes its constraints admit, hardware aside; None for all."""
         assert entry.ask is not None, "a pod is read before it is queued"
         wish = Wish(entry.ask.wish.demand) if entry.ask.job else entry.ask.wish
-        nodes = self._nodes.admit(wish).nodes - self._nodes.unfit(entry.unfit)
-        return None if nodes == self._nodes.usable else nodes
+        admission = self._nodes.admit(wish, entry.pod.relations)
+        self._nodes.open(admission.nodes)
+        nodes, unfit = self._nodes.given(admission), self._nodes.unfit(entry.unfit)
+        return (self._nodes.usable if nodes is None else nodes) - unfit if unfit else nodes
 
     def nodes_changed(self, now_us: int) -> None:
         """Everything that waits is admitted anew; what runs on a node that turned up is booked."""
@@ -148,17 +162,56 @@ class PodBook:
                 self.queue(entry)
             elif entry.stage is Stage.QUEUED and self._admission_changed(entry):
                 self.undo(entry, now_us)
+                entry.stage = Stage.WAITING
                 self.queue(entry)
 
     def _admission_changed(self, entry: Entry) -> bool:
         assert entry.ask is not None, "a queued pod was read"
-        admitted = self._nodes.admit(entry.ask.wish).nodes - self._nodes.unfit(entry.unfit)
-        return entry.nodes != self.admitted(entry) or not admitted
+        nodes = self._nodes.admit(entry.ask.wish, entry.pod.relations).nodes
+        return entry.nodes != self.admitted(entry) or not nodes - self._nodes.unfit(entry.unfit)
+
+    def _positions(self) -> tuple[int, int, int]:
+        layout = self._nodes.layout
+        return layout.version, layout.terms_version, self._nodes.opened
+
+    def follow(self, now_us: int) -> bool:
+        """Where pods have come or gone since, those that depend on it are admitted anew, and those whose turn it is
+        are let in; whether that changed the queue, so that a round under way knows too little."""
+        before, self._followed = self._followed, self._positions()
+        moved = before != self._followed and self._admit_related(before[1:] != self._followed[1:], now_us)
+        while self._turns.any_wait and (entry := self._turns.next()):
+            self.queue(entry)
+            moved = True
+        return moved
+
+    def _admit_related(self, everybody: bool, now_us: int) -> bool:
+        """`everybody`: a new term may keep away any pod, and a node that was opened is not for those that do not
+        tolerate what is wrong with it."""
+        entries = list((self.entries if everybody else self._related).values())
+        moved = [self._admit_anew(entry, now_us) for entry in entries]
+        if not self._related:
+            self._nodes.layout.forget_counts()
+        return any(moved)
+
+    def _admit_anew(self, entry: Entry, now_us: int) -> bool:
+        if entry.stage is Stage.QUEUED and not self._admission_changed(entry):
+            return False
+        if entry.stage in (Stage.QUEUED, Stage.PARKED):
+            was = entry.stage
+            self.undo(entry, now_us)
+            entry.stage = Stage.WAITING
+            self.queue(entry)
+            return Stage.QUEUED in (was, entry.stage)
+        if entry.stage is not Stage.PLAIN:
+            self._related.pop(entry.pod.key, None)
+        return False
 
     def undo(self, entry: Entry, now_us: int) -> None:
         """Take the pod out of the cluster, wherever it stands there."""
         key = entry.pod.key
         self.plain.discard(key)
+        self._related.pop(key, None)
+        self._nodes.vacate(entry.pod.uid)
         if entry.stage is Stage.QUEUED:
             self._cluster.withdraw(key)
         elif entry.booked and entry.stage is Stage.BINDING and self._may_wait(entry):
@@ -194,6 +247,7 @@ class PodBook:
         """The API server shows the pod bound in a way that we did not expect: what it says counts."""
         self.undo(entry, now_us)
         entry.stage = Stage.BOUND
+        self._nodes.occupy(entry.pod, entry.pod.node)
         self.bookings.book(entry, now_us)
 
     def confirm(self, entry: Entry, now_us: int) -> None:
@@ -218,6 +272,7 @@ class PodBook:
         run = read_report(pod)
         ran = None
         if entry.booked:
+            self._nodes.vacate(pod.uid)
             ran = self._release(entry, run, cause, now_us)
         else:
             self.undo(entry, now_us)
@@ -263,6 +318,7 @@ class PodBook:
         elif entry.stage is not Stage.DONE and entry.ask and entry.ask.job:
             self._report.withdrawn(entry.pod, now_us)
         self.undo(entry, now_us)
+        entry.stage = Stage.DONE
         del self.entries[entry.pod.key]
 
     def back_off(self, entry: Entry, now_us: int) -> float:
@@ -326,3 +382,7 @@ class PodBook:
                 entry.stage = Stage.WAITING
                 moved = True
         return moved
+
+
+def _uncounted(message: str) -> str:
+    return re.sub(r"\b\d+\b", "", message)

@@ -1,52 +1,54 @@
 """A pod as the API server sends it, reduced to what a scheduler must know."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any  # API objects are JSON of any shape
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.clock import parse_time_us
-from synergai.k8s_bridge.quantities import QuantityError, count, cpu_milli, memory_mib
+from synergai.k8s_bridge.quantities import QuantityError
+from synergai.k8s_bridge.relations import NOBODY, Relations, read_relations
+from synergai.k8s_bridge.requests import NOTHING, Json, Requests, pod_requests
+from synergai.k8s_bridge.selectors import NodeTerms, SelectorError, read_node_terms, terms_match
 from synergai.k8s_bridge.sizes import Main, read_main
-
-Json = dict[str, Any]
+from synergai.k8s_bridge.taints import Toleration
 
 _HARMLESS_VOLUMES = frozenset(
-    {"configMap", "downwardAPI", "emptyDir", "hostPath", "image", "nfs", "projected", "secret"}
-)
-"""Volumes that bind a pod to no node; every other kind is refused."""
+    {
+        "configMap", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "image", "nfs",
+        "persistentVolumeClaim", "projected", "secret",
+    }
+)  # fmt: skip
+"""Volumes that bind a pod to no node, or by a claim that is looked up; every other kind is refused."""
 _GATES = "schedulingGates"
 FINISHED_PHASES = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
-    """What a pod asks of a node, as kube-scheduler counts it."""
+class Claim:
+    """A PersistentVolumeClaim that a pod uses."""
 
-    cpu_milli: int = 0
-    memory_mib: int = 0
-    extended: tuple[tuple[str, int], ...] = ()
-    """Other resources, sorted by name, without zeros."""
-
-
-@dataclass(frozen=True, slots=True)
-class Toleration:
-    """One toleration; empty `key` is any, empty `effect` is any."""
-
-    key: str
-    exists: bool
-    value: str
-    effect: str
+    namespace: str
+    name: str
+    owner: str = ""
+    """The pod's uid, where the claim is made for this pod alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What decides which nodes admit a pod; pods that are equal here share one answer."""
 
-    requests: Requests = Requests()
+    requests: Requests = NOTHING
     tolerations: tuple[Toleration, ...] = ()
     selector: tuple[tuple[str, str], ...] = ()
+    terms: NodeTerms = None
+    """Required node affinity."""
+    claims: tuple[Claim, ...] = ()
+
+    def selects(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Whether the node matches the pod's node selector and its node affinity."""
+        if any(labels.get(key) != value for key, value in self.selector):
+            return False
+        return terms_match(self.terms, name, labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Pod:
     """What its owner asked for, also where it was resized since; of a bound pod what it has."""
     annotations: Mapping[str, str]
     """Only those of our prefix."""
+    relations: Relations = NOBODY
     priority: int = 0
     node: str = ""
     """Where it is bound; empty before."""
@@ -100,7 +103,7 @@ class Pod:
         return (
             (self.uid, self.demand, self.annotations, self.priority, self.gated, self.deleting)
             == (other.uid, other.demand, other.annotations, other.priority, other.gated, other.deleting)
-            and self.unsupported == other.unsupported
+            and (self.relations, self.unsupported) == (other.relations, other.unsupported)
             and (self.main is None) == (other.main is None)
         )
 
@@ -113,11 +116,21 @@ class Pod:
 
 
 def read_pod(raw: Json) -> Pod:
-    """What we keep of a pod; a quantity that is none makes the pod unsupported, never an exception."""
+    """What we keep of a pod; what is not understood makes the pod unsupported, never an exception."""
     metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
     main = None if spec.get("nodeName") or init_dominates(spec) else read_main(raw)
     asked = main.as_asked(spec) if main else spec
-    requests, bad = _requests_or_problem(asked)
+    requests, shown, relations, terms, bad = NOTHING, None, NOBODY, None, []
+    try:
+        requests = pod_requests(asked, status)
+        shown = None if asked is spec else pod_requests(spec, status)
+    except QuantityError as error:
+        bad.append(f"a resource request where {error}")
+    try:
+        relations = read_relations(metadata, spec)
+        terms = _node_terms(spec)
+    except SelectorError as error:
+        bad.append(f"in its affinity or spread {error}")
     annotations = metadata.get("annotations") or {}
     return Pod(
         name=metadata["name"],
@@ -126,23 +139,26 @@ def read_pod(raw: Json) -> Pod:
         created_us=_time_us(metadata.get("creationTimestamp")) or 0,
         demand=Demand(
             requests,
-            tuple(_toleration(t) for t in spec.get("tolerations") or ()),
+            _tolerations(spec),
             tuple(sorted((spec.get("nodeSelector") or {}).items())),
+            terms,
+            _claims(metadata, spec),
         ),
         annotations={k: v for k, v in annotations.items() if k.startswith(f"{keys.PREFIX}/")},
+        relations=relations,
         priority=int(spec.get("priority") or 0),
         node=spec.get("nodeName") or "",
         phase=status.get("phase", "Pending"),
         deleting="deletionTimestamp" in metadata,
         gated=bool(spec.get(_GATES)),
-        unsupported=bad + unsupported(spec),
+        unsupported=(*bad, *unsupported(spec)),
         started_us=_time_us(status.get("startTime")),
         message=_termination_message(status),
         ran_us=_ran_us(status),
         reason=status.get("reason", ""),
         version=metadata.get("resourceVersion", ""),
         main=main,
-        shown=None if asked is spec else _requests_or_problem(spec)[0],
+        shown=shown,
         unschedulable=_unschedulable(status),
     )
 
@@ -154,9 +170,29 @@ def _time_us(text: str | None) -> int | None:
         return None
 
 
-def _toleration(raw: Json) -> Toleration:
-    exists = raw.get("operator", "Equal") == "Exists"
-    return Toleration(raw.get("key", ""), exists, raw.get("value", ""), raw.get("effect", ""))
+def _tolerations(spec: Json) -> tuple[Toleration, ...]:
+    """Those whose operator compares numbers are left out: kube-scheduler heeds them behind an alpha gate only."""
+    return tuple(
+        Toleration(raw.get("key", ""), operator == "Exists", raw.get("value", ""), raw.get("effect", ""))
+        for raw in spec.get("tolerations") or ()
+        if (operator := raw.get("operator") or "Equal") in ("Equal", "Exists")
+    )
+
+
+def _node_terms(spec: Json) -> NodeTerms:
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    return read_node_terms(affinity.get("requiredDuringSchedulingIgnoredDuringExecution"))
+
+
+def _claims(metadata: Json, spec: Json) -> tuple[Claim, ...]:
+    namespace, claims = metadata.get("namespace", "default"), []
+    for volume in spec.get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            claims.append(Claim(namespace, volume["persistentVolumeClaim"].get("claimName", "")))
+        elif "ephemeral" in volume:
+            name = f"{metadata['name']}-{volume.get('name', '')}"
+            claims.append(Claim(namespace, name, metadata.get("uid", "")))
+    return tuple(claims)
 
 
 def _termination_message(status: Json) -> str:
@@ -195,74 +231,16 @@ def _ran_us(status: Json) -> int | None:
     return max(max(finished) - min(started), 0)
 
 
-def _requests_or_problem(spec: Json) -> tuple[Requests, tuple[str, ...]]:
-    try:
-        return pod_requests(spec), ()
-    except QuantityError as error:
-        return Requests(), (f"a resource request where {error}",)
-
-
-def pod_requests(spec: Json) -> Requests:
-    """max(init containers, containers + sidecars) + overhead, per resource.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
-    """
-    running = _sum(_container(c) for c in spec.get("containers") or ())
-    sidecars: Counter[str] = Counter()
-    peak: Counter[str] = Counter()
-    for container in spec.get("initContainers") or ():
-        now = sidecars + _container(container)
-        peak |= now
-        if container.get("restartPolicy") == "Always":
-            sidecars = now
-    total = ((running + sidecars) | peak) + _amounts(spec.get("overhead") or {})
-    extended = {name: n for name, n in total.items() if name not in ("cpu", "memory")}
-    return Requests(total["cpu"], total["memory"], tuple(sorted(extended.items())))
-
-
-def _sum(parts: Iterable[Counter[str]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for part in parts:
-        total += part
-    return total
-
-
-def _container(container: Json) -> Counter[str]:
-    resources = container.get("resources") or {}
-    # a limit without a request is the request (the API server defaults it; a static pod may come without)
-    return _amounts((resources.get("limits") or {}) | (resources.get("requests") or {}))
-
-
-def _amounts(quantities: Json) -> Counter[str]:
-    units: dict[str, Callable[..., int]] = {"cpu": cpu_milli, "memory": memory_mib}
-    return +Counter({name: units.get(name, count)(value) for name, value in quantities.items()})
-
-
 def unsupported(spec: Json) -> tuple[str, ...]:
     """Everything in a spec that constrains placement and that we would not respect."""
     return tuple(text for check in _UNSUPPORTED if (text := check(spec)))
-
-
-def _affinity(spec: Json) -> str:
-    kinds = sorted(kind for kind, value in (spec.get("affinity") or {}).items() if value)
-    return f"spec.affinity ({', '.join(kinds)})" if kinds else ""
 
 
 def _volumes(spec: Json) -> str:
     names = [
         v.get("name", "?") for v in spec.get("volumes") or () if not set(v) - {"name"} <= _HARMLESS_VOLUMES
     ]
-    return (
-        f"the volumes {', '.join(names)} (a PersistentVolumeClaim or another volume tied to nodes)"
-        if names
-        else ""
-    )
-
-
-def _host_ports(spec: Json) -> str:
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    ports = sorted({p["hostPort"] for c in containers for p in c.get("ports") or () if p.get("hostPort")})
-    return f"hostPort {', '.join(map(str, ports))}" if ports else ""
+    return f"the volumes {', '.join(names)} (of a kind that may be tied to nodes)" if names else ""
 
 
 def _present(field: str) -> Callable[[Json], str]:
@@ -270,12 +248,8 @@ def _present(field: str) -> Callable[[Json], str]:
 
 
 _UNSUPPORTED: tuple[Callable[[Json], str], ...] = (
-    _affinity,
-    _present("topologySpreadConstraints"),
     _volumes,
     _present("resourceClaims"),
-    _host_ports,
-    _present("resources"),  # pod-level resources
     _present("schedulingGroup"),  # gangs
     _present("workloadRef"),
 )

@@ -3,14 +3,24 @@
 Everything here is synchronous and runs between two awaits of the daemon.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from synergai.k8s_bridge.annotations import read_decision
 from synergai.k8s_bridge.entries import Entry, Stage
 from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.node_leases import NODE_LEASES
 from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.pods import Pod
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
+from synergai.k8s_bridge.watch import (
+    CLAIMS,
+    NAMESPACES,
+    NODES,
+    NOMINATED,
+    OTHER_PODS,
+    OWN_PODS,
+    VOLUMES,
+    WatchEvent,
+)
 
 
 class Snapshot:
@@ -19,6 +29,16 @@ class Snapshot:
     def __init__(self, nodes: NodeBook, pods: PodBook) -> None:
         self._nodes = nodes
         self._pods = pods
+        self._steps: dict[str, Callable[[WatchEvent], bool]] = {
+            NODES.name: self._node,
+            NODE_LEASES.name: lambda event: nodes.set_stale(frozenset(event.object["stale"])),
+            NAMESPACES.name: self._namespace,
+            CLAIMS.name: self._claim,
+            VOLUMES.name: self._volume,
+            OTHER_PODS.name: self._other,
+            NOMINATED.name: self._nominated,
+        }
+        """What each event changes of the nodes; whether that is news."""
 
     def apply(self, events: Iterable[WatchEvent], now_us: int) -> bool:
         """Nodes first, as events of different watches have no order; whether a round is due."""
@@ -26,8 +46,11 @@ class Snapshot:
         for event in events:
             by_resource.setdefault(event.resource.name, []).append(event)
         with self._nodes.together():
-            moved = [self._node(event) for event in by_resource.get(NODES.name, ())]
-            moved += [self._other(event) for event in by_resource.get(OTHER_PODS.name, ())]
+            moved = [
+                step(event)
+                for resource, step in self._steps.items()
+                for event in by_resource.get(resource, ())
+            ]
         if any(moved):
             self._nodes_changed(now_us)
         due = [self._pod(event, now_us) for event in by_resource.get(OWN_PODS.name, ())]
@@ -42,6 +65,28 @@ class Snapshot:
         if event.kind == "DELETED":
             return self._nodes.remove_other(event.object["metadata"]["uid"])
         return self._nodes.set_other(event.object)
+
+    def _nominated(self, event: WatchEvent) -> bool:
+        if event.kind == "DELETED":
+            return self._nodes.remove_nominated(event.object["metadata"]["uid"])
+        return self._nodes.set_nominated(event.object)
+
+    def _namespace(self, event: WatchEvent) -> bool:
+        metadata, layout = event.object["metadata"], self._nodes.layout
+        if event.kind == "REFUSED":
+            return layout.miss(event.object["why"])
+        labels = None if event.kind == "DELETED" else metadata.get("labels") or {}
+        return layout.set_namespace(metadata["name"], labels)
+
+    def _claim(self, event: WatchEvent) -> bool:
+        if event.kind == "REFUSED":
+            return self._nodes.miss_volumes(CLAIMS.name, event.object["why"])
+        return self._nodes.set_claim(event.object, gone=event.kind == "DELETED")
+
+    def _volume(self, event: WatchEvent) -> bool:
+        if event.kind == "REFUSED":
+            return self._nodes.miss_volumes(VOLUMES.name, event.object["why"])
+        return self._nodes.set_volume(event.object, gone=event.kind == "DELETED")
 
     def _nodes_changed(self, now_us: int) -> None:
         for key in self._nodes.drop_lost():
@@ -68,6 +113,10 @@ class Snapshot:
         before, entry.pod = entry.pod, pod
         if entry.stage is Stage.DONE:
             return False
+        if entry.stage in (Stage.BINDING, Stage.BOUND, Stage.DRY):
+            self._nodes.occupy(
+                pod, entry.node
+            )  # others may care for its labels, and that it is being deleted
         if pod.finished and entry.stage is Stage.NEW:
             return self._pods.finish(entry, now_us)
         moved = bool(pod.node) and self._seen_bound(entry, now_us)

@@ -17,13 +17,16 @@ from synergai.k8s_bridge.pods import Json
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["ADDED", "MODIFIED", "DELETED"]
+Kind = Literal["ADDED", "MODIFIED", "DELETED", "REFUSED"]
+"""`REFUSED`: what may be missing may not be read, and the object's `why` says so; empty once it may."""
 PAGE = 500
 SERVER_TIMEOUT_S = 240
 """After this long the server ends a watch; it is opened again from the last resourceVersion."""
 IDLE_S = 90.0
 """Bookmarks come about once a minute: a longer silence is a dead connection."""
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 30.0
+REFUSED_S = 60.0
+"""Until what may be missing is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Resource:
     name: str
     path: str
     field_selector: str = ""
+    optional: bool = False
+    """Whether the bridge does without, where it may not be read or is not served."""
 
     def params(self, **more: str) -> dict[str, str]:
         return ({"fieldSelector": self.field_selector} if self.field_selector else {}) | more
@@ -45,6 +50,16 @@ OTHER_PODS = Resource(
     "/api/v1/pods",
     f"spec.schedulerName!={keys.SCHEDULER_NAME},spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
 )
+NOMINATED = Resource(
+    "nominated",
+    "/api/v1/pods",
+    f"spec.schedulerName!={keys.SCHEDULER_NAME},spec.nodeName=,status.nominatedNodeName!=",
+)
+NAMESPACES = Resource("namespaces", "/api/v1/namespaces", optional=True)
+CLAIMS = Resource("persistentvolumeclaims", "/api/v1/persistentvolumeclaims", optional=True)
+VOLUMES = Resource("persistentvolumes", "/api/v1/persistentvolumes", optional=True)
+ALL = (OTHER_PODS, NODES, NOMINATED, NAMESPACES, CLAIMS, VOLUMES, OWN_PODS)
+"""In the order in which they are listed: our pods last, as what they may do depends on the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,7 @@ class Reflector:
         self._on_restart = on_restart
         self._heard_s = monotonic()
         self._version = ""
+        self._refused = ""
         self._known: dict[str, tuple[str, str, str]] = {}  # uid -> (resourceVersion, namespace, name)
 
     @property
@@ -113,7 +129,9 @@ class Reflector:
             began_s = self._monotonic()
             cause = await self._cycle()
             self._on_restart(self._resource.name, cause)
-            if cause == "end" and self._monotonic() - began_s > 1.0:
+            if cause == "refused":
+                await self._sleep(REFUSED_S)
+            elif cause == "end" and self._monotonic() - began_s > 1.0:
                 self._backoff.reset()
             else:
                 await self._sleep(self._backoff.next_s())
@@ -128,6 +146,9 @@ class Reflector:
             self._version = ""
             return "expired"
         except ApiError as error:
+            if self._resource.optional and error.status in (403, 404):
+                self._refuse(error)
+                return "refused"
             if not self.synced.is_set():
                 raise
             if error.status == 410:
@@ -154,10 +175,29 @@ class Reflector:
             self._emit_gone(uid)
         self._version = version
         self._heard_s = self._monotonic()
+        self._told("")
+        self._is_listed()
+
+    def _is_listed(self) -> None:
         if not self.listed.is_set():
             self.synced.set()
             self.listed.set()
             self._on_listed()
+
+    def _refuse(self, error: ApiError) -> None:
+        """Go on without."""
+        self._version = ""
+        self._told(
+            f"{self._resource.name} cannot be read: it takes the right to list and watch them ({error.message})"
+        )
+        self._is_listed()
+
+    def _told(self, why: str) -> None:
+        if why != self._refused:
+            self._refused = why
+            if why:
+                log.warning("%s; pods that depend on them are not scheduled", why)
+            self._sink(WatchEvent(self._resource, "REFUSED", {"metadata": {}, "why": why}))
 
     async def _pages(self) -> AsyncIterator[tuple[list[Json], str]]:
         """The items of each page, and the list's version."""

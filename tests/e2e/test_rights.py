@@ -22,7 +22,7 @@ from tests.e2e.replay import Bridge
 
 pytestmark = pytest.mark.e2e
 
-HERE, ELSEWHERE = "here", "default"
+HERE, ELSEWHERE, NODE_LEASES = "here", "default", "kube-node-lease"
 GROUPS = {"leases": "coordination.k8s.io"}
 ALLOWED = [
     ("list", "nodes", ""),
@@ -30,6 +30,10 @@ ALLOWED = [
     ("get", "pods", ELSEWHERE),
     ("list", "pods", ""),
     ("watch", "pods", ""),
+    ("list", "namespaces", ""),
+    ("watch", "persistentvolumeclaims", ""),
+    ("list", "persistentvolumes", ""),
+    ("list", "leases", NODE_LEASES),
     ("create", "pods/binding", HERE),
     ("patch", "pods/resize", HERE),
     ("patch", "pods/status", HERE),
@@ -66,6 +70,9 @@ DENIED = [
     ("update", "leases", HERE, "another"),
     ("create", "leases", HERE),
     ("list", "leases", HERE),
+    ("update", "leases", NODE_LEASES),
+    ("create", "persistentvolumeclaims", HERE),
+    ("update", "namespaces", ""),
     ("watch", "leases", HERE),
     ("patch", "leases", HERE, "synergai"),
     ("delete", "leases", HERE, "synergai"),

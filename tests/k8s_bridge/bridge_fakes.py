@@ -74,11 +74,13 @@ def table() -> ProfileTable:
 
 
 def raw_node(name: str, devices: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    labels = {f"{keys.LABEL_HARDWARE_PREFIX}{k}": v for k, v in (devices or {"gpu-a": "2"}).items()}
+    devices = devices or {"gpu-a": "2"}
+    labels = {f"{keys.LABEL_HARDWARE_PREFIX}{k}": v for k, v in devices.items()}
+    plugins = {"nvidia.com/gpu": devices["gpu-a"]} if devices.get("gpu-a", "").isdigit() else {}
     return {
         "metadata": {"name": name, "uid": f"uid-{name}", "labels": {keys.LABEL_DEDICATED: "true", **labels}},
         "spec": spec,
-        "status": {"allocatable": {"cpu": "8", "memory": "16Gi", "pods": "10"}},
+        "status": {"allocatable": {"cpu": "8", "memory": "16Gi", "pods": "10", **plugins}},
     }
 
 

@@ -70,11 +70,19 @@ class World:
         return self.snapshot.apply([WatchEvent(OTHER_PODS, kind, raw)], self.now_us)
 
     def round(self) -> list[BindOrder]:
-        orders = self.placing.place_plain(self.now_us)
-        decided = [
-            self.placing.decide(d, self.now_us) for d in self.cluster.round(self.now_us, self.scheduler)
-        ]
-        return orders + [order for order in decided if order is not None]
+        """As the daemon's: anew when a placement has changed what others may do."""
+        self.pods.follow(self.now_us)
+        orders, goes_on = [], True
+        while goes_on:
+            orders += self.placing.place_plain(self.now_us)
+            self.pods.follow(self.now_us)
+            goes_on = False
+            for decision in self.cluster.round(self.now_us, self.scheduler):
+                orders.append(self.placing.decide(decision, self.now_us))
+                goes_on = self.pods.follow(self.now_us)
+                if goes_on:
+                    break
+        return [order for order in orders if order is not None]
 
     def settle(
         self, order: BindOrder, outcome: Outcome, pod: dict[str, Any] | None = None, no_right: bool = False

@@ -92,7 +92,7 @@ def test_a_pod_without_a_deadline_is_never_late() -> None:
     [
         ({"nodeSelector": {"x": "y"}}, "unschedulable", "0/1 nodes are available: 1 node(s) didn't match"),
         ({"schedulingGates": [{"name": "g"}]}, "waiting", "it has scheduling gates"),
-        ({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}, "waiting",
+        ({"resourceClaims": [{"name": "gpu"}]}, "waiting",
          "not supported: "),
     ],
 )  # fmt: skip

@@ -73,15 +73,16 @@ async def has_event(b: Bench, reason: str) -> bool:
     return reason in await b.reasons()
 
 
-SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
-
-
 @pytest.mark.parametrize(
     ("annotations", "spec", "reason"),
     [
         ({}, {}, "InvalidAnnotation"),
         ({keys.ANNOTATION_MODEL: "nope", keys.ANNOTATION_SAMPLES: "1"}, {}, "UnknownModel"),
-        (None, {"topologySpreadConstraints": [SPREAD]}, "UnsupportedSpec"),
+        (
+            None,
+            {"volumes": [{"name": "disk", "iscsi": {"targetPortal": "1.2.3.4", "iqn": "iqn.a", "lun": 0}}]},
+            "UnsupportedSpec",
+        ),
         (None, {"nodeSelector": {"zone": "x"}}, "FailedScheduling"),
     ],
 )

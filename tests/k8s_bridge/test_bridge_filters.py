@@ -3,16 +3,18 @@
 import pytest
 from bridge_fakes import raw_node, table
 
-from synergai.k8s_bridge.filters import Place, Wish, admit, tolerates
-from synergai.k8s_bridge.nodes import Taint, read_node, to_node
-from synergai.k8s_bridge.pods import Demand, Requests, Toleration
+from synergai.k8s_bridge.filters import Place, Wish, admit
+from synergai.k8s_bridge.nodes import free_extended, read_node, to_node
+from synergai.k8s_bridge.pods import Demand
+from synergai.k8s_bridge.requests import Requests
+from synergai.k8s_bridge.taints import Taint, Toleration, tolerates
 
 HARDWARE = table().hardware
 
 
 def place(raw) -> Place:
     facts = read_node(raw, HARDWARE)
-    return Place(facts, to_node(facts, HARDWARE))
+    return Place(facts, to_node(facts, HARDWARE), free_extended(facts))
 
 
 def labelled(name: str, **labels: str):
@@ -21,6 +23,8 @@ def labelled(name: str, **labels: str):
     return raw
 
 
+ANYTHING = Toleration("", True, "", "")
+UNREACHABLE = raw_node("a", taints=[{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}])
 TAINTED = raw_node("a", taints=[{"key": "mine", "value": "x", "effect": "NoSchedule"}])
 
 
@@ -61,7 +65,10 @@ TAINTED = raw_node("a", taints=[{"key": "mine", "value": "x", "effect": "NoSched
         ),
         (Wish(Demand(), frozenset({"gpu-a"})), raw_node("a"), ""),
         (Wish(Demand()), raw_node("a", {"tpu": "1"}), "node(s) weren't usable by SynergAI"),
-        (Wish(Demand()), raw_node("a", unschedulable=True), ""),
+        (Wish(Demand()), raw_node("a", unschedulable=True), "node(s) were unschedulable"),
+        (Wish(Demand(tolerations=(ANYTHING,))), raw_node("a", unschedulable=True), ""),
+        (Wish(Demand()), UNREACHABLE, "node(s) had untolerated taint {node.kubernetes.io/unreachable: }"),
+        (Wish(Demand(tolerations=(ANYTHING,))), UNREACHABLE, ""),
     ],
 )
 def test_a_node_is_refused_with_its_reason(wish, raw, reason):

@@ -6,7 +6,7 @@ from bridge_fakes import raw_node, table
 from synergai.envs.types import Device
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.nodes import NodeFacts, read_node, to_node
-from synergai.k8s_bridge.pods import Requests
+from synergai.k8s_bridge.requests import Requests
 
 HARDWARE = table().hardware
 

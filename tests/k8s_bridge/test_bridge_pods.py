@@ -3,7 +3,8 @@
 import pytest
 from bridge_fakes import raw_pod
 
-from synergai.k8s_bridge.pods import Requests, pod_requests, read_pod
+from synergai.k8s_bridge.pods import read_pod
+from synergai.k8s_bridge.requests import Requests, pod_requests
 
 
 def container(cpu: str, memory: str = "0", **more: object) -> dict[str, object]:
@@ -52,26 +53,26 @@ def test_extended_resources_are_kept_by_name():
     assert pod_requests(spec) == Requests(0, 0, (("nvidia.com/gpu", 1),))
 
 
-TERM = {"matchExpressions": [{"key": "a", "operator": "Exists"}]}
+BAD_TERM = {"matchExpressions": [{"key": "a", "operator": "Near"}]}
 
 
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
         (
-            {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": TERM}}},
-            "nodeAffinity",
+            {
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [BAD_TERM]}
+                    }
+                }
+            },
+            "the operator 'Near'",
         ),
-        ({"affinity": {"podAntiAffinity": {"x": [1]}}}, "podAntiAffinity"),
-        ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "topologySpreadConstraints"),
-        ({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]}, "data"),
-        ({"volumes": [{"name": "tmp", "ephemeral": {}}]}, "tmp"),
+        ({"topologySpreadConstraints": [{"maxSkew": 1, "labelSelector": BAD_TERM}]}, "the operator 'Near'"),
+        ({"volumes": [{"name": "data", "iscsi": {}}]}, "data"),
         ({"resourceClaims": [{"name": "gpu"}]}, "resourceClaims"),
-        (
-            {"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 8080}]}]},
-            "hostPort 8080",
-        ),
-        ({"resources": {"requests": {"cpu": "1"}}}, "spec.resources"),
+        ({"schedulingGroup": {"podGroupName": "g"}}, "schedulingGroup"),
         ({"containers": [container("lots")]}, "lots"),
     ],
 )
@@ -80,12 +81,21 @@ def test_what_constrains_placement_and_is_not_respected_is_named(spec, named):
     assert named in text
 
 
+PREFERRED = [{"weight": 1, "podAffinityTerm": {"topologyKey": "zone"}}]
+
+
 @pytest.mark.parametrize(
     "spec",
     [
         {},
         {"affinity": {}},
         {"affinity": {"nodeAffinity": {}}},
+        {"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": PREFERRED}}},
+        {
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+            ]
+        },
         {
             "volumes": [
                 {"name": "a", "emptyDir": {}},
@@ -97,8 +107,9 @@ def test_what_constrains_placement_and_is_not_respected_is_named(spec, named):
         {"nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}]},
     ],
 )
-def test_what_is_respected_or_harmless_is_supported(spec):
-    assert read_pod(raw_pod("a", **spec)).unsupported == ()
+def test_what_only_ranks_nodes_or_is_harmless_constrains_nothing(spec):
+    pod = read_pod(raw_pod("a", **spec))
+    assert (pod.unsupported, pod.relations.any, pod.demand.claims) == ((), False, ())
 
 
 def test_a_gated_pod_is_seen():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from synergai.k8s_bridge.client import ApiError
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
+from synergai.k8s_bridge.watch import CLAIMS, NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
 
 
 def item(name: str, version: int = 1, uid: str = "") -> dict[str, Any]:
@@ -171,3 +171,26 @@ async def test_a_first_list_that_is_forbidden_is_an_error():
 def test_the_two_pod_selectors_exclude_each_other():
     assert OWN_PODS.field_selector == "spec.schedulerName=synergai"
     assert OTHER_PODS.field_selector.startswith("spec.schedulerName!=synergai,spec.nodeName!=")
+
+
+async def test_what_may_be_missing_is_done_without_until_the_right_is_given():
+    refused = ApiError(403, "Forbidden", "no")
+    told = await follow(Server([refused, refused, page(item("a"))], []), CLAIMS)
+    assert [event.kind for event in told] == ["REFUSED", "ADDED", "REFUSED"]
+    assert ["right to list and watch" in event.object.get("why", "") for event in told] == [
+        True,
+        False,
+        False,
+    ]
+
+
+async def test_what_is_refused_counts_as_read():
+    reflector = Reflector(Server([ApiError(404, "NotFound", "not served")], []), CLAIMS, lambda _: None)  # type: ignore[arg-type]
+    task = asyncio.create_task(reflector.run())
+    await asyncio.wait_for(reflector.synced.wait(), 5)
+    task.cancel()
+
+
+async def test_without_the_right_to_list_nodes_nothing_begins():
+    with pytest.raises(ApiError, match="403"):
+        await follow(Server([ApiError(403, "Forbidden", "no")], []), NODES)
