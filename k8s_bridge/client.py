@@ -64,6 +64,7 @@ class ApiClient:
         self._rng = rng or random.Random()
         self._on_request = on_request
         self._session: aiohttp.ClientSession | None = None
+        self._reading = asyncio.Lock()
 
     async def __aenter__(self) -> "ApiClient":
         return self
@@ -80,8 +81,10 @@ class ApiClient:
         """The server's clock."""
         return self.clock.now_us()
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return await self.request("GET", path, params=params)
+    async def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        return await self.request("GET", path, params=params, timeout_s=timeout_s)
 
     async def post(
         self,
@@ -115,8 +118,6 @@ class ApiClient:
             except ApiError as error:
                 if attempt == ATTEMPTS or not _may_retry(error, retry):
                     raise
-                if error.status == 401:
-                    await self._refresh()
                 delay_s = backoff.next_s()
                 if error.retry_after_s is not None:
                     delay_s = max(delay_s, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
@@ -150,6 +151,7 @@ class ApiClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._credentials.stale():
             await self._refresh()
+        headers = self._headers(body)
         if permit is not None and not permit():
             raise Withheld
         sent_us = self.clock.local_us()
@@ -161,7 +163,7 @@ class ApiClient:
                 self._credentials.host + path,
                 params=params,
                 data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
-                headers=self._headers(body),
+                headers=headers,
                 timeout=timeout,
                 proxy=self._credentials.proxy,
                 server_hostname=self._credentials.server_name,
@@ -169,6 +171,8 @@ class ApiClient:
             ) as response:
                 status = response.status
                 self.clock.observe(response.headers.get("Date", ""), sent_us, self.clock.local_us())
+                if response.status == 401:
+                    self._credentials.refused(headers)
                 if not 200 <= response.status < 300:
                     raise _error(response, await response.read())
                 yield response
@@ -189,7 +193,10 @@ class ApiClient:
         return self._session
 
     async def _refresh(self) -> None:
-        await asyncio.to_thread(self._credentials.refresh)
+        """Once, however many requests wait for it."""
+        async with self._reading:
+            if self._credentials.stale():
+                await asyncio.to_thread(self._credentials.refresh)
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -202,7 +209,9 @@ def _json(raw: bytes) -> dict[str, Any]:
         value = json.loads(raw) if raw else {}
     except ValueError as error:
         raise ApiError(0, "BadReply", f"the reply is not JSON: {raw[:80]!r}") from error
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        raise ApiError(0, "BadReply", f"the reply is no object: {raw[:80]!r}")
+    return value
 
 
 def _error(response: aiohttp.ClientResponse, raw: bytes) -> ApiError:

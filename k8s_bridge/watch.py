@@ -7,22 +7,29 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal  # an event's kind is what the server says
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.backoff import Backoff
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.client import LONGEST_RETRY_AFTER_S, ApiClient, ApiError
 from synergai.k8s_bridge.pods import Json
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["ADDED", "MODIFIED", "DELETED"]
 PAGE = 500
-SERVER_TIMEOUT_S = 240
-"""After this long the server ends a watch; it is opened again from the last resourceVersion."""
-IDLE_S = 90.0
-"""Bookmarks come about once a minute: a longer silence is a dead connection."""
-FIRST_DELAY_S, LAST_DELAY_S = 0.2, 30.0
+SERVER_TIMEOUT_S = 30
+"""After this long the server ends a watch, with a bookmark; it is opened again from the last resourceVersion."""
+IDLE_S = 35.0
+"""A longer silence is a dead connection: nothing else tells one from a quiet cluster."""
+FIRST_DELAY_S, LAST_DELAY_S = 0.2, 5.0
+STEADY_S = 5.0
+"""A watch that lasted so long was a good one: what ends it is a new trouble, and is waited out as one."""
+_PASSING = frozenset({0, 401, 408, 429, 500, 502, 503, 504})
+"""What may be over at the next try, so that a first list waits for it."""
+_TOO_NEW = "Too large resource version"
+"""https://github.com/kubernetes/apimachinery/blob/v0.36.3/pkg/api/errors/errors.go: the server lacks what we have seen,
+for a moment after its start, or for ever after a restore of etcd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class Reflector:
         self._on_listed = on_listed
         self._on_restart = on_restart
         self._version = ""
+        self._told_to_wait_s = 0.0
         self._known: dict[str, tuple[str, Json]] = {}  # uid -> (resourceVersion, metadata for a tombstone)
 
     def start_over(self) -> None:
@@ -103,13 +111,15 @@ class Reflector:
             began_s = self._monotonic()
             cause = await self._cycle()
             self._on_restart(self._resource.name, cause)
-            if cause == "end" and self._monotonic() - began_s > 1.0:
+            lasted_s = self._monotonic() - began_s
+            if lasted_s > STEADY_S:
                 self._backoff.reset()
-            else:
-                await self._sleep(self._backoff.next_s())
+            if cause != "end" or lasted_s < 1.0:
+                await self._sleep(max(self._backoff.next_s(), self._told_to_wait_s))
 
     async def _cycle(self) -> str:
         """List where needed, then watch until that ends; why it ended."""
+        self._told_to_wait_s = 0.0
         try:
             if not self._version:
                 await self._list()
@@ -118,10 +128,11 @@ class Reflector:
             self._version = ""
             return "expired"
         except ApiError as error:
-            if not self.synced.is_set():
+            if not self.synced.is_set() and error.status not in _PASSING:
                 raise
-            if error.status == 410:
+            if error.status == 410 or _TOO_NEW in error.message:
                 self._version = ""
+            self._told_to_wait_s = min(error.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
             log.warning("watch of %s: %s", self._resource.name, error)
             return "error"
         return "end"
@@ -151,10 +162,10 @@ class Reflector:
                 if error.status == 410:  # the list took longer than its snapshot lives
                     raise _Expired from error
                 raise
-            items += reply.get("items") or ()
-            metadata = reply.get("metadata") or {}
+            more, metadata = _page(reply)
+            items += more
             if not metadata.get("continue"):
-                return items, metadata.get("resourceVersion", "")
+                return items, metadata["resourceVersion"]
             params = self._resource.params(limit=str(self._page), **{"continue": metadata["continue"]})
 
     async def _watch(self) -> None:
@@ -170,18 +181,17 @@ class Reflector:
                     self._take(line)
 
     def _take(self, line: bytes) -> None:
-        try:
-            event = json.loads(line)
-            kind, value = event["type"], event["object"]
-        except (ValueError, LookupError, TypeError) as error:
-            raise ApiError(0, "BadReply", f"a watch line is no event: {line[:80]!r}") from error
+        kind, value = _read(line)
         if kind == "ERROR":
             if value.get("code") == 410:
                 raise _Expired
             raise ApiError(value.get("code", 0), value.get("reason", "Unknown"), value.get("message", ""))
+        version = value["metadata"]["resourceVersion"]
+        if not _is_newer(version, self._version):
+            return  # said before, maybe by a proxy; what has come since counts
         if kind in ("ADDED", "MODIFIED", "DELETED"):
             self._emit(kind, value)
-        self._version = value["metadata"]["resourceVersion"]
+        self._version = version
 
     def _emit(self, kind: Kind, value: Json) -> None:
         metadata = value["metadata"]
@@ -191,3 +201,30 @@ class Reflector:
             kept = {name: metadata[name] for name in ("name", "namespace", "uid") if name in metadata}
             self._known[metadata["uid"]] = (metadata.get("resourceVersion", ""), kept)
         self._sink(WatchEvent(self._resource, kind, value))
+
+
+def _read(line: bytes) -> tuple[Any, Json]:
+    """Kind and object of an event; ApiError for what is none, as of a connection that was cut or a stranger's reply."""
+    try:
+        event = json.loads(line)
+        kind, value = event["type"], event["object"]
+        metadata = value if kind == "ERROR" else value["metadata"]
+        known = isinstance(metadata, dict) and (kind in ("ERROR", "BOOKMARK") or "uid" in metadata)
+        if known and (kind == "ERROR" or metadata["resourceVersion"]):
+            return kind, value
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise ApiError(0, "BadReply", f"a watch line is no event: {line[:80]!r}")
+
+
+def _page(reply: Json) -> tuple[list[Json], Json]:
+    """Items and metadata of a list. Taken for an empty one, anything else would have all that is known deleted."""
+    items, metadata = reply.get("items", ()), reply.get("metadata")
+    if "items" in reply and isinstance(metadata, dict) and metadata.get("resourceVersion"):
+        return list(items or ()), metadata
+    raise ApiError(0, "BadReply", f"the reply is no list: {str(reply)[:80]}")
+
+
+def _is_newer(version: str, than: str) -> bool:
+    """Versions of one resource are numbers that grow (KEP-5504); what is no number is taken as new."""
+    return not (version.isdecimal() and than.isdecimal()) or int(version) > int(than)

@@ -142,7 +142,7 @@ async def test_a_lost_connection_goes_on_where_it_was():
 
 
 async def test_a_damaged_line_opens_the_watch_again():
-    server = Server([page()], [[b'{"type": "ADD'], [line("ADDED", item("a"))]])
+    server = Server([page()], [[b'{"type": "ADD'], [line("ADDED", item("a", 11))]])
     assert names(await follow(server)) == [("ADDED", "a")]
 
 

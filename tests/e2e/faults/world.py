@@ -1,0 +1,306 @@
+"""One bridge behind the proxy, a cluster of simulated kubelets, and everything that was ever true of the pods."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
+
+from synergai.agents.registry import make
+from synergai.envs.cluster import Cluster
+from synergai.envs.types import Device, Node
+from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
+from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.config import Settings
+from synergai.k8s_bridge.credentials import Credentials, load
+from synergai.k8s_bridge.daemon import Daemon
+from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
+from synergai.k8s_bridge.embedded.server import Server
+from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.pods import Json, pod_requests
+from synergai.k8s_bridge.startup import make_lease
+from synergai.k8s_bridge.submit import PodRequest, submit
+from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
+from synergai.offline_profiles.table import ProfileTable
+from tests.e2e.faults.proxy import Fault, Proxy
+from tests.e2e.ground import ground
+
+TABLE = ProfileTable.default()
+RESOURCES = {name: hardware.resource for name, hardware in TABLE.hardware.items()}
+MODELS = ("resnet50", "bert-99", "retinanet", "mobilenet-v1")
+RUN_S = 0.3
+NODES = (
+    *(Node(f"t4-{n}", (Device("nvidia-t4", 2),), 16_000, 65_536) for n in range(4)),
+    *(Node(f"orin-{n}", (Device("jetson-agx-orin-maxn", 1),), 12_000, 32_768) for n in range(4)),
+    Node("xeon-0", (Device("intel-xeon-platinum-8380-2s", 0),), 80_000, 262_144),
+)
+"""Room for thirteen pods at most, so that it is always asked for twice."""
+TIMES = dict(
+    bind_timeout_s=0.5, request_timeout_s=2.0, lease_duration_s=3, lease_renew_deadline_s=2.0, lease_retry_s=0.5,
+    queue_every_s=1.0, metrics_port=None, replay_every_s=0.0,
+)  # fmt: skip
+"""The bridge's own times, shortened so that a fault of a second is a long one."""
+PATIENCE_S = 15.0
+
+
+@dataclass
+class Site:
+    """A cluster to have trials on, one after the other."""
+
+    namespace: str
+    admin: ApiClient
+    bridge: Credentials
+    """Who the proxy is at the API server."""
+    kubelets: Kubelets
+    nodes: dict[str, Counter[str]]
+    """What each has."""
+    folder: Path
+    history: list[Json] = field(default_factory=list)
+    """Every state of every pod, in the order of the watch."""
+    trials: int = 0
+
+    def see(self, event: WatchEvent) -> None:
+        if event.kind != "DELETED":
+            self.history.append(event.object)
+
+    def kubeconfig(self, proxy: Proxy) -> Path:
+        """Of the proxy; the token is in a file beside it, as an agent would write it."""
+        path, token = self.folder / "kubeconfig", self.folder / "token"
+        token.write_text(proxy.token, encoding="utf-8")
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": proxy.url, **proxy.authority}}],
+            "users": [{"name": "u", "user": {"tokenFile": str(token)}}],
+            "contexts": [
+                {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": self.namespace}}
+            ],
+            "current-context": "x",
+        }
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return path
+
+
+@asynccontextmanager
+async def embedded_site(folder: Path) -> AsyncIterator[Site]:
+    async with Server() as server, ApiClient(Credentials(server.url)) as admin:
+        await admin.post("/api/v1/namespaces", {"metadata": {"name": keys.BRIDGE_NAMESPACE}})
+        who = Credentials(server.url)
+        async with _site("default", admin, who, who, folder) as site:
+            yield site
+
+
+@asynccontextmanager
+async def real_site(kubeconfig: str, folder: Path) -> AsyncIterator[Site]:
+    """The bridge has the rights of the manifest."""
+    async with ground(kubeconfig, folder) as where:
+        who = load(str(where.bridge_kubeconfig))
+        async with _site(where.name, where.client, load(kubeconfig), who, folder) as site:
+            yield site
+
+
+@asynccontextmanager
+async def _site(
+    namespace: str, admin: ApiClient, credentials: Credentials, bridge: Credentials, folder: Path
+) -> AsyncIterator[Site]:
+    here = [replace(node, name=f"{namespace}-{node.name}") for node in NODES]
+    room = {node.name: _room(node) for node in here}
+    settings = KubeletSettings(renew_s=3600.0)
+    async with Kubelets(credentials, here, RESOURCES, lambda run: RUN_S, settings) as kubelets:
+        site = Site(namespace, admin, bridge, kubelets, room, folder)
+        watching = asyncio.create_task(Reflector(admin, OWN_PODS, site.see).run())
+        try:
+            yield site
+        finally:
+            watching.cancel()
+            for node in here:
+                await admin.request("DELETE", f"/api/v1/nodes/{node.name}")
+
+
+def _room(node: Node) -> Counter[str]:
+    devices = {device.hardware: device.units for device in node.devices if device.units}
+    return Counter(cpu=node.cpu_milli, memory=node.memory_mib, **devices)
+
+
+def requests(site: Site, count: int, first: int = 0) -> list[PodRequest]:
+    name = f"t{site.trials:03}"
+    return [
+        PodRequest(f"{name}-{n:02}", MODELS[n % 4], 500, deadline_s=60.0, namespace=site.namespace)
+        for n in range(first, first + count)
+    ]
+
+
+class Bridge:
+    """The daemon, made as the command makes it, in this process."""
+
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+        self._credentials = load(str(kubeconfig))
+        settings = Settings(**TIMES, queue_namespace=namespace)  # type: ignore[arg-type]
+        self.client = ApiClient(self._credentials, timeout_s=settings.request_timeout_s)
+        self._lessee = ApiClient(self._credentials, timeout_s=settings.request_timeout_s)
+        metrics = Metrics()
+        lease = make_lease(settings, self._lessee, namespace, metrics)
+        self.cluster = Cluster(TABLE)
+        self.daemon = Daemon(
+            settings, self.client, make("sjf_feasible"), self.cluster, metrics=metrics, lease=lease
+        )
+        self.stop = asyncio.Event()
+
+    async def __aenter__(self) -> "Bridge":
+        self.task = asyncio.create_task(self.daemon.run(self.stop))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop.set()
+        try:
+            await asyncio.wait_for(self.task, 10.0)
+        finally:
+            await self.client.close()
+            await self._lessee.close()
+
+    def leads(self) -> bool:
+        page = self.daemon.render_metrics().decode()
+        return "synergai_leader_election_master_status 1.0" in page
+
+    async def until(self, fact: Callable[[], bool], what: str) -> None:
+        """Wait while it lives."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not fact():
+            if self.task.done():
+                self.task.result()
+            assert not self.task.done(), "the bridge ended"
+            assert time.monotonic() < give_up_s, (
+                f"not within {PATIENCE_S:g} s: {what}; {self.daemon.pods.counts()}"
+            )
+            await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial showed."""
+
+    pods: list[Json]
+    """At the end."""
+    history: list[Json]
+    accepted: list[tuple[str, str]]
+    """uid and node of each bind that the API server carried out."""
+    counts: Counter[str]
+    """The bridge's own books at the end: pods per stage."""
+    left: int
+    """Jobs that these still hold or queue."""
+    busiest: int
+    """Most requests within a second."""
+    met: dict[str, int]
+    """How often each fault struck."""
+    before: int
+    """Pods bound when the fault began."""
+    recovery_s: float
+    """From the fault's end until every pod was bound."""
+
+
+async def trial(
+    site: Site, faults: list[Fault], *, pods: int = 40, lasts_s: float = 1.2, seed: int = 0
+) -> Outcome:
+    """Half of the pods come before the faults, half while they last."""
+    site.trials += 1
+    names = {request.name for request in requests(site, pods)}
+    async with (
+        Proxy(site.bridge, seed).serve() as proxy,
+        Bridge(site.kubeconfig(proxy), site.namespace) as bridge,
+    ):
+        proxy.on_new_token = (site.folder / "token").write_text
+        seen = _Seen(site, names)
+        await bridge.until(bridge.leads, "leads")
+        await submit(site.admin, requests(site, pods // 2), speed=1000.0)
+        await bridge.until(lambda: seen.bound() >= 5, "the first binds")
+        before = seen.bound()
+        async with proxy.during(*faults):
+            await submit(site.admin, requests(site, pods - pods // 2, pods // 2), speed=1000.0)
+            await asyncio.sleep(lasts_s)
+        ended_s = time.monotonic()
+        await bridge.until(lambda: seen.bound() == pods, "all bound")
+        recovery_s = time.monotonic() - ended_s
+        await bridge.until(lambda: seen.ended() == pods, "all ended")
+        with suppress(AssertionError):
+            await bridge.until(
+                lambda: bridge.daemon.pods.counts() == {"done": pods}, "all known to have ended"
+            )
+        outcome = Outcome(
+            pods=(await site.admin.get(f"/api/v1/namespaces/{site.namespace}/pods"))["items"],
+            history=seen.history(),
+            accepted=[(bind.uid, bind.node) for bind in proxy.accepted],
+            counts=bridge.daemon.pods.counts(),
+            left=bridge.cluster.queued() + bridge.cluster.running(),
+            busiest=proxy.busiest(),
+            met=proxy.met,
+            before=before,
+            recovery_s=recovery_s,
+        )
+    await _clear(site)
+    return outcome
+
+
+async def _clear(site: Site) -> None:
+    pods = f"/api/v1/namespaces/{site.namespace}/pods"
+    await site.admin.request("DELETE", pods, params={"gracePeriodSeconds": "0"})
+    while (await site.admin.get(pods))["items"]:
+        await asyncio.sleep(0.02)
+    site.history.clear()
+
+
+class _Seen:
+    """The pods of one trial, as somebody saw them who only looked."""
+
+    def __init__(self, site: Site, names: set[str]) -> None:
+        self._site, self._names = site, names
+
+    def history(self) -> list[Json]:
+        return [pod for pod in self._site.history if pod["metadata"]["name"] in self._names]
+
+    def bound(self) -> int:
+        return len({pod["metadata"]["name"] for pod in self.history() if pod["spec"].get("nodeName")})
+
+    def ended(self) -> int:
+        return len({pod["metadata"]["name"] for pod in self.history() if has_ended(pod)})
+
+
+def has_ended(pod: Json) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def decision(pod: Json) -> DecisionRecord:
+    record = read_decision(pod["metadata"]["annotations"])
+    assert record is not None, pod["metadata"]["name"]
+    return record
+
+
+def overbooked(site: Site, history: list[Json]) -> list[str]:
+    """Every moment at which a node held more than it has, of what decisions and pods ask for."""
+    used: dict[str, Counter[str]] = {name: Counter() for name in site.nodes}
+    taken: dict[str, Counter[str]] = {}
+    found: list[str] = []
+    for pod in history:
+        uid, node = pod["metadata"]["uid"], pod["spec"].get("nodeName")
+        if node and has_ended(pod):
+            used[node].subtract(taken.pop(uid, Counter()))
+        elif node and uid not in taken:
+            taken[uid] = _wanted(pod)
+            used[node].update(taken[uid])
+            if not used[node] <= site.nodes[node]:
+                found.append(
+                    f"{pod['metadata']['name']} on {node}: {dict(used[node])} of {dict(site.nodes[node])}"
+                )
+    return found
+
+
+def _wanted(pod: Json) -> Counter[str]:
+    record, own = decision(pod), pod_requests(pod["spec"])
+    units = {record.hardware: record.device_units} if record.device_units else {}
+    return Counter(
+        cpu=max(record.cpu_milli, own.cpu_milli), memory=max(record.memory_mib, own.memory_mib), **units
+    )
