@@ -11,8 +11,6 @@ from aiohttp import web
 from tests.e2e.faults.proxy import EndOfStream, Exchange, Fault, Lines, Proxy, Reply, hang, status_reply
 
 BIND, WATCH, LIST = frozenset({"bind"}), frozenset({"watch"}), frozenset({"list"})
-HANGS_S = 60.0
-"""Longer than any timeout here."""
 GONE = json.dumps(
     {
         "type": "ERROR",
@@ -47,7 +45,7 @@ async def _lost_500(exchange: Exchange) -> web.Response:
 
 
 async def _hang(exchange: Exchange) -> web.Response:
-    return await hang(exchange, HANGS_S)
+    return await hang(exchange)
 
 
 def _late(after_s: float) -> Reply:
@@ -59,7 +57,7 @@ def _late(after_s: float) -> Reply:
             await exchange.forward()
 
         exchange.proxy.later(carry_out())
-        return await hang(exchange, HANGS_S)
+        return await hang(exchange)
 
     return reply
 
@@ -147,7 +145,7 @@ async def _drop_bookmarks(exchange: Exchange, line: bytes) -> list[bytes]:
 
 
 async def _stall(exchange: Exchange, line: bytes) -> list[bytes]:
-    await asyncio.sleep(HANGS_S)
+    await exchange.proxy.over.wait()
     return []
 
 
@@ -211,7 +209,7 @@ KINDS: dict[str, Kind] = dict(
         _kind("403 for a while", reply=_error(403, "Forbidden"), cuts=True),
         _kind("reset before a request is passed on", reply=_reset, share=0.5, cuts=True),
         _kind("reset after a bind was carried out", BIND, _lose_reply, share=0.7),
-        _kind("reset after a lease was written", frozenset({"lease"}), _lose_reply, share=0.7),
+        _kind("reset after a lease was written", frozenset({"lease"}), _lose_reply),
         _kind("binds carried out, answered 500", BIND, _lost_500, share=0.7),
         _watched("reset in the middle of a line", _tear),
         _watched("stalled watch", _stall),

@@ -9,8 +9,9 @@ import json
 import random
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -121,6 +122,8 @@ class Fault:
     share: float = 1.0
     cuts: bool = False
     """When it begins, watches are reset so that it meets them too."""
+    halts_all: bool = False
+    """Nobody, whoever asks, reaches the API server meanwhile."""
     begin: Callable[["Proxy"], Awaitable[None]] | None = None
     end: Callable[["Proxy"], Awaitable[None]] | None = None
 
@@ -138,12 +141,10 @@ class Proxy:
         """Any other is refused with 401."""
         self.on_new_token: Callable[[str], object] = lambda token: None
         """Whoever brings it to the client."""
-        self.authority: dict[str, str] = {}
-        """For a kubeconfig's cluster."""
         self.rng = random.Random(seed)
         self.session: aiohttp.ClientSession
         self.faults: list[Fault] = []
-        self.met: dict[str, int] = {}
+        self.met: Counter[str] = Counter()
         """How often each fault struck."""
         self.arrivals: list[float] = []
         self.accepted: list[Accepted] = []
@@ -151,6 +152,8 @@ class Proxy:
         self.port = 0
         self._tls = tls
         self._runner: web.AppRunner
+        self.over = asyncio.Event()
+        """Set when the proxy ends."""
         self._late: set[asyncio.Task[None]] = set()
 
     @property
@@ -175,6 +178,7 @@ class Proxy:
             try:
                 yield self
             finally:
+                self.over.set()
                 for task in self._late:
                     task.cancel()
                 await self.cut()
@@ -223,8 +227,8 @@ class Proxy:
             metadata = binding["metadata"]
             self.accepted.append(Accepted(metadata["uid"], binding["target"]["name"], metadata["name"]))
 
-    def strike(self, fault: Fault) -> None:
-        self.met[fault.name] = self.met.get(fault.name, 0) + 1
+    def strike(self, name: str) -> None:
+        self.met[name] += 1
 
     def busiest(self, span_s: float = 1.0) -> int:
         """Most requests within any span."""
@@ -240,7 +244,7 @@ class Proxy:
         made = [line]
         for fault in list(self.faults):
             if fault.lines and fault.meets(exchange, self.rng):
-                self.strike(fault)
+                self.strike(fault.name)
                 made = [new for old in made for new in await fault.lines(exchange, old)]
         return made
 
@@ -248,10 +252,11 @@ class Proxy:
         self.arrivals.append(time.monotonic())
         exchange = Exchange(self, request, await request.read(), _sort(request), dict(request.query))
         if request.headers.get("Authorization") != f"Bearer {self.token}":
+            self.strike("expired credentials")
             return status_reply(401, "Unauthorized", "Unauthorized")
         for fault in list(self.faults):
             if fault.reply and fault.meets(exchange, self.rng):
-                self.strike(fault)
+                self.strike(fault.name)
                 reply = await fault.reply(exchange)
                 if reply is not None:
                     return reply
@@ -290,10 +295,7 @@ def status_reply(code: int, reason: str, message: str, **headers: str) -> web.Re
     return web.json_response(body, status=code, headers=headers)
 
 
-async def hang(exchange: Exchange, limit_s: float) -> web.Response:
-    """Nothing is said for so long, or until the client goes."""
-    give_up_s = time.monotonic() + limit_s
-    with suppress(asyncio.CancelledError):
-        while time.monotonic() < give_up_s and exchange.request.transport is not None:
-            await asyncio.sleep(0.05)
+async def hang(exchange: Exchange) -> web.Response:
+    """Nothing is ever said."""
+    await exchange.proxy.over.wait()
     return exchange.abort()
