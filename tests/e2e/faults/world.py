@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from synergai.k8s_bridge.submit import PodRequest, submit
 from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.offline_profiles.table import ProfileTable
 from tests.e2e.faults.proxy import Fault, Proxy
-from tests.e2e.ground import ground
+from tests.e2e.ground import Ground, ground
 
 TABLE = ProfileTable.default()
 RESOURCES = {name: hardware.resource for name, hardware in TABLE.hardware.items()}
@@ -71,6 +71,8 @@ class Site:
     history: list[Json] = field(default_factory=list)
     """Every state of every pod, in the order of the watch."""
     trials: int = 0
+    ground: Ground | None = None
+    """Of a real cluster."""
 
     def see(self, event: WatchEvent) -> None:
         if event.kind != "DELETED":
@@ -105,19 +107,25 @@ async def embedded_site(folder: Path) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def real_site(kubeconfig: str, folder: Path) -> AsyncIterator[Site]:
+async def real_site(kubeconfig: str, folder: Path, nodes: Sequence[Node] = NODES) -> AsyncIterator[Site]:
     """The bridge has the rights of the manifest."""
     async with ground(kubeconfig, folder) as where:
         who = load(str(where.bridge_kubeconfig))
-        async with _site(where.name, where.client, load(kubeconfig), who, folder) as site:
+        async with _site(where.name, where.client, load(kubeconfig), who, folder, nodes) as site:
+            site.ground = where
             yield site
 
 
 @asynccontextmanager
 async def _site(
-    namespace: str, admin: ApiClient, credentials: Credentials, bridge: Credentials, folder: Path
+    namespace: str,
+    admin: ApiClient,
+    credentials: Credentials,
+    bridge: Credentials,
+    folder: Path,
+    nodes: Sequence[Node] = NODES,
 ) -> AsyncIterator[Site]:
-    here = [replace(node, name=f"{namespace}-{node.name}") for node in NODES]
+    here = [replace(node, name=f"{namespace}-{node.name}") for node in nodes]
     room = {node.name: _room(node) for node in here}
     settings = KubeletSettings()
     async with Kubelets(credentials, here, RESOURCES, lambda run: RUN_S, settings) as kubelets:
@@ -139,7 +147,7 @@ def _room(node: Node) -> Counter[str]:
 def requests(site: Site, count: int, first: int = 0) -> list[PodRequest]:
     name = f"t{site.trials:03}"
     return [
-        PodRequest(f"{name}-{n:02}", MODELS[n % 4], 500, deadline_s=60.0, namespace=site.namespace)
+        PodRequest(f"{name}-{n:03}", MODELS[n % 4], 500, deadline_s=60.0, namespace=site.namespace)
         for n in range(first, first + count)
     ]
 
@@ -236,7 +244,7 @@ async def _trial(
     site: Site, proxy: Proxy, bridge: Bridge, faults: list[Fault], pods: int, lasts_s: float
 ) -> Outcome:
     proxy.on_new_token = (site.folder / "token").write_text
-    seen = _Seen(site, {request.name for request in requests(site, pods)})
+    seen = Seen(site, {request.name for request in requests(site, pods)})
     await bridge.until(bridge.leads, "leads")
     first = pods if any(fault.halts_all for fault in faults) else pods // 2
     await submit(site.admin, requests(site, first), speed=1000.0)
@@ -270,7 +278,7 @@ async def _clear(site: Site) -> None:
     site.history.clear()
 
 
-class _Seen:
+class Seen:
     """The pods of one trial, as somebody saw them who only looked."""
 
     def __init__(self, site: Site, names: set[str]) -> None:
