@@ -65,7 +65,6 @@ def check(site: Site, kind: str, outcome: Outcome, record: Callable[[str, object
     print(
         f"{kind}: recovered {outcome.recovery_s:.2f} s after its end; {outcome.busiest} requests a second at most"
     )
-    assert outcome.met[kind] > 0
     assert 0 < outcome.before < PODS
     assert len(outcome.accepted) == PODS
     assert len({uid for uid, _ in outcome.accepted}) == PODS

@@ -10,7 +10,7 @@ import pytest
 
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge.submit import submit
-from tests.e2e.faults.world import Seen, Site, decision, overbooked, real_site, requests
+from tests.e2e.faults.world import Site, decision, overbooked, real_site, requests
 from tests.e2e.replay import Bridge
 
 pytestmark = pytest.mark.e2e
@@ -24,22 +24,21 @@ async def killed(site: Site, folder: Path, record: Callable[[str, object], None]
     """Server time of the kill, and how many pods were bound then, and a moment later."""
     assert site.ground is not None
     folders = [folder / name for name in ("first", "second")]
-    seen = Seen(site, {request.name for request in requests(site, PODS)})
     async with Bridge(site.ground, RULE, folders[0]) as first:
         await first.ready()
         await first.until(lambda: " leading: " in first.said(), "leader")
         async with Bridge(site.ground, RULE, folders[1]) as second:
             await second.ready()
             sending = asyncio.create_task(submit(site.admin, requests(site, PODS), speed=1000.0))
-            await first.until(lambda: seen.bound() >= KILLED_AT, f"{KILLED_AT} pods bound")
+            await first.until(lambda: len(site.bound) >= KILLED_AT, f"{KILLED_AT} pods bound")
             killed_us, killed_s = site.admin.now_us(), time.monotonic()
             await first.kill()
-            before = seen.bound()
+            before = len(site.bound)
             await second.until(lambda: " leading: " in second.said(), "second leader")
             record("takeover_s", round(time.monotonic() - killed_s, 2))
-            between = seen.bound()
+            between = len(site.bound)
             await sending
-            await second.until(lambda: seen.ended() == PODS, "all ended")
+            await second.until(lambda: len(site.ended) == PODS, "all ended")
             record("all_ended_after_s", round(time.monotonic() - killed_s, 2))
     return killed_us, [before, between]
 

@@ -69,14 +69,23 @@ class Site:
     """What each has."""
     folder: Path
     history: list[Json] = field(default_factory=list)
-    """Every state of every pod, in the order of the watch."""
+    """Every state of every pod of this trial, in the order of the watch."""
+    bound: set[str] = field(default_factory=set)
+    """Names of the pods that were ever seen with a node."""
+    ended: set[str] = field(default_factory=set)
     trials: int = 0
     ground: Ground | None = None
     """Of a real cluster."""
 
     def see(self, event: WatchEvent) -> None:
-        if event.kind != "DELETED":
-            self.history.append(event.object)
+        if event.kind == "DELETED" or event.object["metadata"]["namespace"] != self.namespace:
+            return
+        self.history.append(event.object)
+        name = event.object["metadata"]["name"]
+        if event.object["spec"].get("nodeName"):
+            self.bound.add(name)
+        if has_ended(event.object):
+            self.ended.add(name)
 
     def kubeconfig(self, proxy: Proxy, trusted: Path | None) -> Path:
         """Of the proxy; the token is in a file beside it, as an agent would write it."""
@@ -223,44 +232,46 @@ async def trial(
     faults: list[Fault],
     *,
     pods: int = 40,
-    lasts_s: float = 1.0,
+    lasts_s: float = 0.8,
+    until_met: bool = True,
     seed: int = 0,
     tls: ssl.SSLContext | None = None,
     trusted: Path | None = None,
 ) -> Outcome:
-    """Half of the pods come before the faults, half while they last."""
+    """Half of the pods come before the faults, half while they last, which is until the first has struck at least."""
     site.trials += 1
     try:
         async with (
             Proxy(site.bridge, seed, tls).serve() as proxy,
             Bridge(site.kubeconfig(proxy, trusted), site.namespace) as bridge,
         ):
-            return await _trial(site, proxy, bridge, faults, pods, lasts_s)
+            return await _trial(site, proxy, bridge, faults, pods, lasts_s, until_met)
     finally:
         await _clear(site)
 
 
 async def _trial(
-    site: Site, proxy: Proxy, bridge: Bridge, faults: list[Fault], pods: int, lasts_s: float
+    site: Site, proxy: Proxy, bridge: Bridge, faults: list[Fault], pods: int, lasts_s: float, until_met: bool
 ) -> Outcome:
     proxy.on_new_token = (site.folder / "token").write_text
-    seen = Seen(site, {request.name for request in requests(site, pods)})
     await bridge.until(bridge.leads, "leads")
     first = pods if any(fault.halts_all for fault in faults) else pods // 2
     await submit(site.admin, requests(site, first), speed=1000.0)
-    await bridge.until(lambda: seen.bound() >= 5, "the first binds")
-    before = seen.bound()
+    await bridge.until(lambda: len(site.bound) >= 5, "the first binds")
+    before = len(site.bound)
     async with proxy.during(*faults):
         await submit(site.admin, requests(site, pods - first, first), speed=1000.0)
         await asyncio.sleep(lasts_s)
+        if until_met:
+            await bridge.until(lambda: proxy.met[faults[0].name] > 0, f"met {faults[0].name}")
     ended_s = time.monotonic()
-    await bridge.until(lambda: seen.bound() == pods, "all bound")
+    await bridge.until(lambda: len(site.bound) == pods, "all bound")
     recovery_s = time.monotonic() - ended_s
-    await bridge.until(lambda: seen.ended() == pods, "all ended")
+    await bridge.until(lambda: len(site.ended) == pods, "all ended")
     await bridge.until(lambda: bridge.daemon.pods.counts() == {"done": pods}, "all known to have ended")
     return Outcome(
         pods=(await site.admin.get(f"/api/v1/namespaces/{site.namespace}/pods"))["items"],
-        history=seen.history(),
+        history=list(site.history),
         accepted=[(bind.uid, bind.node) for bind in proxy.accepted],
         left=bridge.cluster.queued() + bridge.cluster.running(),
         busiest=proxy.busiest(),
@@ -275,23 +286,8 @@ async def _clear(site: Site) -> None:
     await site.admin.request("DELETE", pods, params={"gracePeriodSeconds": "0"})
     while (await site.admin.get(pods))["items"]:  # noqa: ASYNC110 - nobody here could set an event
         await asyncio.sleep(0.02)
-    site.history.clear()
-
-
-class Seen:
-    """The pods of one trial, as somebody saw them who only looked."""
-
-    def __init__(self, site: Site, names: set[str]) -> None:
-        self._site, self._names = site, names
-
-    def history(self) -> list[Json]:
-        return [pod for pod in self._site.history if pod["metadata"]["name"] in self._names]
-
-    def bound(self) -> int:
-        return len({pod["metadata"]["name"] for pod in self.history() if pod["spec"].get("nodeName")})
-
-    def ended(self) -> int:
-        return len({pod["metadata"]["name"] for pod in self.history() if has_ended(pod)})
+    for each in (site.history, site.bound, site.ended):
+        each.clear()
 
 
 def has_ended(pod: Json) -> bool:
