@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 Kind = Literal["ADDED", "MODIFIED", "DELETED"]
 PAGE = 500
 SERVER_TIMEOUT_S = 30
-"""After this long the server ends a watch, with a bookmark; it is opened again from the last resourceVersion."""
+"""After this long the server ends a watch; it is opened again from the last resourceVersion."""
 IDLE_S = 35.0
-"""A longer silence is a dead connection: nothing else tells one from a quiet cluster."""
+"""A longer silence is a dead connection. Bookmarks do not tell one from a quiet cluster: where nothing of the resource
+has changed there are none."""
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 5.0
 STEADY_S = 5.0
 """A watch that lasted so long was a good one: what ends it is a new trouble, and is waited out as one."""
