@@ -77,11 +77,21 @@ class Site:
     ground: Ground | None = None
     """Of a real cluster."""
 
+    @property
+    def prefix(self) -> str:
+        """Of the names of this trial's pods."""
+        return f"t{self.trials:03}-"
+
     def see(self, event: WatchEvent) -> None:
-        if event.kind == "DELETED" or event.object["metadata"]["namespace"] != self.namespace:
-            return
+        metadata = event.object["metadata"]
+        name = metadata["name"]
+        if (
+            event.kind == "DELETED"
+            or metadata["namespace"] != self.namespace
+            or not name.startswith(self.prefix)
+        ):
+            return  # the end of pods of the trial before is seen in this one
         self.history.append(event.object)
-        name = event.object["metadata"]["name"]
         if event.object["spec"].get("nodeName"):
             self.bound.add(name)
         if has_ended(event.object):
@@ -154,9 +164,8 @@ def _room(node: Node) -> Counter[str]:
 
 
 def requests(site: Site, count: int, first: int = 0) -> list[PodRequest]:
-    name = f"t{site.trials:03}"
     return [
-        PodRequest(f"{name}-{n:03}", MODELS[n % 4], 500, deadline_s=60.0, namespace=site.namespace)
+        PodRequest(f"{site.prefix}{n:03}", MODELS[n % 4], 500, deadline_s=60.0, namespace=site.namespace)
         for n in range(first, first + count)
     ]
 
