@@ -4,12 +4,13 @@ the pod that was decided on; and finds out what a lost reply did."""
 import asyncio
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from synergai.k8s_bridge import keys, resizer
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
+from synergai.k8s_bridge.backoff import Backoff
 from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import elapsed_s
 from synergai.k8s_bridge.logs import about
@@ -19,6 +20,11 @@ from synergai.k8s_bridge.sizes import Resize
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 16
+ASSUMED_S = 60.0
+"""How long room is held for a bind of which nobody knows what became: the API server's own limit for a request,
+https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/ (--request-timeout)."""
+FIRST_DELAY_S, LAST_DELAY_S = 0.25, 5.0
+"""Before such a bind is sent again."""
 
 
 class Outcome(Enum):
@@ -97,10 +103,12 @@ class BindResult:
     pod: Json | None = None
     no_right: bool = False
     """Of UNRESIZED: no pod of the namespace may be resized."""
+    doubtful: bool = False
+    """Of FAILED: what was sent may still be carried out, or may have been."""
 
 
 class Binder:
-    """Binds up to `concurrency` pods at once; each result is handed to `deliver`."""
+    """Sends up to `concurrency` binds at once; each result is handed to `deliver`."""
 
     def __init__(
         self,
@@ -111,6 +119,8 @@ class Binder:
         timeout_s: float = 1.0,
         dry_run: bool = False,
         permit: Permit | None = None,
+        elapsed_s: Callable[[], float] = elapsed_s,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         """No bind is started while `permit` says no, nor tried again."""
         self._client = client
@@ -119,6 +129,8 @@ class Binder:
         self._timeout_s = timeout_s
         self._dry_run = dry_run
         self._permit = permit
+        self._elapsed_s = elapsed_s
+        self._sleep = sleep
         self._lost_s = -math.inf
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -131,7 +143,7 @@ class Binder:
     @property
     def quiet(self) -> bool:
         """Whether no bind waits or is under way, or was given up so lately that the server may still carry it out."""
-        return not self._tasks and elapsed_s() - self._lost_s >= 2 * self._timeout_s
+        return not self._tasks and self._elapsed_s() - self._lost_s >= 2 * self._timeout_s
 
     async def drain(self) -> None:
         """Until no bind is under way."""
@@ -146,15 +158,15 @@ class Binder:
             )
             self._deliver(BindResult(order, Outcome.DRY))
             return
-        async with self._room:
-            self._deliver(await self.bind(order))
+        self._deliver(await self.bind(order))
 
     async def bind(self, order: BindOrder) -> BindResult:
         """One bind to its certain end, as far as the server can be reached."""
         try:
             version = order.version
             if order.resize is not None:
-                resized = await self._resize(order, order.resize)
+                async with self._room:
+                    resized = await self._resize(order, order.resize)
                 if isinstance(resized, BindResult):
                     return resized
                 version = resized
@@ -162,7 +174,7 @@ class Binder:
         except Withheld:
             return BindResult(order, Outcome.WITHHELD)
         except asyncio.CancelledError:
-            self._lost_s = elapsed_s()
+            self._lost_s = self._elapsed_s()
             raise
 
     async def _resize(self, order: BindOrder, resize: Resize) -> BindResult | str:
@@ -194,21 +206,36 @@ class Binder:
         )
 
     async def _bind(self, order: BindOrder, version: str) -> BindResult:
+        """While nobody knows what became of it the same is sent again: whichever arrives first binds the pod, and to
+        the node whose room is held. Were that given away, one that arrives late would take it a second time."""
+        began_s, lost = self._elapsed_s(), False
+        backoff = Backoff(FIRST_DELAY_S, LAST_DELAY_S)
+        while True:
+            async with self._room:
+                result = await self._send(order, version)
+            lost |= result.doubtful
+            if result.outcome is not Outcome.FAILED or not lost:
+                return result
+            if self._elapsed_s() - began_s > ASSUMED_S:
+                log.warning("nobody knows what became of the bind of %s to %s", order.key, order.node)
+                return result
+            await self._sleep(backoff.next_s())
+
+    async def _send(self, order: BindOrder, version: str) -> BindResult:
         try:
             await self._client.post(
                 f"{order.path}/binding", order.body(version), timeout_s=self._timeout_s, permit=self._permit
             )
         except ApiError as error:
             if not error.status:
-                self._lost_s = elapsed_s()
+                self._lost_s = self._elapsed_s()
             return await self._resolve(order, error)
         return BindResult(order, Outcome.BOUND)
 
     async def _resolve(self, order: BindOrder, error: ApiError) -> BindResult:
-        """A conflict and a lost reply look alike: what the pod says now decides."""
-        if error.status == 404:
-            return BindResult(order, Outcome.GONE, error.message)
-        if error.status and error.status != 409 and error.status < 500:
+        """A conflict and a lost reply look alike, and a server that is starting knows no path: what the pod says now
+        decides."""
+        if error.status and error.status not in (404, 409) and error.status < 500:
             return BindResult(order, Outcome.FAILED, str(error))
         found = await self._look(order, error)
         if found.outcome is Outcome.FAILED and found.pod is not None and error.status == 409:
@@ -218,12 +245,13 @@ class Binder:
     async def _look(self, order: BindOrder, error: ApiError) -> BindResult:
         """By the pod as it is now: bound, gone, changed, or not bound (FAILED)."""
         try:
-            pod = await self._client.get(order.path)
+            pod = await self._client.get(order.path, timeout_s=2 * self._timeout_s)
         except ApiError as unknown:
             if unknown.status == 404:
                 return BindResult(order, Outcome.GONE, unknown.message)
-            return BindResult(order, Outcome.FAILED, f"{error}; then {unknown}")
-        return _compare(order, pod, str(error))
+            return BindResult(order, Outcome.FAILED, f"{error}; then {unknown}", doubtful=True)
+        found = _compare(order, pod, str(error))
+        return replace(found, doubtful=not error.status or error.status >= 500)
 
 
 def _compare(order: BindOrder, pod: Json, message: str) -> BindResult:

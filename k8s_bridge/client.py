@@ -68,6 +68,7 @@ class ApiClient:
         self._on_request = on_request
         self._session: aiohttp.ClientSession | None = None
         self._wires: Wires | None = None
+        self._reading = asyncio.Lock()
 
     async def __aenter__(self) -> "ApiClient":
         return self
@@ -87,8 +88,10 @@ class ApiClient:
         """The server's clock."""
         return self.clock.now_us()
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return await self.request("GET", path, params=params)
+    async def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        return await self.request("GET", path, params=params, timeout_s=timeout_s)
 
     async def post(
         self,
@@ -127,8 +130,6 @@ class ApiClient:
             except ApiError as error:
                 if attempt == ATTEMPTS or not _may_retry(error, retry):
                     raise
-                if error.status == 401:
-                    await self._refresh()
                 delay_s = backoff.next_s()
                 if error.retry_after_s is not None:
                     delay_s = max(delay_s, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
@@ -153,16 +154,11 @@ class ApiClient:
         self, method: str, path: str, body: object, total_s: float, permit: Permit | None, media_type: str
     ) -> bytes:
         """What a pod costs over and over, on lean connections; a reply that is not 2xx raises ApiError."""
-        await self._prepare(permit)
+        headers = await self._prepare(None if body is None else media_type, permit)
         sent_us, status = self.clock.local_us(), 0
         try:
             reply = await self._lean().ask(
-                method,
-                path,
-                self._headers(None if body is None else media_type),
-                _payload(body) or b"",
-                self._timeout_s,
-                total_s,
+                method, path, headers, _payload(body) or b"", self._timeout_s, total_s
             )
             status = reply.status
             self.clock.observe(reply.headers.get("date", ""), sent_us, self.clock.local_us())
@@ -170,15 +166,20 @@ class ApiClient:
             raise _lost(error, self._credentials.host) from error
         finally:
             self._on_request(method, status)
+        if status == 401:
+            self._credentials.refused(headers)
         if not 200 <= status < 300:
             raise _error(reply)
         return reply.body
 
-    async def _prepare(self, permit: Permit | None) -> None:
+    async def _prepare(self, media_type: str | None, permit: Permit | None) -> dict[str, str]:
+        """Headers with a token that is not stale. Withheld without a permit."""
         if self._credentials.stale():
             await self._refresh()
+        headers = self._headers(media_type)
         if permit is not None and not permit():
             raise Withheld
+        return headers
 
     @asynccontextmanager
     async def _reply(
@@ -192,7 +193,7 @@ class ApiClient:
         permit: Permit | None = None,
         media_type: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        await self._prepare(permit)
+        headers = await self._prepare(None if body is None else media_type, permit)
         sent_us = self.clock.local_us()
         timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=self._timeout_s, sock_read=idle_s)
         status = 0
@@ -202,7 +203,7 @@ class ApiClient:
                 self._credentials.host + path,
                 params=params,
                 data=_payload(body),
-                headers=self._headers(None if body is None else media_type),
+                headers=headers,
                 timeout=timeout,
                 proxy=self._credentials.proxy,
                 server_hostname=self._credentials.server_name,
@@ -210,6 +211,8 @@ class ApiClient:
             ) as response:
                 status = response.status
                 self.clock.observe(response.headers.get("Date", ""), sent_us, self.clock.local_us())
+                if response.status == 401:
+                    self._credentials.refused(headers)
                 if not 200 <= response.status < 300:
                     headers = {name.lower(): value for name, value in response.headers.items()}
                     raise _error(Reply(status, response.reason or "", headers, await response.read()))
@@ -237,7 +240,10 @@ class ApiClient:
         return self._wires
 
     async def _refresh(self) -> None:
-        await asyncio.to_thread(self._credentials.refresh)
+        """Once, however many requests wait for it."""
+        async with self._reading:
+            if self._credentials.stale():
+                await asyncio.to_thread(self._credentials.refresh)
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -250,7 +256,9 @@ def _json(raw: bytes) -> dict[str, Any]:
         value = json.loads(raw) if raw else {}
     except ValueError as error:
         raise ApiError(0, "BadReply", f"the reply is not JSON: {raw[:80]!r}") from error
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        raise ApiError(0, "BadReply", f"the reply is no object: {raw[:80]!r}")
+    return value
 
 
 def _payload(body: object) -> bytes | None:

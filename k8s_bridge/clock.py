@@ -1,5 +1,6 @@
 """Two clocks: what time it is at the API server, and what time that is in a scenario that runs faster."""
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -7,9 +8,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
+log = logging.getLogger(__name__)
+
 SECOND_US = 1_000_000
 _FURTHEST_US = 2**62
 """Times beyond are cut to it, so that sums of two still fit 64 bits."""
+DOUBT_US = 10 * SECOND_US
+"""A clock that was set is believed when for so long no reply has agreed with what it was."""
 _BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -86,6 +91,7 @@ class ServerClock:
 
     Each reply bounds the offset: the server's time lay in [date, date + 1 s) between sending and receiving.
     While the local clock agrees with all bounds seen it is taken as it is; else their middle is added.
+    A reply that contradicts the others is of a server whose clock is wrong, unless nothing else comes for `DOUBT_US`.
     """
 
     def __init__(
@@ -97,7 +103,10 @@ class ServerClock:
         self._base_us = round((wall() - monotonic()) * SECOND_US)
         self._low_us = -_FURTHEST_US
         self._high_us = _FURTHEST_US
+        self._doubted_us: int | None = None
+        """When the first of the replies came that contradict the bounds; None while the last one agreed."""
         self._last_us = 0
+        self._last_local_us = 0
 
     def local_us(self) -> int:
         """This machine's clock, undisturbed by steps of it since the start."""
@@ -117,10 +126,22 @@ class ServerClock:
         except ValueError:
             return
         low, high = server_us - received_us, server_us + SECOND_US - sent_us
-        self._low_us, self._high_us = max(self._low_us, low), min(self._high_us, high)
-        if self._low_us > self._high_us:  # one of the clocks was stepped: start again from this reply
-            self._low_us, self._high_us = low, high
+        if low <= self._high_us and high >= self._low_us:
+            self._low_us, self._high_us = max(self._low_us, low), min(self._high_us, high)
+            self._doubted_us = None
+        elif self._doubted_us is None:
+            self._doubted_us = received_us
+        elif received_us - self._doubted_us >= DOUBT_US:
+            stepped_s = ((low + high) // 2 - self.offset_us) / SECOND_US
+            log.warning("the API server's clock was set by %+.1f s", stepped_s)
+            self._low_us, self._high_us, self._doubted_us = low, high, None
 
     def now_us(self) -> int:
-        self._last_us = max(self._last_us, self.local_us() + self.offset_us)
+        """Where the server's clock was set back, ours goes on at half speed until that has come up to it: nothing
+        that waits for a time waits for ever."""
+        local_us = self.local_us()
+        passed_us, self._last_local_us = max(local_us - self._last_local_us, 0), local_us
+        self._last_us = max(
+            self._last_us + (passed_us + 1) // 2 if self._last_us else 0, local_us + self.offset_us
+        )
         return self._last_us

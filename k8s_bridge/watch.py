@@ -8,11 +8,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal  # an event's kind is what the server says
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.backoff import Backoff
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.client import LONGEST_RETRY_AFTER_S, ApiClient, ApiError
 from synergai.k8s_bridge.pods import Json
 
 log = logging.getLogger(__name__)
@@ -20,13 +20,21 @@ log = logging.getLogger(__name__)
 Kind = Literal["ADDED", "MODIFIED", "DELETED", "REFUSED"]
 """`REFUSED`: what may be missing may not be read, and the object's `why` says so; empty once it may."""
 PAGE = 500
-SERVER_TIMEOUT_S = 240
+SERVER_TIMEOUT_S = 30
 """After this long the server ends a watch; it is opened again from the last resourceVersion."""
-IDLE_S = 90.0
-"""Bookmarks come about once a minute: a longer silence is a dead connection."""
-FIRST_DELAY_S, LAST_DELAY_S = 0.2, 30.0
+IDLE_S = 35.0
+"""A longer silence is a dead connection. Bookmarks do not tell one from a quiet cluster: where nothing of the resource
+has changed there are none."""
+FIRST_DELAY_S, LAST_DELAY_S = 0.2, 5.0
 REFUSED_S = 60.0
 """Until what may be missing is asked for again."""
+STEADY_S = 5.0
+"""A watch that lasted so long was a good one: what ends it is a new trouble, and is waited out as one."""
+_PASSING = frozenset({0, 401, 408, 429, 500, 502, 503, 504})
+"""What may be over at the next try, so that a first list waits for it."""
+_TOO_NEW = "Too large resource version"
+"""https://github.com/kubernetes/apimachinery/blob/v0.36.3/pkg/api/errors/errors.go: the server lacks what we have seen,
+for a moment after its start, or for ever after a restore of etcd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,7 @@ class Reflector:
         self._heard_s = monotonic()
         self._version = ""
         self._refused = ""
+        self._told_to_wait_s = 0.0
         self._known: dict[str, tuple[str, str, str]] = {}  # uid -> (resourceVersion, namespace, name)
 
     @property
@@ -114,7 +123,7 @@ class Reflector:
         return self._resource.name
 
     def age_s(self) -> float:
-        """Since the server was heard last: a list, an event or a bookmark, which comes about once a minute."""
+        """Since the server was heard last: a list, an event, a bookmark, or the end of a watch."""
         return self._monotonic() - self._heard_s
 
     def start_over(self) -> None:
@@ -131,13 +140,16 @@ class Reflector:
             self._on_restart(self._resource.name, cause)
             if cause == "refused":
                 await self._sleep(REFUSED_S)
-            elif cause == "end" and self._monotonic() - began_s > 1.0:
+                continue
+            lasted_s = self._monotonic() - began_s
+            if lasted_s > STEADY_S:
                 self._backoff.reset()
-            else:
-                await self._sleep(self._backoff.next_s())
+            if cause != "end" or lasted_s < 1.0:
+                await self._sleep(max(self._backoff.next_s(), self._told_to_wait_s))
 
     async def _cycle(self) -> str:
         """List where needed, then watch until that ends; why it ended."""
+        self._told_to_wait_s = 0.0
         try:
             if not self._version:
                 await self._list()
@@ -149,12 +161,16 @@ class Reflector:
             if self._resource.optional and error.status in (403, 404):
                 self._refuse(error)
                 return "refused"
-            if not self.synced.is_set():
+            if not self.synced.is_set() and error.status not in _PASSING:
                 raise
-            if error.status == 410:
+            if error.status == 410 or _TOO_NEW in error.message:
                 self._version = ""
+            self._told_to_wait_s = min(error.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
             log.warning("watch of %s: %s", self._resource.name, error)
             return "error"
+        self._heard_s = (
+            self._monotonic()
+        )  # where nothing changes no bookmark comes either, but the server ends it in time
         return "end"
 
     async def _list(self) -> None:
@@ -209,8 +225,8 @@ class Reflector:
                 if error.status == 410:  # the list took longer than its snapshot lives
                     raise _Expired from error
                 raise
-            metadata = reply.get("metadata") or {}
-            yield reply.get("items") or [], metadata.get("resourceVersion", "")
+            items, metadata = _page(reply)
+            yield items, metadata["resourceVersion"]
             if not metadata.get("continue"):
                 return
             params = self._resource.params(limit=str(self._page), **{"continue": metadata["continue"]})
@@ -228,18 +244,17 @@ class Reflector:
                     self._take(line)
 
     def _take(self, line: bytes) -> None:
-        try:
-            event = json.loads(line)
-            kind, value = event["type"], event["object"]
-        except (ValueError, LookupError, TypeError) as error:
-            raise ApiError(0, "BadReply", f"a watch line is no event: {line[:80]!r}") from error
+        kind, value = _read(line)
         if kind == "ERROR":
             if value.get("code") == 410:
                 raise _Expired
             raise ApiError(value.get("code", 0), value.get("reason", "Unknown"), value.get("message", ""))
+        version = value["metadata"]["resourceVersion"]
+        if not _is_newer(version, self._version):
+            return  # said before, maybe by a proxy; what has come since counts
         if kind in ("ADDED", "MODIFIED", "DELETED"):
             self._emit(kind, value)
-        self._version = value["metadata"]["resourceVersion"]
+        self._version = version
         self._heard_s = self._monotonic()
 
     def _emit(self, kind: Kind, value: Json) -> None:
@@ -260,3 +275,30 @@ class Reflector:
 def _name(metadata: Json) -> tuple[str, str]:
     """Namespace, kept once for all that are in it, and name."""
     return sys.intern(metadata.get("namespace", "")), metadata["name"]
+
+
+def _read(line: bytes) -> tuple[Any, Json]:
+    """Kind and object of an event; ApiError for what is none, as of a connection that was cut or a stranger's reply."""
+    try:
+        event = json.loads(line)
+        kind, value = event["type"], event["object"]
+        metadata = value if kind == "ERROR" else value["metadata"]
+        known = isinstance(metadata, dict) and (kind in ("ERROR", "BOOKMARK") or "uid" in metadata)
+        if known and (kind == "ERROR" or metadata["resourceVersion"]):
+            return kind, value
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise ApiError(0, "BadReply", f"a watch line is no event: {line[:80]!r}")
+
+
+def _page(reply: Json) -> tuple[list[Json], Json]:
+    """Items and metadata of a list. Taken for an empty one, anything else would have all that is known deleted."""
+    items, metadata = reply.get("items", ()), reply.get("metadata")
+    if "items" in reply and isinstance(metadata, dict) and metadata.get("resourceVersion"):
+        return list(items or ()), metadata
+    raise ApiError(0, "BadReply", f"the reply is no list: {str(reply)[:80]}")
+
+
+def _is_newer(version: str, than: str) -> bool:
+    """Versions of one resource are numbers that grow (KEP-5504); what is no number is taken as new."""
+    return not (version.isdecimal() and than.isdecimal()) or int(version) > int(than)

@@ -97,9 +97,12 @@ class Api:
                         _remember(known, kind, obj)
                         yield Event(kind, obj)
             except Refused as error:
-                if error.status not in (0, 410):
+                if error.status == 429 or error.status >= 500:
+                    await asyncio.sleep(FIRST_DELAY_S)
+                elif error.status in (0, 410):
+                    version = ""
+                else:
                     raise
-                version = ""
             except (aiohttp.ClientError, TimeoutError) as error:
                 log.warning("watch of %s: %s", path, error or type(error).__name__)
                 await asyncio.sleep(FIRST_DELAY_S)

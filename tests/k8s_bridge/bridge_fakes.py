@@ -255,7 +255,7 @@ class FakeClient:
     def now_us(self) -> int:
         return NOW_US
 
-    async def get(self, path: str, params: Any = None) -> Any:
+    async def get(self, path: str, params: Any = None, *, timeout_s: float | None = None) -> Any:
         return self._answer("GET", path, params)
 
     async def post(self, path: str, body: Any, *, permit: Any = None, **_: Any) -> Any:

@@ -175,3 +175,48 @@ async def test_the_servers_clock_is_learnt_from_its_replies():
     async with Bench(reply).open() as bench:
         await bench.client.get("/x")
         assert abs(bench.client.now_us() / 1e6 - 784111777) < 2
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"x"'])
+async def test_a_reply_that_is_no_object_is_an_error(text: str):
+    async with Bench(*[web.Response(text=text) for _ in range(5)]).open() as bench:
+        with pytest.raises(ApiError, match="no object"):
+            await bench.client.get("/x")
+
+
+class Tokens:
+    """A source that counts how often it is read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __call__(self) -> str:
+        self.read += 1
+        return f"Bearer {self.read}"
+
+
+async def test_a_watch_that_is_refused_reads_the_token_anew_the_next_time():
+    bench = Bench(status(401, "Unauthorized", ""), web.Response(body=b"line\n"))
+    async with bench.open(token_source=Tokens()):
+        with pytest.raises(ApiError, match="401"):
+            async for _ in bench.client.lines("/x", {}, 1.0):
+                pass
+        assert [each async for each in bench.client.lines("/x", {}, 1.0)] == [b"line"]
+    assert [r.headers["Authorization"] for r in bench.requests] == ["Bearer 1", "Bearer 2"]
+
+
+async def test_of_many_refused_at_once_one_reads_the_token():
+    tokens = Tokens()
+    bench = Bench(*[status(401, "Unauthorized", "") for _ in range(8)], *[good() for _ in range(8)])
+    async with bench.open(token_source=tokens):
+        await asyncio.gather(*(bench.client.get("/x") for _ in range(8)))
+    assert tokens.read == 2
+
+
+async def test_a_token_that_stays_refused_is_read_once_a_second():
+    tokens = Tokens()
+    bench = Bench(*[status(401, "Unauthorized", "") for _ in range(5)])
+    async with bench.open(token_source=tokens, monotonic=lambda: 100.0):
+        with pytest.raises(ApiError, match="401"):
+            await bench.client.get("/x")
+    assert tokens.read == 2

@@ -93,3 +93,89 @@ def test_the_namespace_is_the_contexts(tmp_path, context, namespace):
     config["contexts"].append({"name": "y", "context": there})
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     assert load(path, context).namespace == namespace
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def rotating(folder, **user: str) -> tuple[Credentials, Clock]:
+    credentials, clock = load(kubeconfig(folder, user=user)), Clock()
+    credentials.monotonic = clock
+    return credentials, clock
+
+
+def sent(credentials: Credentials) -> str:
+    """What a client sends: it reads the token again where that is due."""
+    if credentials.stale():
+        credentials.refresh()
+    return credentials.headers().get("Authorization", "")
+
+
+def test_a_token_file_is_read_again_each_minute(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("old")
+    credentials, clock = rotating(tmp_path, tokenFile=str(token))
+    before = sent(credentials)
+    token.write_text("new")
+    clock.now_s = 59.0
+    within = sent(credentials)
+    clock.now_s = 61.0
+    assert [before, within, sent(credentials)] == ["Bearer old", "Bearer old", "Bearer new"]
+
+
+def test_a_kubeconfig_that_was_written_anew_is_read_when_the_token_is_refused(tmp_path):
+    credentials, _ = rotating(tmp_path, token="old")
+    before = sent(credentials)
+    kubeconfig(tmp_path, user={"token": "new"})
+    assert sent(credentials) == before
+    credentials.refused(credentials.headers())
+    assert sent(credentials) == "Bearer new"
+
+
+def test_a_refusal_of_the_token_before_the_last_reads_nothing(tmp_path):
+    credentials, clock = rotating(tmp_path, token="old")
+    old = {"Authorization": sent(credentials)}
+    kubeconfig(tmp_path, user={"token": "new"})
+    clock.now_s = 61.0
+    assert sent(credentials) == "Bearer new"
+    credentials.refused(old)
+    assert not credentials.stale()
+
+
+@pytest.mark.parametrize("text", ["", "[", "clusters: 3"])
+def test_a_file_that_is_half_written_leaves_the_token_that_was(tmp_path, text, caplog):
+    credentials, clock = rotating(tmp_path, token="old")
+    assert sent(credentials) == "Bearer old"
+    (tmp_path / "config").write_text(text)
+    clock.now_s = 61.0
+    assert sent(credentials) == "Bearer old"
+    assert "cannot be read again" in caplog.text
+    kubeconfig(tmp_path, user={"token": "new"})
+    clock.now_s = 122.0
+    assert sent(credentials) == "Bearer new"
+
+
+def test_an_exec_plugin_runs_again_when_its_token_is_refused_and_not_each_minute(tmp_path):
+    runs = tmp_path / "runs"
+    plugin = tmp_path / "plugin"
+    version = "client.authentication.k8s.io/v1"
+    plugin.write_text(
+        f"#!{sys.executable}\nimport json, pathlib\nruns = pathlib.Path({str(runs)!r})\n"
+        "count = len(runs.read_text()) + 1 if runs.exists() else 1\nruns.write_text('x' * count)\n"
+        "status = {'token': f't{count}'}\n"
+        f"print(json.dumps({{'apiVersion': {version!r}, 'kind': 'ExecCredential', 'status': status}}))\n",
+        encoding="utf-8",
+    )
+    plugin.chmod(plugin.stat().st_mode | stat.S_IXUSR)
+    path = kubeconfig(tmp_path, user={"exec": {"apiVersion": version, "command": str(plugin)}})
+    credentials, clock = load(path), Clock()
+    credentials.monotonic = clock
+    first = sent(credentials)
+    clock.now_s = 61.0
+    assert sent(credentials) == first
+    credentials.refused(credentials.headers())
+    assert sent(credentials) != first

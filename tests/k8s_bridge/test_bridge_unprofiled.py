@@ -31,7 +31,6 @@ def asking(**extended: str) -> dict[str, Any]:
         ({MODEL: "nothing", SAMPLES: "1"}, {}, "UnknownModel", "'nothing'"),
         ({MODEL: "net:9", SAMPLES: "1"}, {}, "UnknownModel", "'net:9'"),
         ({MODEL: "edge", SAMPLES: "1", HARDWARE: "gpu-a"}, {}, "UnknownModel", "on the hardware"),
-        ({MODEL: "edge", SAMPLES: "1"}, asking(nvidia_gpu="1"), "UnsupportedSpec", "nvidia/gpu"),
         (
             ANNOTATIONS,
             {"containers": asking(**{"nvidia.com_gpu": "2"})["containers"]},
@@ -61,6 +60,7 @@ def test_what_cannot_be_understood_is_told_and_placed_or_parked(annotations, spe
         (ANNOTATIONS | {HARDWARE: "xeon"}, {}, "had none of the hardware"),
         ({MODEL: "edge", SAMPLES: "1"}, {}, "had none of the hardware"),
         (ANNOTATIONS, asking(**{"example.com_fpga": "1"}), "Insufficient example.com/fpga"),
+        (ANNOTATIONS, asking(nvidia_gpu="1"), "Insufficient nvidia/gpu"),
         (ANNOTATIONS, asking(**{"nvidia.com_gpu": "3"}), "Insufficient nvidia.com/gpu"),
         ({}, {"nodeSelector": {"zone": "x"}}, "didn't match Pod's node affinity/selector"),
     ],

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
+from synergai.k8s_bridge.backoff import Backoff
 from synergai.k8s_bridge.client import ApiError
 from synergai.k8s_bridge.watch import CLAIMS, NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
 
@@ -159,7 +161,7 @@ async def test_a_lost_connection_goes_on_where_it_was():
 
 
 async def test_a_damaged_line_opens_the_watch_again():
-    server = Server([page()], [[b'{"type": "ADD'], [line("ADDED", item("a"))]])
+    server = Server([page()], [[b'{"type": "ADD'], [line("ADDED", item("a", 11))]])
     assert names(await follow(server)) == [("ADDED", "a")]
 
 
@@ -194,3 +196,97 @@ async def test_what_is_refused_counts_as_read():
 async def test_without_the_right_to_list_nodes_nothing_begins():
     with pytest.raises(ApiError, match="403"):
         await follow(Server([ApiError(403, "Forbidden", "no")], []), NODES)
+
+
+NO_EVENTS = [b"[]", b"{}", b'{"type": "ADDED", "object": {}}', b'{"type": "ERROR", "object": null}', b"\xff\xfe",
+             b'{"type": "MODIFIED", "object": {"metadata": {"resourceVersion": "12"}}}',
+             b'{"type": "DELETED", "object": {"metadata": {"uid": "u"}}}', b"<html>"]  # fmt: skip
+
+
+@pytest.mark.parametrize("line_", NO_EVENTS)
+async def test_a_line_that_is_no_event_opens_the_watch_again(line_: bytes):
+    server = Server([page()], [[line_], [line("ADDED", item("a", 13))]])
+    assert names(await follow(server)) == [("ADDED", "a")]
+
+
+@pytest.mark.parametrize(
+    "reply", [{}, {"items": []}, {"metadata": {"resourceVersion": "9"}}, {"kind": "Status"}]
+)
+async def test_a_reply_that_is_no_list_deletes_nothing(reply: dict[str, Any]):
+    server = Server([page(item("a")), reply, page(item("a"))], [[EXPIRED], [line("ADDED", item("b", 11))]])
+    assert names(await follow(server)) == [("ADDED", "a"), ("ADDED", "b")]
+
+
+async def test_an_event_that_is_said_again_is_not_taken_again():
+    once = line("ADDED", item("a", 11))
+    changed, gone = line("MODIFIED", item("a", 12)), line("DELETED", item("a", 13))
+    server = Server([page()], [[once, once, changed, once, gone, changed, gone]])
+    assert names(await follow(server)) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+
+
+async def test_a_server_that_lacks_what_was_seen_is_listed_again():
+    behind = ApiError(504, "Timeout", "Timeout: Too large resource version: 10, current: 5")
+    server = Server([page(item("a")), page(item("b"), version="5")], [[behind]])
+    assert names(await follow(server))[1:] == [("ADDED", "b"), ("DELETED", "a")]
+
+
+@pytest.mark.parametrize("status", [0, 401, 429, 500, 503])
+async def test_a_first_list_that_fails_for_now_is_tried_again(status: int):
+    server = Server([ApiError(status, "injected", "not now"), page(item("a"))], [])
+    assert names(await follow(server)) == [("ADDED", "a")]
+
+
+class Time:
+    """Of one reflector: it passes while it sleeps and while a watch lasts."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.s += seconds
+        await asyncio.sleep(0)
+
+
+async def sleeps(server: Server, lasting_s: dict[int, float]) -> list[float]:
+    """How long a reflector slept between its watches; `lasting_s`: of a watch, by its number."""
+    time, count = Time(), 0
+    lines = server.lines
+
+    async def lines_that_last(*args: Any) -> AsyncGenerator[bytes]:
+        nonlocal count
+        time.s += lasting_s.get(count, 0.0)
+        count += 1
+        async for each in lines(*args):
+            yield each
+
+    server.lines = lines_that_last  # type: ignore[method-assign]
+    steady = Backoff(1.0, 60.0, Largest())
+    reflector = Reflector(
+        server, NODES, lambda _: None, sleep=time.sleep, monotonic=lambda: time.s, backoff=steady
+    )  # type: ignore[arg-type]
+    task = asyncio.create_task(reflector.run())
+    await asyncio.wait_for(server.over.wait(), 5)
+    task.cancel()
+    return time.slept
+
+
+class Largest(random.Random):
+    def random(self) -> float:
+        return 1.0
+
+
+async def test_a_watch_that_lasted_begins_its_back_off_anew():
+    reset = [ApiError(0, "Disconnected", "")]
+    server = Server([page()], [list(reset) for _ in range(5)])
+    assert await sleeps(server, {3: 3600.0}) == [1.0, 2.0, 4.0, 1.0, 2.0]
+
+
+async def test_a_throttled_watch_waits_as_told_up_to_a_bound():
+    told = [[ApiError(429, "TooManyRequests", "", retry_after_s=seconds)] for seconds in (7.0, 9999.0)]
+    assert await sleeps(Server([page()], told), {}) == [7.0, 30.0]
+
+
+async def test_a_watch_that_ends_in_its_time_is_opened_again_at_once():
+    assert await sleeps(Server([page()], [[], []]), {0: 30.0}) == [1.0]

@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -45,14 +45,20 @@ class Part:
 
     def __init__(self, program: Path, options: Sequence[str], folder: Path) -> None:
         self.name = program.name
+        self._command = [program, *options]
+        self._folder = folder
         self._log = folder / f"{program.name}.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [program, *options],
+        self._log.unlink(missing_ok=True)
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
+                env={"HOME": str(self._folder), "PATH": "/usr/bin:/bin"},
                 start_new_session=True,
                 preexec_fn=_die_with_parent if LIBC else None,
             )
@@ -70,6 +76,27 @@ class Part:
         self._process.kill()
         self._process.wait()
 
+    def start_again(self) -> None:
+        """After `kill`."""
+        self._process = self._start()
+
+    def pause(self) -> None:
+        """It keeps its connections, and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+
+class Plane:
+    """A control plane that runs."""
+
+    def __init__(self, kubeconfig: Path, parts: Sequence[Part], answers: Callable[[], bool]) -> None:
+        self.kubeconfig = kubeconfig
+        self.parts = {part.name: part for part in parts}
+        self.answers = answers
+        """Whether the API server says at this moment that it is ready."""
+
 
 def _die_with_parent() -> None:
     """The kernel kills this process when the thread that started it ends."""
@@ -79,6 +106,13 @@ def _die_with_parent() -> None:
 @contextmanager
 def control_plane(programs: Path, bare: bool = False) -> Iterator[Path]:
     """Start what is in the folder `programs`, `bare` without controllers; the kubeconfig of an administrator."""
+    with running(programs, bare) as plane:
+        yield plane.kubeconfig
+
+
+@contextmanager
+def running(programs: Path, bare: bool = False) -> Iterator[Plane]:
+    """The same, for those who are going to ill-treat its parts."""
     folder = Path(mkdtemp(prefix="synergai-cluster-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -102,7 +136,7 @@ def control_plane(programs: Path, bare: bool = False) -> Iterator[Path]:
         if with_controllers:
             start(CONTROLLERS, _controller_options(kubeconfig, certificate))
             _wait(parts, certificate, server, token, READY)
-        yield kubeconfig
+        yield Plane(kubeconfig, parts, lambda: _answers(certificate, f"{server}/readyz", token))
 
 
 def _free_ports(count: int) -> list[int]:
