@@ -11,11 +11,11 @@ from bridge_fakes import FakeCluster, raw_node
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.client import ApiError
-from synergai.k8s_bridge.daemon import wait_for_bell
 from synergai.k8s_bridge.embedded import errors
 from synergai.k8s_bridge.embedded.server import Call
 from synergai.k8s_bridge.http import PortError
 from synergai.k8s_bridge.journal import Journal
+from synergai.k8s_bridge.parts import wait_for_bell
 
 
 async def test_a_pod_that_waits_at_the_start_is_bound():
