@@ -26,13 +26,13 @@ from synergai.benchmarks.processes import command_of, cpu_s, process, said, unti
 from synergai.benchmarks.worlds import resized
 from synergai.envs import scenario as scenarios
 from synergai.envs.types import Node
-from synergai.k8s_bridge import credentials
-from synergai.k8s_bridge.client import ApiClient, ApiError
-from synergai.k8s_bridge.credentials import CredentialsError
+from synergai.k8s_bridge.api import credentials
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import CredentialsError
+from synergai.k8s_bridge.api.watch import Reflector, Resource, WatchEvent
 from synergai.k8s_bridge.embedded.machine import Machine
 from synergai.k8s_bridge.pods import Json
 from synergai.k8s_bridge.submit import PodRequest, pod_of
-from synergai.k8s_bridge.watch import Reflector, Resource, WatchEvent
 from synergai.offline_profiles.table import ProfileTable
 
 SCHEDULERS = ("ceiling", "kube-scheduler", "synergai")

@@ -21,11 +21,11 @@ from synergai.benchmarks.processes import cpu_s, process, said, until
 from synergai.benchmarks.worlds import MOST_DEVICES, enlarged, resized
 from synergai.envs import scenario as scenarios
 from synergai.envs.scenario import Scenario
-from synergai.k8s_bridge import credentials
-from synergai.k8s_bridge.client import ApiClient, ApiError
-from synergai.k8s_bridge.credentials import CredentialsError
+from synergai.k8s_bridge.api import credentials
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import CredentialsError
+from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.submit import PodRequest, submit
-from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 
 SAMPLES = 1
 """Of a pod."""

@@ -4,11 +4,11 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from synergai.k8s_bridge import credentials
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api import credentials
+from synergai.k8s_bridge.api.client import ApiClient
 from synergai.k8s_bridge.binder import CONCURRENCY, Binder, BindOrder, BindResult, Outcome
-from synergai.k8s_bridge.client import ApiClient
-from synergai.k8s_bridge.events import EventRecorder, Notice
+from synergai.k8s_bridge.reports.events import EventRecorder, Notice
 
 EXPLANATION = "x" * 700
 MESSAGE = "x" * 300

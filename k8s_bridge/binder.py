@@ -10,11 +10,11 @@ from enum import Enum
 
 from synergai.k8s_bridge import keys, resizer
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
-from synergai.k8s_bridge.backoff import Backoff
-from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
+from synergai.k8s_bridge.api.backoff import Backoff
+from synergai.k8s_bridge.api.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import elapsed_s
-from synergai.k8s_bridge.logs import about
 from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.reports.logs import about
 from synergai.k8s_bridge.sizes import Resize
 
 log = logging.getLogger(__name__)

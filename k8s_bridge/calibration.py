@@ -15,7 +15,7 @@ from dataclasses import astuple
 from synergai.envs.cluster import Cluster
 from synergai.envs.learnt import WIDEST_RATIO, Learnt, OptionName
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.pods import Json
 from synergai.offline_profiles.table import ProfileTable
 

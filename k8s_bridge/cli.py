@@ -24,10 +24,10 @@ def bridge(
     log_format: Annotated[str | None, typer.Option(help="text, or json: an object per line.")] = None,
 ) -> None:
     """Schedule the pods of a Kubernetes cluster that name `synergai` as their scheduler."""
+    from synergai.k8s_bridge.api.credentials import CredentialsError
     from synergai.k8s_bridge.config import ConfigError, load_settings
-    from synergai.k8s_bridge.credentials import CredentialsError
+    from synergai.k8s_bridge.control.reload import Source
     from synergai.k8s_bridge.http import PortError
-    from synergai.k8s_bridge.reload import Source
     from synergai.k8s_bridge.startup import StartupError
 
     try:
@@ -57,7 +57,7 @@ def bridge(
 def _run(settings, source, once: bool) -> None:
     import asyncio
 
-    from synergai.k8s_bridge.logs import set_up
+    from synergai.k8s_bridge.reports.logs import set_up
 
     set_up(settings.log_level, settings.log_format)
     asyncio.run(_until_signal(settings, source, once))

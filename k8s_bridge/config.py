@@ -9,7 +9,7 @@ from synergai.envs import strict_yaml
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import CONCURRENCY
 from synergai.k8s_bridge.clock import parse_time_us
-from synergai.k8s_bridge.mode import Mode
+from synergai.k8s_bridge.control.mode import Mode
 
 
 class ConfigError(Exception):

@@ -13,10 +13,10 @@ from synergai.envs.types import Decision
 from synergai.k8s_bridge import http
 from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.calibration import ratios
+from synergai.k8s_bridge.control.reload import Change
 from synergai.k8s_bridge.model import model_of
 from synergai.k8s_bridge.node_leases import NodeLeases
 from synergai.k8s_bridge.parts import Parts
-from synergai.k8s_bridge.reload import Change
 
 log = logging.getLogger(__name__)
 

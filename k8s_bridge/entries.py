@@ -6,7 +6,7 @@ from enum import Enum
 from synergai.agents.explanation import Explanation
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
-from synergai.k8s_bridge.backoff import Backoff
+from synergai.k8s_bridge.api.backoff import Backoff
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.jobs import Ask, read_ask
 from synergai.k8s_bridge.node_book import NodeBook

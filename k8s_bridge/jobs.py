@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from synergai.envs.types import Job
+from synergai.k8s_bridge.admission.filters import Wish
 from synergai.k8s_bridge.annotations import Request, read_request
 from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock
-from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.pods import Pod
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable, address

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import uuid4
 
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import elapsed_s, format_time_us
 from synergai.k8s_bridge.pods import Json
 

@@ -5,14 +5,14 @@ from contextlib import AbstractContextManager
 
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Node
-from synergai.k8s_bridge.filters import Admission, Place, Wish, admit
-from synergai.k8s_bridge.layout import Layout, Neighbour
-from synergai.k8s_bridge.neighbourhood import Neighbourhood
+from synergai.k8s_bridge.admission.filters import Admission, Place, Wish, admit
+from synergai.k8s_bridge.admission.layout import Layout, Neighbour
+from synergai.k8s_bridge.admission.neighbourhood import Neighbourhood
+from synergai.k8s_bridge.admission.relations import NOBODY, Relations
+from synergai.k8s_bridge.admission.requests import Json, Requests
+from synergai.k8s_bridge.admission.volumes import Volumes
 from synergai.k8s_bridge.nodes import NodeFacts, free_extended, read_node, to_node
 from synergai.k8s_bridge.pods import FINISHED_PHASES, Pod, read_pod
-from synergai.k8s_bridge.relations import NOBODY, Relations
-from synergai.k8s_bridge.requests import Json, Requests
-from synergai.k8s_bridge.volumes import Volumes
 from synergai.offline_profiles.profile import Hardware
 
 

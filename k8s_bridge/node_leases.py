@@ -8,10 +8,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.admission.requests import Json
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.watch import PAGE, REFUSED_S, Resource, WatchEvent
 from synergai.k8s_bridge.clock import parse_time_us
-from synergai.k8s_bridge.requests import Json
-from synergai.k8s_bridge.watch import PAGE, REFUSED_S, Resource, WatchEvent
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.quantities import QuantityError, count, cpu_milli, memory_mib
-from synergai.k8s_bridge.requests import Json, Requests
-from synergai.k8s_bridge.taints import BLOCKING, READINESS, UNSCHEDULABLE, Taint
+from synergai.k8s_bridge.admission.quantities import QuantityError, count, cpu_milli, memory_mib
+from synergai.k8s_bridge.admission.requests import Json, Requests
+from synergai.k8s_bridge.admission.taints import BLOCKING, READINESS, UNSCHEDULABLE, Taint
 from synergai.offline_profiles.profile import Hardware
 
 _DEFAULT_PODS = 110  # kubelet's --max-pods

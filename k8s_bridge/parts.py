@@ -10,32 +10,32 @@ from synergai.agents.guard import Guarded
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Job
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.feed import Feed, Tasks
+from synergai.k8s_bridge.api.watch import ALL, Reflector, Resource, WatchEvent
 from synergai.k8s_bridge.binder import Binder, BindResult
-from synergai.k8s_bridge.board import Board
 from synergai.k8s_bridge.calibration import Calibration
-from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
-from synergai.k8s_bridge.conditions import Conditions
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.events import EventRecorder, Notice
-from synergai.k8s_bridge.feed import Feed, Tasks
-from synergai.k8s_bridge.journal import Fields, Journal
+from synergai.k8s_bridge.control.reload import Reloads
+from synergai.k8s_bridge.control.rollout import Rollout
+from synergai.k8s_bridge.control.shadow import Shadow, pods_of
 from synergai.k8s_bridge.lease import Lease
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.model import model_of
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.preface import preface
-from synergai.k8s_bridge.reload import Reloads
 from synergai.k8s_bridge.replays import Replays
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.reports.board import Board
+from synergai.k8s_bridge.reports.conditions import Conditions
+from synergai.k8s_bridge.reports.events import EventRecorder, Notice
+from synergai.k8s_bridge.reports.journal import Fields, Journal
+from synergai.k8s_bridge.reports.metrics import Metrics
+from synergai.k8s_bridge.reports.preface import preface
+from synergai.k8s_bridge.reports.report import Report
 from synergai.k8s_bridge.resizer import Resizer
-from synergai.k8s_bridge.rollout import Rollout
-from synergai.k8s_bridge.shadow import Shadow, pods_of
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
-from synergai.k8s_bridge.watch import ALL, Reflector, Resource, WatchEvent
 
 Pause = Callable[[asyncio.Event, float], Awaitable[None]]
 

@@ -13,11 +13,11 @@ from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock, format_time_us
 from synergai.k8s_bridge.entries import Entry, Stage
-from synergai.k8s_bridge.explanations import sentence, to_json, to_server
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pod_book import FALLBACK_RULE, PodBook
 from synergai.k8s_bridge.pods import Pod
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.reports.explanations import sentence, to_json, to_server
+from synergai.k8s_bridge.reports.report import Report
 
 log = logging.getLogger(__name__)
 

@@ -9,19 +9,19 @@ from dataclasses import replace
 
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Job
+from synergai.k8s_bridge.admission.filters import Wish
+from synergai.k8s_bridge.admission.turns import Turns
 from synergai.k8s_bridge.binder import BindResult
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Bookings, Entry, Stage
-from synergai.k8s_bridge.explanations import sentence
-from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.jobs import read_ask, unfit
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.outcomes import Ran, RunReport, failure_cause, observed_run_s, read_report
 from synergai.k8s_bridge.pauses import Pauses
 from synergai.k8s_bridge.pods import Json, Pod, read_pod
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.reports.explanations import sentence
+from synergai.k8s_bridge.reports.report import Report
 from synergai.k8s_bridge.resizer import Resizer
-from synergai.k8s_bridge.turns import Turns
 from synergai.offline_profiles.table import ProfileTable
 
 log = logging.getLogger(__name__)

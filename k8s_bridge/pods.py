@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.admission.quantities import QuantityError
+from synergai.k8s_bridge.admission.relations import NOBODY, Relations, read_relations
+from synergai.k8s_bridge.admission.requests import NOTHING, Json, Requests, pod_requests
+from synergai.k8s_bridge.admission.selectors import NodeTerms, SelectorError, read_node_terms, terms_match
+from synergai.k8s_bridge.admission.taints import Toleration
 from synergai.k8s_bridge.clock import parse_time_us
-from synergai.k8s_bridge.quantities import QuantityError
-from synergai.k8s_bridge.relations import NOBODY, Relations, read_relations
-from synergai.k8s_bridge.requests import NOTHING, Json, Requests, pod_requests
-from synergai.k8s_bridge.selectors import NodeTerms, SelectorError, read_node_terms, terms_match
 from synergai.k8s_bridge.sizes import Main, read_main
-from synergai.k8s_bridge.taints import Toleration
 
 _HARMLESS_VOLUMES = frozenset(
     {

@@ -19,7 +19,7 @@ from synergai.agents.guard import Guarded
 from synergai.agents.replay import LEAST_JOBS, ArrivalLog, Replayed, picture_of, replay
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.reports.report import Report
 
 log = logging.getLogger(__name__)
 

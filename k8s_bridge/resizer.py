@@ -2,7 +2,7 @@
 
 import logging
 
-from synergai.k8s_bridge.client import ApiClient, ApiError, Permit
+from synergai.k8s_bridge.api.client import ApiClient, ApiError, Permit
 from synergai.k8s_bridge.pods import Json, Pod
 from synergai.k8s_bridge.sizes import Resize
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple  # API objects are JSON of any shape
 
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.quantities import QuantityError, cpu_milli, memory_mib, parse
+from synergai.k8s_bridge.admission.quantities import QuantityError, cpu_milli, memory_mib, parse
 
 Json = dict[str, Any]
 

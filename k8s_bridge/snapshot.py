@@ -6,12 +6,7 @@ Everything here is synchronous and runs between two awaits of the daemon.
 from collections.abc import Callable, Iterable
 
 from synergai.k8s_bridge.annotations import read_decision
-from synergai.k8s_bridge.entries import Entry, Stage
-from synergai.k8s_bridge.node_book import NodeBook
-from synergai.k8s_bridge.node_leases import NODE_LEASES
-from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.pods import Pod
-from synergai.k8s_bridge.watch import (
+from synergai.k8s_bridge.api.watch import (
     CLAIMS,
     NAMESPACES,
     NODES,
@@ -21,6 +16,11 @@ from synergai.k8s_bridge.watch import (
     VOLUMES,
     WatchEvent,
 )
+from synergai.k8s_bridge.entries import Entry, Stage
+from synergai.k8s_bridge.node_book import NodeBook
+from synergai.k8s_bridge.node_leases import NODE_LEASES
+from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.pods import Pod
 
 
 class Snapshot:

@@ -14,15 +14,15 @@ from synergai.agents.trial import Trial, certificate_of
 from synergai.envs.cluster import Cluster
 from synergai.envs.mix import ModelLoad
 from synergai.envs.types import Device, Job, Node
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import Credentials, load
+from synergai.k8s_bridge.api.watch import NODES, OWN_PODS
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import Credentials, load
+from synergai.k8s_bridge.control.reload import Change, LoadError, Reloads, Source
 from synergai.k8s_bridge.daemon import Daemon
-from synergai.k8s_bridge.journal import Journal
 from synergai.k8s_bridge.lease import Lease, LeaseTimes
-from synergai.k8s_bridge.metrics import Metrics
-from synergai.k8s_bridge.reload import Change, LoadError, Reloads, Source
-from synergai.k8s_bridge.watch import NODES, OWN_PODS
+from synergai.k8s_bridge.reports.journal import Journal
+from synergai.k8s_bridge.reports.metrics import Metrics
 from synergai.offline_profiles.profile import Hardware
 from synergai.offline_profiles.table import ProfileError, ProfileTable
 

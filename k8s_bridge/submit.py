@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.backoff import Backoff
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.backoff import Backoff
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import SECOND_US, format_time_us
 from synergai.k8s_bridge.pods import Json
 

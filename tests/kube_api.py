@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.credentials import Credentials
 
 Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from synergai.envs.tape import Setting, Tape, mix_of
-from synergai.k8s_bridge import credentials
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api import credentials
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import SECOND_US, format_time_us
 from synergai.k8s_bridge.submit import PodRequest, submit
 

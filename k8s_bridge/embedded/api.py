@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import aiohttp
 
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded.objects import Json, dump, metadata
 from synergai.k8s_bridge.embedded.patches import STRATEGIC_PATCH
 

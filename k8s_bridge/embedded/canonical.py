@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import lru_cache
 from math import ceil
 
-from synergai.k8s_bridge.quantities import parse
+from synergai.k8s_bridge.admission.quantities import parse
 
 _DECIMAL = {18: "E", 15: "P", 12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m"}
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")

@@ -13,7 +13,7 @@ from synergai.envs.cli import fail
 
 if TYPE_CHECKING:
     from synergai.envs.scenario import Scenario
-    from synergai.k8s_bridge.credentials import Credentials
+    from synergai.k8s_bridge.api.credentials import Credentials
     from synergai.k8s_bridge.embedded.kubelet import Kubelets
 
 MakeKubelets = Callable[["Credentials"], "Kubelets"]
@@ -31,8 +31,8 @@ def cluster(
 ) -> None:
     """A Kubernetes API server and simulated nodes in one process; pods run as long as the world says."""
     from synergai.envs.scenario import ScenarioError, load
-    from synergai.k8s_bridge.credentials import CredentialsError
-    from synergai.k8s_bridge.credentials import load as load_credentials
+    from synergai.k8s_bridge.api.credentials import CredentialsError
+    from synergai.k8s_bridge.api.credentials import load as load_credentials
     from synergai.k8s_bridge.embedded.api import Refused
 
     try:
@@ -81,7 +81,7 @@ async def _run(
 
 async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None) -> "tuple[Credentials, str]":
     """Start the server; how to reach it, and the line that says so."""
-    from synergai.k8s_bridge.credentials import Credentials
+    from synergai.k8s_bridge.api.credentials import Credentials
     from synergai.k8s_bridge.embedded.kubeconfig import write
     from synergai.k8s_bridge.embedded.server import Server, Settings
 
@@ -96,8 +96,8 @@ async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None) -> "
 
 async def _make_namespace(url: str) -> None:
     """The bridge's, which a cluster has from its manifest."""
-    from synergai.k8s_bridge.client import ApiClient
-    from synergai.k8s_bridge.credentials import Credentials
+    from synergai.k8s_bridge.api.client import ApiClient
+    from synergai.k8s_bridge.api.credentials import Credentials
     from synergai.k8s_bridge.keys import BRIDGE_NAMESPACE
 
     async with ApiClient(Credentials(url)) as client:

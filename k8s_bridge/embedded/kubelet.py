@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from synergai.envs.types import Node
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded import pod_status
 from synergai.k8s_bridge.embedded.api import Api, Event, Refused
 from synergai.k8s_bridge.embedded.clock import micros_text, parse_s

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from synergai.envs.types import Node
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.admission.quantities import QuantityError
+from synergai.k8s_bridge.admission.requests import pod_requests
 from synergai.k8s_bridge.embedded.clock import seconds_text
 from synergai.k8s_bridge.embedded.objects import Json, metadata
-from synergai.k8s_bridge.quantities import QuantityError
-from synergai.k8s_bridge.requests import pod_requests
 
 KUBELET_VERSION = "v1.36.0-synergai.simulated"
 DEVICE_PREFIX = "device:"

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
+from synergai.k8s_bridge.admission.quantities import QuantityError
 from synergai.k8s_bridge.embedded.canonical import canonical
 from synergai.k8s_bridge.embedded.clock import parse_s, seconds_text
 from synergai.k8s_bridge.embedded.objects import Json
-from synergai.k8s_bridge.quantities import QuantityError
 
 Shape = Any
 """A type, a mapping of names to shapes, a list of one shape, a `MapOf` or a `Read`; recursive, so `Any`."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import SECOND_US, parse_time_us
-from synergai.k8s_bridge.lines import Line, read_line
 from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.reports.lines import Line, read_line
 
 STALE_S = 60.0
 """The bridge writes three times as often."""

@@ -9,7 +9,7 @@ from synergai.envs.cli import fail
 from synergai.k8s_bridge.keys import BRIDGE_NAMESPACE
 
 if TYPE_CHECKING:
-    from synergai.k8s_bridge.client import ApiClient
+    from synergai.k8s_bridge.api.client import ApiClient
 
 app = typer.Typer(help="Why a pod is where it is, or why it waits.", no_args_is_help=True)
 Kubeconfig = Annotated[str, typer.Option(help="Which cluster.", metavar="FILE")]
@@ -67,8 +67,8 @@ def _answer(verb: str, kubeconfig: str, ask: "Callable[[ApiClient], Awaitable[No
     """Problems are one line and exit code 2."""
     import asyncio
 
-    from synergai.k8s_bridge.client import ApiClient
-    from synergai.k8s_bridge.credentials import CredentialsError, load
+    from synergai.k8s_bridge.api.client import ApiClient
+    from synergai.k8s_bridge.api.credentials import CredentialsError, load
     from synergai.k8s_bridge.explain.api import AskError
 
     async def run() -> None:

@@ -9,7 +9,8 @@ from synergai.k8s_bridge.clock import parse_time_us
 from synergai.k8s_bridge.explain.api import AskError, Queue
 from synergai.k8s_bridge.explain.queue import state
 from synergai.k8s_bridge.explain.words import clean, duration, span, when
-from synergai.k8s_bridge.explanations import (
+from synergai.k8s_bridge.pods import Json, Pod, read_pod
+from synergai.k8s_bridge.reports.explanations import (
     against,
     closed_in_words,
     read_explanation,
@@ -17,7 +18,6 @@ from synergai.k8s_bridge.explanations import (
     what,
     who,
 )
-from synergai.k8s_bridge.pods import Json, Pod, read_pod
 
 LATEST_EVENTS = 5
 

@@ -2,7 +2,7 @@
 
 from synergai.k8s_bridge.explain.api import Queue
 from synergai.k8s_bridge.explain.words import clean, duration, span, table, when
-from synergai.k8s_bridge.lines import Line
+from synergai.k8s_bridge.reports.lines import Line
 
 HEAD = ("#", "POD", "MODEL", "DEADLINE", "SLACK", "STATE")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synergai.k8s_bridge.credentials import Credentials, load
+from synergai.k8s_bridge.api.credentials import Credentials, load
 from synergai.k8s_bridge.embedded.access import Access, Rule, User
 from synergai.k8s_bridge.embedded.server import Server, Settings
 from tests import kube_api

@@ -14,11 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from synergai.agents.registry import make
 from synergai.envs.cluster import Cluster
-from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon
-from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.reports.metrics import Metrics
 from synergai.k8s_bridge.submit import submit
 from tests.deploy.rendered import DEPLOY, ROOT, kustomize, objects
 from tests.k8s_bridge.bridge_e2e import SPEED, TABLE, requests, until, world

@@ -14,8 +14,8 @@ import yaml
 
 from synergai.envs.tape import Setting
 from synergai.envs.types import Node
-from synergai.k8s_bridge.client import ApiClient, ApiError
-from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.embedded.kubelet import LEASE_NAMESPACE, Kubelets, KubeletSettings
 from synergai.k8s_bridge.embedded.worlds import world_run_time
 from tests.e2e.cluster.source import NAME

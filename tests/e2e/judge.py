@@ -14,8 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
-from synergai.k8s_bridge.client import ApiClient
-from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import load
 from tests.e2e.cluster.control_plane import NEEDED, Part, control_plane
 from tests.e2e.cluster.source import Unavailable, programs
 

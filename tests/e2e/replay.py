@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synergai.envs.tape import Setting, make_tape
+from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.demo.run import requests_of
 from synergai.k8s_bridge.submit import PodRequest, submit
-from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 from tests.e2e.ground import Ground, Json, Nodes, ground
 
 JOBS, SEED, SPEED = 60, 7, 20.0

@@ -15,8 +15,8 @@ import yaml
 from synergai.envs import scenario
 from synergai.envs.tape import setting_of
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiClient
-from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.submit import PodRequest, pod_of, submit
 from tests.deploy.rendered import NAME, Json, kustomize, objects, one, output, run, tool
 from tests.deploy.rendered import pod_of as template_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from synergai.envs.cluster import Cluster
-from synergai.k8s_bridge.client import ApiClient
-from synergai.k8s_bridge.filters import Admission, Wish
+from synergai.k8s_bridge.admission.filters import Admission, Wish
+from synergai.k8s_bridge.api.client import ApiClient
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pods import read_pod
 from synergai.offline_profiles.table import ProfileTable

@@ -17,8 +17,8 @@ import yaml
 
 from synergai.envs.compile import numba
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiClient
-from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import load
 from tests.deploy.rendered import NAME, ROOT, Json, kustomize, objects, output, tool
 from tests.deploy.rendered import pod_of as template_of
 from tests.e2e.cluster.machine import BUSYBOX, machine, needs

@@ -11,10 +11,10 @@ import pytest
 from synergai.envs import scenario
 from synergai.envs.tape import Setting, setting_of
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.admission.quantities import count, cpu_milli, memory_mib
+from synergai.k8s_bridge.admission.requests import pod_requests
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
 from synergai.k8s_bridge.demo.measure import termination
-from synergai.k8s_bridge.quantities import count, cpu_milli, memory_mib
-from synergai.k8s_bridge.requests import pod_requests
 from tests.e2e.ground import Json
 from tests.e2e.replay import JOBS, Plan, Replay, has_ended, replay
 

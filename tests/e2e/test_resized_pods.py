@@ -16,9 +16,9 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import load
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.embedded.kubelet import Kubelets
 from synergai.k8s_bridge.pods import pod_requests, read_pod

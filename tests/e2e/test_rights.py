@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from synergai.envs.cluster import Cluster
-from synergai.k8s_bridge.board import Board
-from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.clock import ScenarioClock
-from synergai.k8s_bridge.credentials import load
 from synergai.k8s_bridge.explain.api import fetch_queue
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.reports.board import Board
+from synergai.k8s_bridge.reports.metrics import Metrics
+from synergai.k8s_bridge.reports.report import Report
 from synergai.k8s_bridge.submit import PodRequest, submit
 from synergai.offline_profiles.table import ProfileTable
 from tests.e2e.ground import Ground, ground

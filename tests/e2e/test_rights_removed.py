@@ -13,10 +13,10 @@ import yaml
 from synergai.envs import scenario
 from synergai.envs.tape import setting_of
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.binder import Binder, BindOrder, BindResult, Outcome
-from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import load
 from synergai.k8s_bridge.explain.api import AskError, fetch_queue
 from synergai.k8s_bridge.startup import StartupError, run_bridge
 from synergai.k8s_bridge.submit import PodRequest, submit

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded.server import Server, Settings
 from tests import kube_api
 from tests.kube_api import Api

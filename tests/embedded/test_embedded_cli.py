@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from synergai.envs.noise import World
-from synergai.k8s_bridge.credentials import load
+from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.embedded.cli import cluster
 from synergai.k8s_bridge.embedded.kubelet import PodRun
 from synergai.k8s_bridge.embedded.worlds import world_run_time

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from synergai.envs.types import Device, Node
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded.kubeconfig import write
 from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
 

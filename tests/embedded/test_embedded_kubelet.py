@@ -8,7 +8,7 @@ import pytest
 
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings, PodRun
 
 T4 = "nvidia-t4"

@@ -11,15 +11,15 @@ from typing import Any
 import aiohttp
 from bridge_fakes import FakeCluster, raw_node, raw_pod
 
-from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.control.reload import Change, Load, Reloads, Source
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.embedded.server import Server
-from synergai.k8s_bridge.journal import Journal
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.parts import wait_for_bell
-from synergai.k8s_bridge.reload import Change, Load, Reloads, Source
+from synergai.k8s_bridge.reports.journal import Journal
+from synergai.k8s_bridge.reports.metrics import Metrics
 
 
 class Bench:

@@ -16,9 +16,10 @@ from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge.annotations import read_decision
-from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import Credentials
+from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.embedded import kubeconfig
 from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
@@ -26,7 +27,6 @@ from synergai.k8s_bridge.embedded.server import Server
 from synergai.k8s_bridge.embedded.server import Settings as ServerSettings
 from synergai.k8s_bridge.embedded.worlds import world_run_time
 from synergai.k8s_bridge.submit import PodRequest
-from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.offline_profiles.table import ProfileTable
 
 SPEED = 20.0

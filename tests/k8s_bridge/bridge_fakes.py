@@ -10,7 +10,7 @@ from synergai.envs.learnt import Learnt, OptionName
 from synergai.envs.types import Action, Decision, Job, Node
 from synergai.envs.waiting import Waiting
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiError, Withheld
+from synergai.k8s_bridge.api.client import ApiError, Withheld
 from synergai.k8s_bridge.clock import ServerClock
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable

@@ -12,15 +12,15 @@ from bridge_fakes import FakeCluster, raw_node, raw_pod
 from lease_time import HandClock
 
 from synergai.k8s_bridge.annotations import read_decision
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import Credentials
+from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.embedded.access import ADMIN, Access, User
 from synergai.k8s_bridge.embedded.server import Call, Server
 from synergai.k8s_bridge.embedded.server import Settings as ServerSettings
 from synergai.k8s_bridge.lease import Lease, LeaseTimes
-from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 
 SLOTS = 30
 TICK_S = 0.02

@@ -9,19 +9,19 @@ from bridge_fakes import NOW_US, FakeCluster, raw_node
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Stage
-from synergai.k8s_bridge.events import Notice
-from synergai.k8s_bridge.journal import Journal
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Explain, Placing
 from synergai.k8s_bridge.pod_book import PodBook
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.reports.events import Notice
+from synergai.k8s_bridge.reports.journal import Journal
+from synergai.k8s_bridge.reports.metrics import Metrics
+from synergai.k8s_bridge.reports.report import Report
 from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.snapshot import Snapshot
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 
 
 class World:

@@ -5,8 +5,8 @@ from typing import Any
 
 from lease_time import HandClock
 
-from synergai.k8s_bridge.client import ApiClient, ApiError
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded.server import Call, Server
 from synergai.k8s_bridge.lease import Lease, LeaseTimes
 

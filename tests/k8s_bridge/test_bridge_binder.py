@@ -9,8 +9,8 @@ from lease_time import HandClock
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.binder import ASSUMED_S, Binder, BindOrder, BindResult, Outcome
-from synergai.k8s_bridge.client import ApiError
 
 RECORD = DecisionRecord("mine", "gpu-a", "ort-b8", 1, 1000, 1024, "rule")
 ORDER = BindOrder("default", "a", "uid-a", "n0", RECORD)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from synergai.agents.registry import make
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.binder import Outcome
-from synergai.k8s_bridge.board import MAX_BYTES, MOST, Board
-from synergai.k8s_bridge.client import ApiError
 from synergai.k8s_bridge.clock import ScenarioClock, parse_time_us
-from synergai.k8s_bridge.lines import Line, read_line
 from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.reports.board import MAX_BYTES, MOST, Board
+from synergai.k8s_bridge.reports.lines import Line, read_line
 
 PATH = "/api/v1/namespaces/synergai-bridge/configmaps"
 PUT = ("PUT", f"{PATH}/synergai-queue")

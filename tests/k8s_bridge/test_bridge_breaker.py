@@ -5,11 +5,11 @@ from bridge_fakes import NOW_US, FakeCluster, raw_pod
 
 from synergai.agents.heuristics import Rule
 from synergai.k8s_bridge.annotations import DecisionRecord
-from synergai.k8s_bridge.breaker import LAST, Breaker
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.metrics import Metrics
+from synergai.k8s_bridge.control.breaker import LAST, Breaker
+from synergai.k8s_bridge.control.rollout import Rollout
 from synergai.k8s_bridge.pods import read_pod
-from synergai.k8s_bridge.rollout import Rollout
+from synergai.k8s_bridge.reports.metrics import Metrics
 
 
 def trips(breaker: Breaker, ends: list[tuple[str, bool]]) -> str | None:

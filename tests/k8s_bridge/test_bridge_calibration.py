@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from synergai.agents.registry import make
 from synergai.envs.cluster import Cluster
 from synergai.envs.learnt import WIDEST_LOG, Learnt, OptionName
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.binder import Outcome
 from synergai.k8s_bridge.calibration import MAX_BYTES, MOST_RUNS, Calibration, ratios, read_text, to_text
-from synergai.k8s_bridge.client import ApiError
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.outcomes import observed_run_s, read_report

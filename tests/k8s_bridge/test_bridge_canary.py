@@ -11,12 +11,12 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.state import ClusterState
 from synergai.envs.types import Decision, Device, Job, Node
 from synergai.k8s_bridge.annotations import DecisionRecord
-from synergai.k8s_bridge.canary import Canary, belongs
 from synergai.k8s_bridge.config import CanarySettings, ConfigError, Settings, load_settings
+from synergai.k8s_bridge.control.canary import Canary, belongs
+from synergai.k8s_bridge.control.rollout import Rollout
 from synergai.k8s_bridge.entries import Entry
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.pods import Pod, read_pod
-from synergai.k8s_bridge.rollout import Rollout
+from synergai.k8s_bridge.reports.metrics import Metrics
 
 
 class Last:

@@ -9,7 +9,7 @@ from bridge_fakes import FakeCluster, raw_pod, table
 from synergai.agents.heuristics import Rule
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Job, Node
-from synergai.k8s_bridge.caps import LONGEST_START_S, MINUTE_S, Caps, Limits
+from synergai.k8s_bridge.control.caps import LONGEST_START_S, MINUTE_S, Caps, Limits
 from synergai.k8s_bridge.entries import Entry, Stage
 from synergai.k8s_bridge.pods import read_pod
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from synergai.k8s_bridge.client import ApiClient, ApiError, Withheld
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.client import ApiClient, ApiError, Withheld
+from synergai.k8s_bridge.api.credentials import Credentials
 
 
 class Bench:

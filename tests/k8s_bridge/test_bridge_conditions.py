@@ -7,10 +7,10 @@ import pytest
 from bridge_fakes import CREATED, FakeClient, raw_node, raw_pod
 from bridge_world import World
 
-from synergai.k8s_bridge.client import ApiError
-from synergai.k8s_bridge.conditions import EVERY_S, WAITS, Conditions
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.entries import Stage
 from synergai.k8s_bridge.pods import Pod, read_pod
+from synergai.k8s_bridge.reports.conditions import EVERY_S, WAITS, Conditions
 
 POD = "/api/v1/namespaces/default/pods/a"
 STATUS, GET = ("PATCH", f"{POD}/status"), ("GET", POD)

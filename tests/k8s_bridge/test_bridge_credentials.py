@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from synergai.k8s_bridge.credentials import Credentials, CredentialsError, load
+from synergai.k8s_bridge.api.credentials import Credentials, CredentialsError, load
 
 
 def kubeconfig(folder, cluster: dict | None = None, user: dict | None = None) -> str:
@@ -78,7 +78,7 @@ def test_a_damaged_kubeconfig_is_one_line_that_names_it(tmp_path, text):
 
 def test_no_kubeconfig_and_no_pod_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "synergai.k8s_bridge.credentials.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
+        "synergai.k8s_bridge.api.credentials.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
     )
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(CredentialsError, match="--kubeconfig"):

@@ -14,7 +14,7 @@ from bridge_crowd import nodes, other_pods, own_pods
 from bridge_world import World
 
 from synergai.envs.cluster import Cluster
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
+from synergai.k8s_bridge.api.watch import NODES, OTHER_PODS, OWN_PODS, WatchEvent
 from synergai.offline_profiles.table import ProfileTable
 
 CROWD = Path(__file__).with_name("bridge_crowd.py")

@@ -10,12 +10,12 @@ from bridge_bench import Bench, api_object, bench, until
 from bridge_fakes import FakeCluster, raw_node
 
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiError
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.embedded import errors
 from synergai.k8s_bridge.embedded.server import Call
 from synergai.k8s_bridge.http import PortError
-from synergai.k8s_bridge.journal import Journal
 from synergai.k8s_bridge.parts import wait_for_bell
+from synergai.k8s_bridge.reports.journal import Journal
 
 
 async def test_a_pod_that_waits_at_the_start_is_bound():

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from bridge_fakes import FakeClient
 
-from synergai.k8s_bridge.client import ApiError
-from synergai.k8s_bridge.events import EventRecorder, Notice
+from synergai.k8s_bridge.api.client import ApiError
+from synergai.k8s_bridge.reports.events import EventRecorder, Notice
 
 POD = Notice("Pod", "team", "a", "uid-a", "Scheduled", "assigned")
 NODE = Notice("Node", "", "n0", "uid-n0", "NodeNotUsable", "no label", warning=True)

@@ -17,16 +17,16 @@ from typer.testing import CliRunner, Result
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.binder import BindOrder
-from synergai.k8s_bridge.client import ApiClient
 from synergai.k8s_bridge.clock import format_time_us
-from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.embedded import kubeconfig
 from synergai.k8s_bridge.embedded.access import Access, Rule, User
 from synergai.k8s_bridge.embedded.server import Server, Settings
 from synergai.k8s_bridge.explain.cli import app, queue
-from synergai.k8s_bridge.explanations import to_json
-from synergai.k8s_bridge.lines import Line
+from synergai.k8s_bridge.reports.explanations import to_json
+from synergai.k8s_bridge.reports.lines import Line
 
 APP = typer.Typer()
 APP.add_typer(app, name="explain")

@@ -13,8 +13,8 @@ from synergai.envs.types import Decision, Job
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import Outcome
 from synergai.k8s_bridge.clock import ScenarioClock
-from synergai.k8s_bridge.explanations import MAX_BYTES, read_explanation, sentence, to_json, to_server
-from synergai.k8s_bridge.journal import Journal
+from synergai.k8s_bridge.reports.explanations import MAX_BYTES, read_explanation, sentence, to_json, to_server
+from synergai.k8s_bridge.reports.journal import Journal
 
 S = 1_000_000
 TAKEN = Choice("start", True, "gpu-a", "ort-b8", NOW_US + 2 * S, 0.5, taken=True)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from bridge_e2e import SPEED, daemon_as_process, daemon_in_process, requests, until, world
 
-from synergai.k8s_bridge.client import ApiClient, ApiError
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded import errors
 from synergai.k8s_bridge.embedded.server import Call
 from synergai.k8s_bridge.embedded.server import Settings as ServerSettings

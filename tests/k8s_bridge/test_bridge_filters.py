@@ -3,11 +3,11 @@
 import pytest
 from bridge_fakes import raw_node, table
 
-from synergai.k8s_bridge.filters import Place, Wish, admit
+from synergai.k8s_bridge.admission.filters import Place, Wish, admit
+from synergai.k8s_bridge.admission.requests import Requests
+from synergai.k8s_bridge.admission.taints import Taint, Toleration, tolerates
 from synergai.k8s_bridge.nodes import free_extended, read_node, to_node
 from synergai.k8s_bridge.pods import Demand
-from synergai.k8s_bridge.requests import Requests
-from synergai.k8s_bridge.taints import Taint, Toleration, tolerates
 
 HARDWARE = table().hardware
 

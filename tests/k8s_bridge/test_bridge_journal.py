@@ -18,7 +18,7 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.decision_log import read_logs
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.daemon import Daemon
-from synergai.k8s_bridge.journal import MIB, Journal
+from synergai.k8s_bridge.reports.journal import MIB, Journal
 from synergai.k8s_bridge.submit import submit
 
 KIB = 1024 / MIB

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lease_time import VirtualLoop
 
-from synergai.k8s_bridge.client import ApiError
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.lease import Lease, LeaseTimes
 
 TIMES = LeaseTimes(duration_s=6, renew_deadline_s=4.0, retry_s=1.0, bind_timeout_s=1.0)

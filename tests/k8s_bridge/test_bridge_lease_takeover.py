@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from lease_bench import PATH, Bench
 
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.clock import ServerClock
-from synergai.k8s_bridge.credentials import Credentials
 from synergai.k8s_bridge.embedded.server import Server
 from synergai.k8s_bridge.lease import LeaseTimes
 

@@ -18,7 +18,7 @@ from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.binder import Outcome
 from synergai.k8s_bridge.clock import parse_time_us
-from synergai.k8s_bridge.logs import DECISIONS, JsonFormatter, about, set_up
+from synergai.k8s_bridge.reports.logs import DECISIONS, JsonFormatter, about, set_up
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_as_text_a_decision_is_told_once(stream: io.StringIO) -> None:
     busy()
     told = [line for line in stream.getvalue().splitlines() if "default/a" in line]
     assert len(told) == 1
-    assert "INFO synergai.k8s_bridge.report: pod default/a: Scheduled" in told[0]
+    assert "INFO synergai.k8s_bridge.reports.report: pod default/a: Scheduled" in told[0]
 
 
 @pytest.mark.parametrize("level", ["warning", "error"])

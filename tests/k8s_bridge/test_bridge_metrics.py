@@ -14,11 +14,11 @@ from synergai.agents.guard import Guarded
 from synergai.agents.heuristics import Rule
 from synergai.agents.learned import Learned, read
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.api.watch import NODES, Reflector
 from synergai.k8s_bridge.binder import Outcome
 from synergai.k8s_bridge.clock import format_time_us
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.model import Model, model_of
-from synergai.k8s_bridge.watch import NODES, Reflector
+from synergai.k8s_bridge.reports.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 RAN = {"model": "net", "samples": 100, "hardware": "gpu-a", "configuration": "ort-b8", "runSeconds": 2.5}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from bridge_bench import Bench, bench, until
 
+from synergai.k8s_bridge.control.mode import MODES, Modes
 from synergai.k8s_bridge.entries import Stage
-from synergai.k8s_bridge.mode import MODES, Modes
 
 
 class Hours:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from bridge_fakes import FakeCluster, raw_node, raw_pod, table
 
-from synergai.k8s_bridge.filters import Wish
+from synergai.k8s_bridge.admission.filters import Wish
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pods import read_pod
 

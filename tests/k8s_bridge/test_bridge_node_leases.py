@@ -3,10 +3,10 @@
 import pytest
 from bridge_fakes import NOW_US, FakeClient
 
-from synergai.k8s_bridge.client import ApiError
+from synergai.k8s_bridge.api.client import ApiError
+from synergai.k8s_bridge.api.watch import REFUSED_S
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.node_leases import EVERY_S, NODE_LEASES, NodeLeases
-from synergai.k8s_bridge.watch import REFUSED_S
 
 
 def lease(name: str, age_s: float, duration_s: int | None = 40):

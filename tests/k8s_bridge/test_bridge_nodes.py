@@ -5,8 +5,8 @@ from bridge_fakes import raw_node, table
 
 from synergai.envs.types import Device
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.admission.requests import Requests
 from synergai.k8s_bridge.nodes import NodeFacts, read_node, to_node
-from synergai.k8s_bridge.requests import Requests
 
 HARDWARE = table().hardware
 

@@ -3,8 +3,8 @@
 import pytest
 from bridge_fakes import raw_pod
 
+from synergai.k8s_bridge.admission.requests import Requests, pod_requests
 from synergai.k8s_bridge.pods import read_pod
-from synergai.k8s_bridge.requests import Requests, pod_requests
 
 
 def container(cpu: str, memory: str = "0", **more: object) -> dict[str, object]:

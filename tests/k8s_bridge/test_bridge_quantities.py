@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synergai.k8s_bridge.quantities import QuantityError, count, cpu_milli, memory_mib
+from synergai.k8s_bridge.admission.quantities import QuantityError, count, cpu_milli, memory_mib
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from bridge_world import World, bound, ended
 
 from synergai.agents.registry import make
 from synergai.envs.cluster import Cluster
+from synergai.k8s_bridge.api.watch import CLAIMS, NAMESPACES, NOMINATED, VOLUMES, WatchEvent
 from synergai.k8s_bridge.binder import Outcome
 from synergai.k8s_bridge.entries import Stage
-from synergai.k8s_bridge.watch import CLAIMS, NAMESPACES, NOMINATED, VOLUMES, WatchEvent
 
 Json = dict[str, Any]
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

@@ -22,9 +22,9 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Job, Node
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.config import CHANGEABLE, Settings
+from synergai.k8s_bridge.control.reload import Change, Load, LoadError, Reloads, Source
 from synergai.k8s_bridge.entries import Stage
-from synergai.k8s_bridge.metrics import Metrics
-from synergai.k8s_bridge.reload import Change, Load, LoadError, Reloads, Source
+from synergai.k8s_bridge.reports.metrics import Metrics
 from synergai.k8s_bridge.startup import load_change, load_scheduler
 from synergai.offline_profiles.table import ProfileTable
 

@@ -18,10 +18,10 @@ from synergai.agents.replay import LEAST_JOBS, Replayed
 from synergai.envs.types import Job
 from synergai.k8s_bridge import replays as module
 from synergai.k8s_bridge.daemon import Daemon
-from synergai.k8s_bridge.journal import Journal
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.replays import Replays, in_thread
-from synergai.k8s_bridge.report import Report
+from synergai.k8s_bridge.reports.journal import Journal
+from synergai.k8s_bridge.reports.metrics import Metrics
+from synergai.k8s_bridge.reports.report import Report
 from synergai.k8s_bridge.submit import submit
 
 HARMFUL, LIKE_THE_RULE = Replayed(100, 40, 10), Replayed(100, 10, 10)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from synergai.k8s_bridge.requests import pod_requests
+from synergai.k8s_bridge.admission.requests import pod_requests
 
 
 def spec(cpu: str, **more):

@@ -8,8 +8,8 @@ from bridge_fakes import FakeClient, raw_pod
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.binder import Binder, BindOrder, BindResult, Outcome
-from synergai.k8s_bridge.client import ApiError
 from synergai.k8s_bridge.pods import read_pod
 from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.sizes import Resize, Size, Sizes

@@ -6,8 +6,8 @@ from bridge_fakes import NOW_US, raw_node, raw_pod
 from bridge_world import World, bound, ended
 
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api.watch import NODES, OWN_PODS, WatchEvent
 from synergai.k8s_bridge.binder import Outcome
-from synergai.k8s_bridge.watch import NODES, OWN_PODS, WatchEvent
 
 RECORD = DecisionRecord("other", "gpu-a", "ort-b8", 1, 1000, 1024, "rule", NOW_US - 5_000_000)
 REPORT = {"model": "net", "samples": 100, "hardware": "gpu-a", "configuration": "ort-b8", "runSeconds": 1.25}

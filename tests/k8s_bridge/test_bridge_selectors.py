@@ -2,7 +2,7 @@
 
 import pytest
 
-from synergai.k8s_bridge.selectors import (
+from synergai.k8s_bridge.admission.selectors import (
     SelectorError,
     read_label_selector,
     read_node_terms,

@@ -12,12 +12,12 @@ from bridge_fakes import ANNOTATIONS, NOW_US, raw_node, raw_pod, table
 from synergai.agents.heuristics import Rule
 from synergai.envs.cluster import Cluster
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.api.watch import NODES, OTHER_PODS, WatchEvent
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.config import ConfigError, load_settings
-from synergai.k8s_bridge.metrics import Metrics
-from synergai.k8s_bridge.report import Journal
-from synergai.k8s_bridge.shadow import Shadow, pods_of
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, WatchEvent
+from synergai.k8s_bridge.control.shadow import Shadow, pods_of
+from synergai.k8s_bridge.reports.metrics import Metrics
+from synergai.k8s_bridge.reports.report import Journal
 
 OTHER = "default-scheduler"
 SHADOWED = pods_of(OTHER)

@@ -4,7 +4,7 @@ from bridge_fakes import NOW_US, FakeClient
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import read_request
-from synergai.k8s_bridge.client import ApiError
+from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.pods import read_pod
 from synergai.k8s_bridge.submit import PodRequest, pod_of, submit
 

@@ -4,8 +4,8 @@ from bridge_fakes import ANNOTATIONS, raw_node, raw_pod
 from bridge_world import World
 
 from synergai.k8s_bridge import keys
+from synergai.k8s_bridge.admission.turns import AT_ONCE
 from synergai.k8s_bridge.entries import Stage
-from synergai.k8s_bridge.turns import AT_ONCE
 
 PORT = {"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 8080}]}]}
 

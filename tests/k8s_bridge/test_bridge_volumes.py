@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from synergai.k8s_bridge.admission.volumes import AFFINITY, ZONE, Volumes
 from synergai.k8s_bridge.pods import Claim
-from synergai.k8s_bridge.volumes import AFFINITY, ZONE, Volumes
 
 Json = dict[str, Any]
 ZONE_LABEL = "topology.kubernetes.io/zone"

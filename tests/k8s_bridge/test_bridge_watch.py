@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from synergai.k8s_bridge.backoff import Backoff
-from synergai.k8s_bridge.client import ApiError
-from synergai.k8s_bridge.watch import CLAIMS, NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
+from synergai.k8s_bridge.api.backoff import Backoff
+from synergai.k8s_bridge.api.client import ApiError
+from synergai.k8s_bridge.api.watch import CLAIMS, NODES, OTHER_PODS, OWN_PODS, Reflector, WatchEvent
 
 
 def item(name: str, version: int = 1, uid: str = "") -> dict[str, Any]:

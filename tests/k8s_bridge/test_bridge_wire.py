@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from synergai.k8s_bridge.wire import Reply, Unreachable, WireError, Wires
+from synergai.k8s_bridge.api.wire import Reply, Unreachable, WireError, Wires
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 HANG_UP = b""

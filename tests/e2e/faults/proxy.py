@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import aiohttp
 from aiohttp import web
 
-from synergai.k8s_bridge.credentials import Credentials
+from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.pods import Json
 
 Sort = Literal["bind", "watch", "list", "get", "event", "lease", "queue", "other"]

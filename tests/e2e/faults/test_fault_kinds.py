@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synergai.k8s_bridge import watch
+from synergai.k8s_bridge.api import watch
 from tests.e2e.cluster.control_plane import Plane, running
 from tests.e2e.cluster.source import Unavailable, programs
 from tests.e2e.faults.kinds import KINDS, together

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from synergai.k8s_bridge import watch
+from synergai.k8s_bridge.api import watch
 from tests.e2e.faults.kinds import KINDS, together
 from tests.e2e.faults.proxy import Fault
 from tests.e2e.faults.world import Outcome, Site, calm, embedded_site, overbooked, real_site, trial

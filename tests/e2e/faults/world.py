@@ -16,17 +16,17 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
-from synergai.k8s_bridge.client import ApiClient
+from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.credentials import Credentials, load
+from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.credentials import Credentials, load
 from synergai.k8s_bridge.daemon import Daemon
 from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
 from synergai.k8s_bridge.embedded.server import Server
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.pods import Json, pod_requests
+from synergai.k8s_bridge.reports.metrics import Metrics
 from synergai.k8s_bridge.startup import make_lease
 from synergai.k8s_bridge.submit import PodRequest, submit
-from synergai.k8s_bridge.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.offline_profiles.table import ProfileTable
 from tests.e2e.faults.proxy import Fault, Proxy
 from tests.e2e.ground import Ground, ground

@@ -7,14 +7,14 @@ from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.envs.state import ClusterState
 from synergai.k8s_bridge.annotations import DecisionRecord
-from synergai.k8s_bridge.breaker import Breaker
-from synergai.k8s_bridge.canary import POLICY, RULE, Canary, belongs
-from synergai.k8s_bridge.caps import Caps, limits_of
 from synergai.k8s_bridge.config import Settings
+from synergai.k8s_bridge.control.breaker import Breaker
+from synergai.k8s_bridge.control.canary import POLICY, RULE, Canary, belongs
+from synergai.k8s_bridge.control.caps import Caps, limits_of
+from synergai.k8s_bridge.control.mode import MODES, Modes
 from synergai.k8s_bridge.entries import Entry
-from synergai.k8s_bridge.metrics import Metrics
-from synergai.k8s_bridge.mode import MODES, Modes
 from synergai.k8s_bridge.pods import Pod
+from synergai.k8s_bridge.reports.metrics import Metrics
 
 FAILURES = ("failed", "rejected")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any  # API objects are JSON of any shape
 
-from synergai.k8s_bridge.quantities import count, cpu_milli, memory_mib
+from synergai.k8s_bridge.admission.quantities import count, cpu_milli, memory_mib
 
 Json = dict[str, Any]
 _POD_LEVEL = ("cpu", "memory")

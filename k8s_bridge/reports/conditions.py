@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
+from synergai.k8s_bridge.api.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.pods import Json, Pod
 

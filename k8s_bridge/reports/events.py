@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiClient, ApiError, Permit, Withheld
+from synergai.k8s_bridge.api.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.pods import Json
 

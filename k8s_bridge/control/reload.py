@@ -12,9 +12,9 @@ from pathlib import Path
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.mix import ModelLoad
 from synergai.k8s_bridge.config import CHANGEABLE, ConfigError, Settings, load_settings
-from synergai.k8s_bridge.metrics import Metrics
-from synergai.k8s_bridge.mode import MODES
+from synergai.k8s_bridge.control.mode import MODES
 from synergai.k8s_bridge.replays import in_thread
+from synergai.k8s_bridge.reports.metrics import Metrics
 from synergai.offline_profiles.table import ProfileTable
 
 log = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from synergai.agents.replay import Replayed
 from synergai.envs.types import Action, Decision, Job, Node
 from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.clock import format_time_us
-from synergai.k8s_bridge.events import Notice
-from synergai.k8s_bridge.journal import Journal
-from synergai.k8s_bridge.logs import DECISIONS, about
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.nodes import NodeFacts
 from synergai.k8s_bridge.outcomes import Ran, RunReport
 from synergai.k8s_bridge.pods import Pod
+from synergai.k8s_bridge.reports.events import Notice
+from synergai.k8s_bridge.reports.journal import Journal
+from synergai.k8s_bridge.reports.logs import DECISIONS, about
+from synergai.k8s_bridge.reports.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any  # counters of several kinds of things
 
-from synergai.k8s_bridge.relations import Crowd, Port, Relations, Term
+from synergai.k8s_bridge.admission.relations import Crowd, Port, Relations, Term
 
 _MOST_CROWDS = 256
 """Counted at once; more are forgotten, and counted anew when asked for."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from synergai.envs.types import Node
+from synergai.k8s_bridge.admission.taints import CORDON, Taint, untolerated
+from synergai.k8s_bridge.admission.volumes import Volume
 from synergai.k8s_bridge.nodes import NodeFacts
 from synergai.k8s_bridge.pods import Demand
-from synergai.k8s_bridge.taints import CORDON, Taint, untolerated
-from synergai.k8s_bridge.volumes import Volume
 from synergai.offline_profiles.profile import Hardware
 
 STALE = "node(s) had a kube-node-lease that is not renewed"

@@ -12,13 +12,13 @@ from dataclasses import replace
 from synergai.envs.cluster import Cluster
 from synergai.envs.waiting import Waiting
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.client import ApiClient, ApiError
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import ScenarioClock, format_time_us
 from synergai.k8s_bridge.entries import Entry, Stage
-from synergai.k8s_bridge.explanations import clip
-from synergai.k8s_bridge.lines import Line
 from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.reports.explanations import clip
+from synergai.k8s_bridge.reports.lines import Line
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from typing import Any, Literal  # replies are JSON of any shape
 
 import aiohttp
 
-from synergai.k8s_bridge.backoff import Backoff
+from synergai.k8s_bridge.api.backoff import Backoff
+from synergai.k8s_bridge.api.credentials import Credentials
+from synergai.k8s_bridge.api.wire import Reply, Unreachable, Wires
 from synergai.k8s_bridge.clock import ServerClock
-from synergai.k8s_bridge.credentials import Credentials
-from synergai.k8s_bridge.wire import Reply, Unreachable, Wires
 
 log = logging.getLogger(__name__)
 

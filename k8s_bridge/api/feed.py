@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any  # what a coroutine is sent is nobody's business
 
-from synergai.k8s_bridge.watch import Reflector
+from synergai.k8s_bridge.api.watch import Reflector
 
 
 class Tasks(list[asyncio.Task[None]]):

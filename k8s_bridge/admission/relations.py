@@ -4,7 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any  # API objects are JSON of any shape
 
-from synergai.k8s_bridge.selectors import LabelSelector, Requirement, SelectorError, read_label_selector
+from synergai.k8s_bridge.admission.selectors import (
+    LabelSelector,
+    Requirement,
+    SelectorError,
+    read_label_selector,
+)
 
 Json = dict[str, Any]
 Labels = tuple[tuple[str, str], ...]

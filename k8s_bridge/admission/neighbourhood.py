@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from synergai.k8s_bridge.layout import Layout
+from synergai.k8s_bridge.admission.layout import Layout
+from synergai.k8s_bridge.admission.relations import Crowd, Relations, Spread
+from synergai.k8s_bridge.admission.selectors import LabelSelector
+from synergai.k8s_bridge.admission.taints import untolerated
 from synergai.k8s_bridge.nodes import NodeFacts
 from synergai.k8s_bridge.pods import Demand
-from synergai.k8s_bridge.relations import Crowd, Relations, Spread
-from synergai.k8s_bridge.selectors import LabelSelector
-from synergai.k8s_bridge.taints import untolerated
 
 Check = Callable[[NodeFacts], str]
 PORTS = "node(s) didn't have free ports for the requested pod ports"

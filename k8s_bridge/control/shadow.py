@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Action, Decision, Job
+from synergai.k8s_bridge.admission.filters import Wish
+from synergai.k8s_bridge.api.watch import NODES, OTHER_PODS, Resource, WatchEvent
 from synergai.k8s_bridge.clock import ScenarioClock
-from synergai.k8s_bridge.filters import Wish
 from synergai.k8s_bridge.jobs import Ask, read_ask
-from synergai.k8s_bridge.metrics import Metrics
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pods import Pod, read_pod
-from synergai.k8s_bridge.report import Journal
-from synergai.k8s_bridge.watch import NODES, OTHER_PODS, Resource, WatchEvent
+from synergai.k8s_bridge.reports.metrics import Metrics
+from synergai.k8s_bridge.reports.report import Journal
 
 log = logging.getLogger(__name__)
 

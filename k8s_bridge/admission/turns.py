@@ -7,8 +7,8 @@ milliseconds. One that is held keeps its turn, so there are several.
 import heapq
 from itertools import count
 
+from synergai.k8s_bridge.admission.relations import Relations
 from synergai.k8s_bridge.entries import Entry, Stage
-from synergai.k8s_bridge.relations import Relations
 
 AT_ONCE = 4
 Kin = tuple[object, ...]

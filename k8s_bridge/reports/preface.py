@@ -9,7 +9,7 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.decision_log import SCHEMA
 from synergai.k8s_bridge.calibration import to_text
 from synergai.k8s_bridge.config import Settings
-from synergai.k8s_bridge.journal import Fields
+from synergai.k8s_bridge.reports.journal import Fields
 
 
 def preface(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal  # an event's kind is what the server says
 
 from synergai.k8s_bridge import keys
-from synergai.k8s_bridge.backoff import Backoff
-from synergai.k8s_bridge.client import LONGEST_RETRY_AFTER_S, ApiClient, ApiError
+from synergai.k8s_bridge.api.backoff import Backoff
+from synergai.k8s_bridge.api.client import LONGEST_RETRY_AFTER_S, ApiClient, ApiError
 from synergai.k8s_bridge.pods import Json
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ https://github.com/kubernetes/kubernetes/tree/v1.36.3/pkg/scheduler/framework/pl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from synergai.k8s_bridge.admission.requests import Json
+from synergai.k8s_bridge.admission.selectors import NodeTerms, SelectorError, read_node_terms, terms_match
 from synergai.k8s_bridge.pods import Claim
-from synergai.k8s_bridge.requests import Json
-from synergai.k8s_bridge.selectors import NodeTerms, SelectorError, read_node_terms, terms_match
 
 _BOUND = "pv.kubernetes.io/bind-completed"
 _ZONE, _REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"

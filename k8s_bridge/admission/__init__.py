@@ -1,0 +1,1 @@
+"""Which nodes admit a pod, as kube-scheduler decides it."""

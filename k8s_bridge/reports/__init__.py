@@ -1,0 +1,1 @@
+"""Everything that the bridge says: log, Events, metrics, decision log, annotations, queue."""
