@@ -156,7 +156,7 @@ def test_every_metric_is_in_the_docs_and_none_else() -> None:
 def words() -> set[str]:
     """Every string in the code that counts."""
     files = [
-        *(ROOT / "k8s_bridge").glob("*.py"),
+        *(ROOT / "k8s_bridge").rglob("*.py"),
         *(ROOT / "envs").glob("*.py"),
         *(ROOT / "agents").glob("*.py"),
     ]
