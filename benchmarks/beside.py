@@ -35,7 +35,8 @@ from synergai.k8s_bridge.pods import Json
 from synergai.k8s_bridge.submit import PodRequest, pod_of
 from synergai.offline_profiles.table import ProfileTable
 
-SCHEDULERS = ("ceiling", "kube-scheduler", "synergai")
+SCHEDULERS = ("ceiling", "kube-scheduler", "synergai", "synergai-resizing")
+"""The bridge without and with resizes, which take a second request."""
 KUBE_SCHEDULER = "KUBE_SCHEDULER"
 """Environment: where that program is, if not in PATH."""
 DEADLINE_S = 86_400.0
@@ -105,7 +106,8 @@ async def _all_legs(
         commands = {
             "ceiling": ceiling_command(kubeconfig, [node.name for node in world]),
             "kube-scheduler": _kube_scheduler(kubeconfig, folder),
-            "synergai": _bridge(requests, kubeconfig, checkpoint, folder),
+            "synergai": _bridge(requests, kubeconfig, checkpoint, folder, "never"),
+            "synergai-resizing": _bridge(requests, kubeconfig, checkpoint, folder, "auto"),
         }
         servers = _servers(kubeconfig)
         for turn in range(repeats):
@@ -189,16 +191,17 @@ def _requests(scenario: str, pods: int, seed: int) -> list[PodRequest]:
     ]  # fmt: skip
 
 
-def _bridge(requests: Sequence[PodRequest], kubeconfig: str, checkpoint: str, folder: Path) -> list[str]:
+def _bridge(
+    requests: Sequence[PodRequest], kubeconfig: str, checkpoint: str, folder: Path, resize: str
+) -> list[str]:
     """As it comes, but for the job mix, which is declared."""
     models = [request.model for request in requests]
     expected = {
         name: {"share": models.count(name), "samples": SAMPLES, "samples_log_sd": 0.1} for name in set(models)
     }
-    config = folder / "bridge.yaml"
-    config.write_text(
-        yaml.safe_dump({"expect": expected, "metrics_port": None, "shared_nodes": True}), encoding="utf-8"
-    )
+    settings = {"expect": expected, "metrics_port": None, "resize": resize}
+    config = folder / f"bridge-{resize}.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     given = ["bridge", "--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
     return ["-m", "synergai", *given]
 

@@ -29,7 +29,7 @@ class NodeBook:
     ) -> None:
         self._cluster = cluster
         self._hardware = hardware
-        self._shared_nodes = shared_nodes
+        self.shared_nodes = shared_nodes
         self._on_problem = on_problem
         self._places: dict[str, Place] = {}
         self._others: dict[str, dict[str, Requests]] = {}  # node -> uid -> requests
@@ -77,7 +77,7 @@ class NodeBook:
 
     def set(self, raw: Json) -> bool:
         """A node was added or has changed; whether that changes anything for us."""
-        facts = read_node(raw, self._hardware, self._shared_nodes)
+        facts = read_node(raw, self._hardware, self.shared_nodes)
         before = self._places.get(facts.name)
         if before is not None and before.facts == facts:
             return False
@@ -146,7 +146,7 @@ class NodeBook:
     def _report(self, facts: NodeFacts) -> None:
         """Once per problem; a node that nobody dedicated to us has none."""
         told = self._reported.get(facts.name)
-        if facts.problem and (facts.dedicated or self._shared_nodes) and told != facts.problem:
+        if facts.problem and (facts.dedicated or self.shared_nodes) and told != facts.problem:
             self._reported[facts.name] = facts.problem
             self._on_problem(facts)
 
@@ -227,7 +227,7 @@ class NodeBook:
 
     def unfit(self, hardware: frozenset[str]) -> frozenset[str]:
         """Names of nodes that others use too, with a device of this hardware."""
-        if not (self._shared_nodes and hardware):
+        if not (self.shared_nodes and hardware):
             return frozenset()
         return frozenset(
             name

@@ -88,7 +88,8 @@ class PodBook:
             self._tell(entry, "UnsupportedSpec", refused)
             return
         entry.ask = read_ask(pod, self.bookings.table, self._clock, now_us)
-        entry.unfit = unfit(pod, entry.ask.job, self.bookings.table) if entry.ask.job else frozenset()
+        if entry.ask.job and self._nodes.shared_nodes:
+            entry.unfit = unfit(pod, entry.ask.job, self.bookings.table)
         if entry.ask.reason:
             fallback = f"{entry.ask.message}; {FALLBACK_RULE} places the pod by its own requests"
             self._tell(entry, entry.ask.reason, fallback)

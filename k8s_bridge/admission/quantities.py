@@ -35,6 +35,11 @@ class QuantityError(ValueError):
     """Not a Kubernetes quantity; the message names the value."""
 
 
+_kept = lru_cache(4096, typed=True)
+"""A cluster's pods share a few dozen sizes."""
+
+
+@_kept
 def parse(value: str | int | float) -> Fraction:
     """The exact number a quantity stands for."""
     text = str(value)
@@ -54,7 +59,6 @@ def _multiplier(suffix: str, text: str) -> Fraction:
     raise QuantityError(f"{text!r} has the unknown suffix {suffix!r}")
 
 
-@lru_cache(4096, typed=True)  # a cluster's pods share a few dozen sizes
 def _whole(value: str | int | float, unit: Fraction, up: bool) -> int:
     number = parse(value) / unit
     if number < 0:
@@ -62,16 +66,19 @@ def _whole(value: str | int | float, unit: Fraction, up: bool) -> int:
     return ceil(number) if up else floor(number)
 
 
+@_kept
 def cpu_milli(value: str | int | float, up: bool = True) -> int:
     """Milli-CPU; a request is rounded up, a capacity (`up=False`) down."""
-    return _whole(value, Fraction(1, 1000), up)
+    return _whole(value, _SUFFIXES["m"], up)
 
 
+@_kept
 def memory_mib(value: str | int | float, up: bool = True) -> int:
     """MiB; a request is rounded up, a capacity (`up=False`) down."""
-    return _whole(value, Fraction(2**20), up)
+    return _whole(value, _SUFFIXES["Mi"], up)
 
 
+@_kept
 def count(value: str | int | float, up: bool = True) -> int:
     """Whole things: pods, devices."""
-    return _whole(value, Fraction(1), up)
+    return _whole(value, _SUFFIXES[""], up)

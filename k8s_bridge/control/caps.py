@@ -52,6 +52,13 @@ class Caps:
         self._binds: deque[tuple[float, str]] = deque()  # when, on which node; of the last minute
         self._starting: dict[str, tuple[float, str]] = {}  # pod's key -> since when, on which node
 
+    def change(self, limits: Limits, entries: Mapping[str, Entry]) -> None:
+        """Other limits from now on."""
+        self.limits = limits
+        if not limits.starting:
+            self._starting.clear()
+        self.adopt(entries)
+
     def full(self) -> bool:
         """Whether nothing may be bound at this moment."""
         self._drop_old()
@@ -63,13 +70,14 @@ class Caps:
         """A pod was decided to go there."""
         now_s = self._monotonic()
         self._binds.append((now_s, node))
-        self._starting[key] = (now_s, node)
+        if self.limits.starting:
+            self._starting[key] = (now_s, node)
         self._close(self._at_cap())
 
     def adopt(self, entries: Mapping[str, Entry]) -> None:
-        """Count pods that were found bound and not yet running."""
+        """Count pods that were found bound and not yet running, where that matters."""
         now_s = self._monotonic()
-        for key, entry in entries.items():
+        for key, entry in entries.items() if self.limits.starting else ():
             if _starts(entry):
                 self._starting.setdefault(key, (now_s, entry.node))
 

@@ -70,7 +70,7 @@ class Rollout:
             self._begin()
         self.modes.quiet_s = settings.breaker_quiet_s
         self._breaker.share = settings.breaker_share
-        self.caps.limits = limits_of(settings)
+        self.caps.change(limits_of(settings), self._entries())
         if settings.fallback != self._settings.fallback:
             self._rule = make(settings.fallback)
         self._settings = settings

@@ -121,9 +121,19 @@ def test_a_full_bridge_is_due_even_if_somebody_has_asked_it_meanwhile():
 def test_limits_that_are_lifted_open_every_node():
     c = Capped(starting=1, node_binds=1)
     c.bind("a")
-    c.caps.limits = Limits()
+    c.caps.change(Limits(), c.entries)
     assert c.turn()
     assert c.cluster.closed == set()
+
+
+def test_a_limit_that_comes_later_counts_what_starts_by_then():
+    c = Capped()
+    c.bind("a")
+    c.bind("runs", "n1")
+    c.now("runs", phase="Running")
+    c.caps.change(Limits(starting=1), c.entries)
+    c.turn()
+    assert c.cluster.closed == {"n0"}
 
 
 def test_pods_that_were_bound_before_this_bridge_began_count_as_starting():
