@@ -14,11 +14,12 @@ from synergai.k8s_bridge.sizes import Main, read_main
 
 _HARMLESS_VOLUMES = frozenset(
     {
-        "configMap", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "image", "nfs",
+        "configMap", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "image", "name", "nfs",
         "persistentVolumeClaim", "projected", "secret",
     }
 )  # fmt: skip
-"""Volumes that bind a pod to no node, or by a claim that is looked up; every other kind is refused."""
+"""What a volume may be, or have: its name, and kinds that bind a pod to no node, or by a claim that is
+looked up; every other kind is refused."""
 _GATES = "schedulingGates"
 FINISHED_PHASES = ("Succeeded", "Failed")
 
@@ -237,9 +238,8 @@ def unsupported(spec: Json) -> tuple[str, ...]:
 
 
 def _volumes(spec: Json) -> str:
-    names = [
-        v.get("name", "?") for v in spec.get("volumes") or () if not set(v) - {"name"} <= _HARMLESS_VOLUMES
-    ]
+    volumes = spec.get("volumes") or ()
+    names = [v.get("name", "?") for v in volumes if not _HARMLESS_VOLUMES.issuperset(v)]
     return f"the volumes {', '.join(names)} (of a kind that may be tied to nodes)" if names else ""
 
 
