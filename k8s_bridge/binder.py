@@ -229,16 +229,18 @@ class Binder:
         except ApiError as error:
             if not error.status:
                 self._lost_s = self._elapsed_s()
-            return await self._resolve(order, error)
+            return await self._resolve(order, version, error)
         return BindResult(order, Outcome.BOUND)
 
-    async def _resolve(self, order: BindOrder, error: ApiError) -> BindResult:
+    async def _resolve(self, order: BindOrder, version: str, error: ApiError) -> BindResult:
         """A conflict and a lost reply look alike, and a server that is starting knows no path: what the pod says now
         decides."""
         if error.status and error.status not in (404, 409) and error.status < 500:
             return BindResult(order, Outcome.FAILED, str(error))
         found = await self._look(order, error)
-        if found.outcome is Outcome.FAILED and found.pod is not None and error.status == 409:
+        if found.outcome is not Outcome.FAILED or found.pod is None or error.status != 409:
+            return found
+        if found.pod["metadata"].get("resourceVersion") != version:
             return BindResult(order, Outcome.CHANGED, found.message, found.pod)
         return found
 

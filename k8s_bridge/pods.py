@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.admission.quantities import QuantityError
@@ -138,12 +139,14 @@ def read_pod(raw: Json) -> Pod:
         namespace=metadata.get("namespace", "default"),
         uid=metadata.get("uid", ""),
         created_us=_time_us(metadata.get("creationTimestamp")) or 0,
-        demand=Demand(
-            requests,
-            _tolerations(spec),
-            tuple(sorted((spec.get("nodeSelector") or {}).items())),
-            terms,
-            _claims(metadata, spec),
+        demand=_shared(
+            Demand(
+                requests,
+                _tolerations(spec),
+                tuple(sorted((spec.get("nodeSelector") or {}).items())),
+                terms,
+                _claims(metadata, spec),
+            )
         ),
         annotations={k: v for k, v in annotations.items() if k.startswith(f"{keys.PREFIX}/")},
         relations=relations,
@@ -162,6 +165,12 @@ def read_pod(raw: Json) -> Pod:
         shown=shown,
         unschedulable=_unschedulable(status),
     )
+
+
+@lru_cache(4096)
+def _shared(demand: Demand) -> Demand:
+    """The same object for all that are equal: thousands of pods ask for the same."""
+    return demand
 
 
 def _time_us(text: str | None) -> int | None:

@@ -142,13 +142,17 @@ def application(node_count: int, own: int, others: int) -> web.Application:
         "own": lambda: list(own_pods(own, node_count)),
         "others": lambda: list(other_pods(others, node_count)),
     }
-    texts: dict[str, list[str]] = {
+    texts: dict[str, list[str]] = {"nothing": []} | {
         name: [json.dumps(item, separators=(",", ":")) for item in make()] for name, make in listed.items()
     }
 
     def which(request: web.Request) -> str:
         selector = request.query.get("fieldSelector", "")
-        return "nodes" if request.path.endswith("/nodes") else "own" if "!=" not in selector else "others"
+        if request.path.endswith("/nodes"):
+            return "nodes"
+        if not request.path.endswith("/pods") or "nominated" in selector:
+            return "nothing"
+        return "own" if "!=" not in selector else "others"
 
     async def collection(request: web.Request) -> web.StreamResponse:
         if request.query.get("watch"):
@@ -163,12 +167,15 @@ def application(node_count: int, own: int, others: int) -> web.Application:
         body = f'{{"metadata":{{"resourceVersion":"1"{more}}},"items":[{",".join(items[first:last])}]}}'
         return web.Response(text=body, content_type="application/json")
 
+    async def discovery(_: web.Request) -> web.Response:
+        return web.json_response({"resources": []})
+
     async def taken(_: web.Request) -> web.Response:
         return web.json_response({"kind": "Status", "status": "Success"}, status=201)
 
     app = web.Application()
-    app.router.add_get("/api/v1/nodes", collection)
-    app.router.add_get("/api/v1/pods", collection)
+    app.router.add_get("/api/v1", discovery)
+    app.router.add_get("/{path:.*}", collection)
     app.router.add_post("/{path:.*}", taken)
     return app
 

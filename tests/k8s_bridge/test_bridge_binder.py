@@ -13,7 +13,7 @@ from synergai.k8s_bridge.api.client import ApiError
 from synergai.k8s_bridge.binder import ASSUMED_S, Binder, BindOrder, BindResult, Outcome
 
 RECORD = DecisionRecord("mine", "gpu-a", "ort-b8", 1, 1000, 1024, "rule")
-ORDER = BindOrder("default", "a", "uid-a", "n0", RECORD)
+ORDER = BindOrder("default", "a", "uid-a", "n0", RECORD, version="7")
 POST = ("POST", "/api/v1/namespaces/default/pods/a/binding")
 GET = ("GET", "/api/v1/namespaces/default/pods/a")
 LOST, CONFLICT = ApiError(0, "Timeout", "slow"), ApiError(409, "Conflict", "already assigned")
@@ -53,7 +53,8 @@ def binder_of(client: FakeClient, **options: Any) -> Binder:
         (CONFLICT, pod("n0", "theirs"), Outcome.TAKEN),
         (CONFLICT, pod(uid="uid-second"), Outcome.GONE),
         (CONFLICT, pod(deletionTimestamp="2026-11-18T11:06:41Z"), Outcome.GONE),
-        (CONFLICT, pod(), Outcome.CHANGED),
+        (CONFLICT, pod(resourceVersion="8"), Outcome.CHANGED),
+        (CONFLICT, pod(resourceVersion="7"), Outcome.FAILED),  # nothing has changed: it is waited out
         (LOST, ApiError(404, "NotFound", "gone"), Outcome.GONE),
         (LOST, LOST, Outcome.FAILED),
         (ApiError(404, "NotFound", "gone"), ApiError(404, "NotFound", "gone"), Outcome.GONE),
