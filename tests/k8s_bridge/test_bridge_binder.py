@@ -111,7 +111,7 @@ FAILED_500 = ApiError(500, "InternalError", "etcdserver: request timed out")
 async def test_a_bind_of_unknown_end_is_sent_again_as_it_was(unknown: ApiError):
     client = FakeClient({POST: [unknown, unknown, {}], GET: [pod()]})
     assert (await binder_of(client).bind(ORDER)).outcome is Outcome.BOUND
-    assert [body for method, _, body in client.sent if method == "POST"] == [ORDER.body()] * 3
+    assert [body for method, _, body in client.sent if method == "POST"] == [ORDER.body("7")] * 3
 
 
 async def test_one_that_was_carried_out_late_is_found_by_the_conflict():
