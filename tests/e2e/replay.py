@@ -217,8 +217,12 @@ class Bridge:
         await self._process.wait()
 
     async def ready(self) -> None:
-        """Its first round is over."""
-        await self.until(lambda: self.said().count(" ready: ") == self._starts, "daemon that is ready")
+        """Its first round is over, as its log says in either form."""
+
+        def readies() -> int:
+            return sum(self.said().count(mark) for mark in (" ready: ", '"ready: '))
+
+        await self.until(lambda: readies() == self._starts, "daemon that is ready")
 
     async def ended(self) -> int:
         """Its exit code, when it ends by itself."""

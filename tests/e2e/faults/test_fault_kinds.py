@@ -58,7 +58,10 @@ def short_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "IDLE_S", 4.0)
 
 
-def check(site: Site, kind: str, outcome: Outcome, record: Callable[[str, object], None]) -> None:
+def check(
+    site: Site, kind: str, outcome: Outcome, record: Callable[[str, object], None], unheard: bool = False
+) -> None:
+    """`unheard`: the server may die between carrying out a bind and its reply, which the proxy then does not hear."""
     record("fault", kind)
     record("recovery_s", round(outcome.recovery_s, 2))
     record("busiest_second", outcome.busiest)
@@ -66,8 +69,9 @@ def check(site: Site, kind: str, outcome: Outcome, record: Callable[[str, object
         f"{kind}: recovered {outcome.recovery_s:.2f} s after its end; {outcome.busiest} requests a second at most"
     )
     assert 0 < outcome.before < PODS
-    assert len(outcome.accepted) == PODS
-    assert len({uid for uid, _ in outcome.accepted}) == PODS
+    bound = [uid for uid, _ in outcome.accepted]
+    assert len(set(bound)) == len(bound)
+    assert len(bound) == PODS or unheard
     assert overbooked(site, outcome.history) == []
     assert Counter(pod["status"]["phase"] for pod in outcome.pods) == {"Succeeded": PODS}
     assert outcome.left == 0
@@ -91,7 +95,7 @@ def test_every_pod_is_bound_once_although_a_machine_fails(
     record_property: Callable[[str, object], None],
 ) -> None:
     outcome = runner.run(trial(site, [MACHINES[kind](plane)], pods=PODS, lasts_s=2.5))
-    check(site, kind, outcome, record_property)
+    check(site, kind, outcome, record_property, unheard=True)
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")
