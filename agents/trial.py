@@ -29,9 +29,9 @@ MARGIN = 0.5
 """In violations, by which a move may look worse where the policy is certified."""
 SLACK = 1.15
 """By which the load that is seen, a mean over some 50 arrivals, may lie beyond the loads that were certified."""
-PAUSE = 20.0
+PAUSE = 50.0
 """A trial that its budget did not hold is not tried again for so many times what it took: on a cluster so large that
-one future alone is longer than the budget, trials take a twentieth of the time at most."""
+one future alone is longer than the budget, trials take a fiftieth of the time at most."""
 
 
 @dataclass(frozen=True)

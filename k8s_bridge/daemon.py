@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE_S = 5.0
 """The loop turns at least this often, which is how /healthz knows that it turns."""
 HEALTHY_FOR_S = 30.0
-LONGEST_TURN_S = 0.01
+LONGEST_TURN_S = 0.002
 """After deciding for so long others get a turn, in the middle of a round: binds leave, watches are read."""
 LAST_BINDS_S, LAST_EVENTS_S, LAST_RELEASE_S = 1.0, 0.4, 0.4
 """How long a stop waits for what is under way; together below two seconds."""
