@@ -36,11 +36,13 @@ def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -
     model = address(*_split(request.model))
     if model not in table.models:
         return Ask(plain, reason="UnknownModel", message=f"there is no profile of model {request.model!r}")
-    serving = frozenset(name for name in table.hardware if table.of(model, name))
-    if allowed is not None and not serving & allowed:
+    least = table.least[model]
+    serving = frozenset(least) if allowed is None else frozenset(least) & allowed
+    if not serving:
         why = f"there is no profile of model {request.model!r} on the hardware that the pod may run on"
         return Ask(plain, reason="UnknownModel", message=why)
-    wish = Wish(pod.demand, serving if allowed is None else serving & allowed)
+    needs = tuple((name, need) for name, found in least.items() if name in serving for need in found)
+    wish = Wish(pod.demand, serving, needs)
     return Ask(wish, _job(pod, request, request.samples, model, allowed, clock, now_us))
 
 

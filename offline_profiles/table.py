@@ -22,6 +22,18 @@ def address(model: str, version: str) -> str:
     return model if version == "1" else f"{model}:{version}"
 
 
+class Need(NamedTuple):
+    """What one configuration takes of a node."""
+
+    cpu_milli: int
+    memory_mib: int
+    device_units: int
+
+    def beyond(self, other: "Need") -> bool:
+        """Whether it needs no less of anything, and more of something."""
+        return self != other and all(mine >= theirs for mine, theirs in zip(self, other))
+
+
 @dataclass(frozen=True)
 class ProfileTable:
     """All profiles and hardware classes, and the reference that deadlines are measured against.
@@ -66,6 +78,20 @@ class ProfileTable:
             hardware=dict(sorted(known.items())),
             reference=tuple(row.value for row in reference),
         )
+
+    @cached_property
+    def least(self) -> dict[str, dict[str, tuple["Need", ...]]]:
+        """By model and hardware: what its configurations need, without those that need no less of anything than
+        another."""
+        found: dict[str, dict[str, tuple[Need, ...]]] = {model: {} for model in self.models}
+        for model in self.models:
+            for name in self.hardware:
+                needs = {Need(p.cpu_milli, p.memory_mib, p.device_units) for p in self.of(model, name)}
+                if needs:
+                    found[model][name] = tuple(
+                        sorted(n for n in needs if not any(n.beyond(o) for o in needs))
+                    )
+        return found
 
     @cached_property
     def models(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from synergai.k8s_bridge.admission.volumes import Volume
 from synergai.k8s_bridge.nodes import NodeFacts
 from synergai.k8s_bridge.pods import Demand
 from synergai.offline_profiles.profile import Hardware
+from synergai.offline_profiles.table import Need
 
 STALE = "node(s) had a kube-node-lease that is not renewed"
 
@@ -35,6 +36,8 @@ class Wish:
 
     demand: Demand
     hardware: frozenset[str] | None = None
+    needs: tuple[tuple[str, Need], ...] = ()
+    """By hardware: what its smallest configurations take; none where there is no profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,19 @@ def _hardware(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str
     return "node(s) had none of the hardware that may serve the pod"
 
 
+def _configuration(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
+    """Whether any configuration would fit the node with all our own pods gone."""
+    node = place.node
+    units = {device.hardware: device.units for device in node.devices}
+    for name, need in wish.needs:
+        counted = hardware[name].kind != "cpu"
+        if name not in units or (counted and need.device_units > units[name]):
+            continue
+        if need.cpu_milli <= node.cpu_milli and need.memory_mib <= node.memory_mib:
+            return ""
+    return "node(s) were too small for every configuration of the model" if wish.needs else ""
+
+
 def _room(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
     """Whether the pod would fit the node with all our own pods gone."""
     requests, node = wish.demand.requests, place.node
@@ -175,5 +191,6 @@ _FILTERS: tuple[Callable[[Wish, Place, Mapping[str, Hardware]], str], ...] = (
     _selector,
     _hardware,
     _room,
+    _configuration,
     _extended,
 )

@@ -8,6 +8,7 @@ from synergai.k8s_bridge.admission.requests import Requests
 from synergai.k8s_bridge.admission.taints import Taint, Toleration, tolerates
 from synergai.k8s_bridge.nodes import free_extended, read_node, to_node
 from synergai.k8s_bridge.pods import Demand
+from synergai.offline_profiles.table import Need
 
 HARDWARE = table().hardware
 
@@ -23,6 +24,7 @@ def labelled(name: str, **labels: str):
     return raw
 
 
+TOO_SMALL = "node(s) were too small for every configuration of the model"
 ANYTHING = Toleration("", True, "", "")
 UNREACHABLE = raw_node("a", taints=[{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}])
 TAINTED = raw_node("a", taints=[{"key": "mine", "value": "x", "effect": "NoSchedule"}])
@@ -64,6 +66,15 @@ TAINTED = raw_node("a", taints=[{"key": "mine", "value": "x", "effect": "NoSched
             "node(s) had none of the hardware that may serve the pod",
         ),
         (Wish(Demand(), frozenset({"gpu-a"})), raw_node("a"), ""),
+        (Wish(Demand(), needs=(("gpu-a", Need(9000, 1024, 1)),)), raw_node("a"), TOO_SMALL),
+        (Wish(Demand(), needs=(("gpu-a", Need(1000, 90_000, 1)),)), raw_node("a"), TOO_SMALL),
+        (Wish(Demand(), needs=(("gpu-a", Need(1000, 1024, 3)),)), raw_node("a"), TOO_SMALL),
+        (Wish(Demand(), needs=(("xeon", Need(1000, 1024, 0)),)), raw_node("a"), TOO_SMALL),
+        (
+            Wish(Demand(), needs=(("gpu-a", Need(9000, 1024, 1)), ("gpu-a", Need(1000, 2048, 1)))),
+            raw_node("a"),
+            "",
+        ),
         (Wish(Demand()), raw_node("a", {"tpu": "1"}), "node(s) weren't usable by SynergAI"),
         (Wish(Demand()), raw_node("a", unschedulable=True), "node(s) were unschedulable"),
         (Wish(Demand(tolerations=(ANYTHING,))), raw_node("a", unschedulable=True), ""),

@@ -81,6 +81,18 @@ def test_a_node_of_the_hardware_that_was_missing_ends_the_wait(hardware):
     assert (world.stage(), world.cluster.jobs["default/a"].hardware) == (Stage.QUEUED, {hardware})
 
 
+def test_a_job_that_is_too_large_for_every_node_is_told_so_and_goes_on_when_a_larger_one_comes():
+    world = World(nodes=0)
+    small = raw_node("n0")
+    small["status"]["allocatable"]["cpu"] = "900m"  # its configuration takes a whole one
+    world.node(small)
+    world.pod(raw_pod("a"))
+    assert (world.stage(), world.reasons()) == (Stage.PARKED, ["FailedScheduling"])
+    assert "1 node(s) were too small for every configuration of the model" in world.notices[0].message
+    world.node(raw_node("n1"))
+    assert world.stage() is Stage.QUEUED
+
+
 def test_without_any_node_a_pod_is_parked_with_a_reason():
     world = World(nodes=0)
     world.pod(raw_pod("a"))

@@ -198,3 +198,14 @@ def test_table_is_sorted_immutable_and_travels() -> None:
     with pytest.raises(FrozenInstanceError):
         TABLE.profiles = ()  # type: ignore[misc]  # must fail
     assert pickle.loads(pickle.dumps(TABLE)).sha256 == TABLE.sha256
+
+
+def test_the_least_needs_are_those_that_no_other_configuration_undercuts() -> None:
+    for model in TABLE.models:
+        for name in TABLE.hardware:
+            needs = [(p.cpu_milli, p.memory_mib, p.device_units) for p in TABLE.of(model, name)]
+            least = TABLE.least[model].get(name, ())
+            assert all(any(all(a <= b for a, b in zip(n, o)) for n in least) for o in needs)
+            assert set(least) <= set(needs)
+            assert not any(a.beyond(b) for a in least for b in least)
+            assert bool(least) == bool(needs)
