@@ -197,10 +197,10 @@ class Binder:
         found = await self._look(order, error)
         if found.outcome is not Outcome.FAILED or found.pod is None:
             return found
-        if error.status == 409 or found.pod["metadata"].get("resourceVersion") != order.version:
+        if found.pod["metadata"].get("resourceVersion") != order.version:
             return BindResult(order, Outcome.CHANGED, found.message, found.pod)
-        if not 400 <= error.status < 500:
-            return found
+        if error.status == 409 or not 400 <= error.status < 500:
+            return found  # a conflict over something else, a quota: it is waited out
         return BindResult(
             order, Outcome.UNRESIZED, error.message, found.pod, no_right=resizer.lacks_right(error)
         )

@@ -72,7 +72,7 @@ async def test_a_resize_says_what_was_asked_before_it():
     ("patch", "get", "outcome"),
     [
         (CONFLICT, pod("9"), Outcome.CHANGED),
-        (CONFLICT, pod("7"), Outcome.CHANGED),  # of the quota object, not of the pod
+        (CONFLICT, pod("7"), Outcome.FAILED),  # of the quota object, not of the pod
         (ApiError(422, "Invalid", "uid"), pod(uid="uid-second"), Outcome.GONE),
         (CONFLICT, pod(deletionTimestamp="2026-11-18T11:06:41Z"), Outcome.GONE),
         (CONFLICT, pod("9", node="n1"), Outcome.TAKEN),
