@@ -282,7 +282,8 @@ async def test_autoscalers_are_told_of_a_pod_that_fits_nowhere_and_of_none_that_
     async with plain_bridge(here):
 
         async def is_told() -> bool:
-            return bool(read_pod(await pod(here, "large")).unschedulable)
+            # not of a node that has only just come and is not ready yet
+            return "Insufficient cpu" in read_pod(await pod(here, "large")).unschedulable
 
         await eventually(is_told, 120)
         told = await pod(here, "large")
