@@ -2,7 +2,6 @@
 stays calm."""
 
 import asyncio
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from synergai.k8s_bridge.api import watch
-from tests.e2e.cluster.control_plane import Plane, running
-from tests.e2e.cluster.source import Unavailable, programs
+from tests.e2e.cluster.control_plane import Plane
 from tests.e2e.faults.kinds import KINDS, together
 from tests.e2e.faults.machines import another_certificate, api_server_restarted, etcd_paused, server_tls
 from tests.e2e.faults.proxy import Fault
@@ -24,19 +22,6 @@ MACHINES: dict[str, Callable[[Plane], Fault]] = {
     "the API server restarted": api_server_restarted,
     "etcd paused": etcd_paused,
 }
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[Plane]:
-    """One of their own: these tests kill its parts."""
-    try:
-        folder = programs()
-    except Unavailable as reason:
-        if os.environ.get("SYNERGAI_E2E") == "require":
-            pytest.fail(str(reason), pytrace=False)
-        pytest.skip(str(reason))
-    with running(folder) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

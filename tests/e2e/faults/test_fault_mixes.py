@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from synergai.k8s_bridge.api import watch
+from tests.e2e.cluster.control_plane import Plane
 from tests.e2e.faults.kinds import KINDS, together
 from tests.e2e.faults.proxy import Fault
 from tests.e2e.faults.world import Outcome, Site, calm, embedded_site, overbooked, real_site, trial
@@ -78,11 +79,11 @@ def test_in_a_hundred_mixes_every_pod_is_bound_once_and_no_room_is_given_twice(t
     assert set(KINDS) - set(met) == set()
 
 
-def test_in_twenty_mixes_the_same_is_true_of_a_real_server(real_kubeconfig: str, tmp_path: Path) -> None:
+def test_in_twenty_mixes_the_same_is_true_of_a_real_server(plane: Plane, tmp_path: Path) -> None:
     found: list[str] = []
 
     async def all_of_them() -> None:
-        async with real_site(real_kubeconfig, tmp_path) as site:
+        async with real_site(str(plane.kubeconfig), tmp_path) as site:
             for seed in range(MIXES_REAL):
                 found.extend((await run(site, seed))[0])
 
