@@ -28,7 +28,7 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.decision_log import DecisionLog, Ended, LogError
 from synergai.envs.disturbances import CHANGE, CLOSES, OPENS, POD
 from synergai.envs.learnt import WIDEST_LOG, Learnt, OptionName
-from synergai.envs.metrics import LATE_BY_S, Measures, measure
+from synergai.envs.metrics import Measures, lateness, measure
 from synergai.envs.mix import ModelLoad
 from synergai.envs.state import NEVER_US
 from synergai.envs.tape import Tape
@@ -215,15 +215,9 @@ def as_it_happened(what: Logged) -> Measures:
         jobs=len(jobs),
         violations=int((~done | (finish_us > deadline_us)).sum()),
         unfinished=sum(end is None for end in ends),
-        excess_mean_s=float(excess.mean()),
-        excess_p99_s=float(np.quantile(excess, 0.99)),
-        wait_mean_s=float(wait.mean()),
-        wait_p95_s=float(np.quantile(wait, 0.95)),
-        flow_mean_s=float(flow.mean()),
-        flow_p95_s=float(np.quantile(flow, 0.95)),
+        **lateness(excess, wait, flow),
         energy_j_per_job=float(energy_j.mean()),
         energy_j_per_sample=float(energy_j.sum() / max(samples, 1)),
-        **{f"late_{limit_s}_s": float((excess > limit_s).mean()) for limit_s in LATE_BY_S},
         span_s=(last_us - found.first_us) * 1e-6,
         decisions=len(found.started_us),
     )

@@ -66,6 +66,19 @@ def counted_jobs(sim: Sim) -> tuple[np.ndarray, np.ndarray]:
     return jobs[counted], outcomes[counted]
 
 
+def lateness(excess_s: np.ndarray, wait_s: np.ndarray, flow_s: np.ndarray) -> dict[str, float]:
+    """Those of the measures that are of a job's times. Each of shape (jobs,)."""
+    return {
+        "excess_mean_s": float(excess_s.mean()),
+        "excess_p99_s": float(np.quantile(excess_s, 0.99)),
+        "wait_mean_s": float(wait_s.mean()),
+        "wait_p95_s": float(np.quantile(wait_s, 0.95)),
+        "flow_mean_s": float(flow_s.mean()),
+        "flow_p95_s": float(np.quantile(flow_s, 0.95)),
+        **{f"late_{limit_s}_s": float((excess_s > limit_s).mean()) for limit_s in LATE_BY_S},
+    }
+
+
 def measure(setting: Setting, sim: Sim) -> Measures:
     """The measures of a run that is over."""
     jobs, outcomes = counted_jobs(sim)
@@ -80,15 +93,9 @@ def measure(setting: Setting, sim: Sim) -> Measures:
         jobs=len(jobs),
         violations=int((outcomes["violated"] == 1).sum()),
         unfinished=int((outcomes["finish_us"] < 0).sum()),
-        excess_mean_s=float(excess.mean()),
-        excess_p99_s=float(np.quantile(excess, 0.99)),
-        wait_mean_s=float(wait.mean()),
-        wait_p95_s=float(np.quantile(wait, 0.95)),
-        flow_mean_s=float(flow.mean()),
-        flow_p95_s=float(np.quantile(flow, 0.95)),
+        **lateness(excess, wait, flow),
         energy_j_per_job=float(outcomes["energy_j"].mean()),
         energy_j_per_sample=float(outcomes["energy_j"][ran].sum() / max(int(jobs["samples"][ran].sum()), 1)),
-        **{f"late_{limit_s}_s": float((excess > limit_s).mean()) for limit_s in LATE_BY_S},
         span_s=now_us * 1e-6,
         decisions=int(sim.progress[0]["actions"]),
     )

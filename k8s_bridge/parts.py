@@ -84,8 +84,15 @@ class Parts:
         self._results: list[BindResult] = []
         self._epoch_us: int | None = None
         self._turned_s = time.monotonic()
-        self._events = self._recorder()
         self._reloads = reloads
+        self._keep_books(journal)
+        self._act(journal)
+        self._listen()
+
+    def _keep_books(self, journal: Journal | None) -> None:
+        """What is known of the cluster, and who is told of it."""
+        settings, cluster = self.settings, self._cluster
+        self._events = self._recorder()
         self._report = Report(self.metrics, self._notify, journal)
         self._report.speaks = self._term.leads()
         self.nodes = NodeBook(
@@ -97,7 +104,7 @@ class Parts:
         self.replays = self._replaying()
         """None where replays are off, or no policy is to be judged nor may come."""
         self._resizer = Resizer(settings.resize == "auto")
-        self._conditions = Conditions(client, permit=self._writes)
+        self._conditions = Conditions(self._client, permit=self._writes)
         self.pods = PodBook(
             cluster,
             cluster.table,
@@ -111,17 +118,21 @@ class Parts:
         if journal is not None:
             self._begin_journal(journal)
         self._snapshot = Snapshot(self.nodes, self.pods)
-        self.rollout = Rollout(
-            settings, scheduler, cluster, lambda: self.pods.entries, self.metrics, client.now_us
-        )
+
+    def _act(self, journal: Journal | None) -> None:
+        """Who decides, how far that goes, and what carries it out."""
+        entries, now_us = lambda: self.pods.entries, self._client.now_us
+        self.rollout = Rollout(self.settings, self._scheduler, self._cluster, entries, self.metrics, now_us)
         self._report.on_ended = self.rollout.ended
-        self.metrics.decides(model_of(scheduler))
+        self.metrics.decides(model_of(self._scheduler))
         self._placing = self._placer()
         self._board = self._showing()
         self._calibration = self._learning()
         self._binder = self._binding()
         self._shadow = self._shadowing(journal)
-        watched = [*ALL, *([pods_of(settings.shadow_of)] if self._shadow else [])]
+
+    def _listen(self) -> None:
+        watched = [*ALL, *([pods_of(self.settings.shadow_of)] if self._shadow else [])]
         reflectors = [self._reflector(resource) for resource in watched]
         self._feed = Feed(reflectors, self._bell.set)
         self._background = Tasks(self._bell.set)

@@ -82,6 +82,7 @@ class Pod:
     ran_us: int | None = None
     """From the first container's start to the last one's end; of whole seconds, None where that is not known."""
     reason: str = ""
+    """Why it failed, as the kubelet says."""
     version: str = ""
     """resourceVersion."""
     main: Main | None = None
@@ -90,7 +91,6 @@ class Pod:
     """What it requests now, where that is not what `demand` says."""
     unschedulable: str = ""
     """The message of its condition PodScheduled where that is False for reason Unschedulable."""
-    """Why it failed, as the kubelet says."""
 
     @property
     def key(self) -> str:
