@@ -29,8 +29,9 @@ from synergai.envs.scenario import Scenario
 from synergai.envs.simulator import advance, apply_action, run_rule
 from synergai.envs.state import NEVER_US, NONE, ClusterState
 from synergai.envs.tape import TAPE_JOB, TRUTH, Setting, Tape, best_effort_deadline_us
-from synergai.envs.types import Action, Job
+from synergai.envs.types import ANYWHERE, Action, Job, Reach
 from synergai.envs.world import Sim, new_sim
+from synergai.offline_profiles.table import base_address
 
 MOST_JOBS = 4096
 LONGEST_US = 24 * 3600 * 1_000_000
@@ -216,16 +217,13 @@ def begin(picture: Picture, window: Window, setting: Setting, tape: Tape) -> Sim
         getattr(sim.state, name)[:] = getattr(picture.state, name)
     for name in LEARNT:
         sim.state.clock[0][name] = picture.state.clock[0][name]
-    admitted = [
-        [nodes is None or node.name in nodes for node in picture.catalog.nodes]
-        for nodes in _node_sets(window)
-    ]
+    admitted = [picture.catalog.admitted(reach) for reach in _reaches(window)]
     return sim._replace(state=sim.state._replace(admitted=np.array(admitted, np.bool_)))
 
 
-def _node_sets(window: Window) -> list[frozenset[str] | None]:
-    """The different sets of nodes that jobs may run on; the first is any."""
-    return list(dict.fromkeys([None, *(job.nodes for job in window.jobs)]))
+def _reaches(window: Window) -> list[Reach]:
+    """The different sets of devices that jobs may run on; the first is any."""
+    return list(dict.fromkeys([ANYWHERE, *(job.reach for job in window.jobs)]))
 
 
 def tape_of_window(picture: Picture, window: Window, seed: int) -> Tape:
@@ -249,7 +247,7 @@ def tape_of_window(picture: Picture, window: Window, seed: int) -> Tape:
 
 def _rows(catalog: Catalog, window: Window) -> np.ndarray:
     """The jobs as a tape has them, from time 0 on. Shape (jobs,) TAPE_JOB."""
-    signatures = {nodes: row for row, nodes in enumerate(_node_sets(window))}
+    signatures = {reach: row for row, reach in enumerate(_reaches(window))}
     jobs, from_us = window.jobs, window.jobs[0].arrival_us
     arrival_us = np.array([job.arrival_us for job in jobs])
     deadline_us = np.array([_deadline_us(catalog, job) for job in jobs])
@@ -257,19 +255,24 @@ def _rows(catalog: Catalog, window: Window) -> np.ndarray:
     rows["arrival_us"] = arrival_us - from_us
     rows["deadline_us"] = np.maximum(deadline_us, arrival_us) - from_us
     rows["samples"] = [job.samples for job in jobs]
-    rows["model"] = [catalog.model_index[job.model] for job in jobs]
+    rows["model"] = [catalog.model_index[_known(catalog, job)] for job in jobs]
     rows["counted"] = [job.deadline_us is not None for job in jobs]
     rows["priority"] = [job.priority for job in jobs]
     rows["classes"] = [catalog.class_mask(job.hardware) for job in jobs]
     rows["site"] = [catalog.site_index.get(job.site, 0) for job in jobs]
-    rows["signature"] = [signatures[job.nodes] for job in jobs]
+    rows["signature"] = [signatures[job.reach] for job in jobs]
     return rows
 
 
 def _deadline_us(catalog: Catalog, job: Job) -> int:
     if job.deadline_us is not None:
         return job.deadline_us
-    return best_effort_deadline_us(catalog.table, job.model, job.samples, job.arrival_us)
+    return best_effort_deadline_us(catalog.table, _known(catalog, job), job.samples, job.arrival_us)
+
+
+def _known(catalog: Catalog, job: Job) -> str:
+    """Its model as it is known by now: one that was of its own since may be no more."""
+    return job.model if job.model in catalog.model_index else base_address(job.model)
 
 
 def _truth(picture: Picture, seed: int) -> np.ndarray:

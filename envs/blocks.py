@@ -93,7 +93,7 @@ def bound_blocks(state, ends, ends_of, moment, queued, option, cpu, memory, bloc
             bound.version = device.version
             bound.moment = NONE
             bound.at_us = NEVER_US
-            if admits(state, queued, device) and could_fit(state, device, cpu, memory, option.units):
+            if admits(state, queued, d) and could_fit(state, device, cpu, memory, option.units):
                 bound.at_us, _ = room_at_us(
                     state, ends, ends_of, moment, device, d, cpu, memory, option.units, False
                 )

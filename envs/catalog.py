@@ -13,7 +13,7 @@ import numpy as np
 from synergai.envs.noise import ERROR, total_log_sd
 from synergai.envs.place import choose_dictionary
 from synergai.envs.state import ClusterState, empty_state
-from synergai.envs.types import Node
+from synergai.envs.types import Node, Reach
 from synergai.offline_profiles.profile import Profile
 from synergai.offline_profiles.table import ProfileTable
 
@@ -48,6 +48,12 @@ class Catalog:
         if hardware is None:
             return -1
         return sum(1 << h for h, name in enumerate(self.classes) if name in hardware)
+
+    def admitted(self, reach: Reach) -> list[bool]:
+        """Of each device, whether it is among these."""
+        nodes, barred = reach
+        names = ((self.nodes[n].name, self.classes[h]) for n, h in self.devices)
+        return [(nodes is None or name[0] in nodes) and name not in barred for name in names]
 
 
 def build_catalog(

@@ -44,14 +44,14 @@ from synergai.envs.state import (
     touch,
 )
 from synergai.envs.tape import best_effort_deadline_us
-from synergai.envs.types import Action, Decision, Job, Node
+from synergai.envs.types import ANYWHERE, Action, Decision, Job, Node, Reach
 from synergai.envs.waiting import Waiting, in_order
 from synergai.offline_profiles.profile import Profile
 from synergai.offline_profiles.table import ProfileTable
 
 FIRST_JOBS = 256
 CLOSED = 2**32
-"""Places for pods that are taken from a closed node: more than any has."""
+"""Reach for pods that are taken from a closed node: more than any has."""
 _ROOM = (("cpu_free", "cpu_milli"), ("memory_free", "memory_mib"), ("pods_free", "pods"))
 MANY_SIGNATURES = 256
 """Sets of admitted nodes; beyond, those of no job that waits are forgotten when the tables are made anew."""
@@ -118,7 +118,7 @@ class Cluster:
         self._jobs: dict[int, Job] = {}
         self._numbers: dict[str, int] = {}
         self._booked: dict[str, _Booked] = {}
-        self._signatures: dict[frozenset[str] | None, int] = {None: 0}
+        self._signatures: dict[Reach, int] = {ANYWHERE: 0}
         self._closed: set[str] = set()
         self._owners: dict[str, int] = {}
         self._next_number = 0
@@ -212,6 +212,10 @@ class Cluster:
         self._mix = {name: load for name, load in (mix or {}).items() if name in table.models}
         self._rebuild()
 
+    def extend(self, table: ProfileTable) -> None:
+        """Go on with a table that has more models or fewer, and the same mix."""
+        self.refit(table, self._mix, self.pod_start_s)
+
     def _unlearn(self, table: ProfileTable) -> None:
         """Forget what runs have taught of configurations whose profile is another in this table."""
         self._memory.note(self.catalog, self.state)
@@ -285,6 +289,8 @@ class Cluster:
                 max(observed_run_s * 1e6, predicted_us / WIDEST_RATIO), predicted_us * WIDEST_RATIO
             )
             observe(self.state, record["option"], predicted_us, round(observed_us))
+            for o in self._same_runs.get(int(record["option"]), ()):
+                self.state.history[o] = self.state.history[record["option"]]
         self._forget(key)
 
     def finish_us(self, key: str) -> int:
@@ -413,7 +419,7 @@ class Cluster:
 
     def _add(self, job: Job, fresh: bool) -> None:
         self._make_room()
-        self._signature(job.nodes)  # may number everything anew: before the row is taken
+        self._signature(job.reach)  # may number everything anew: before the row is taken
         number = self._next_number
         self._next_number += 1
         row = append_queued(self.state)
@@ -444,7 +450,7 @@ class Cluster:
         queued["priority"] = job.priority
         queued["namespace"] = self._owners.setdefault(job.namespace, len(self._owners))
         queued["site"] = self.catalog.site_index.get(job.site, 0)
-        queued["signature"] = self._signature(job.nodes)
+        queued["signature"] = self._signature(job.reach)
         queued["attempt"] = job.attempt
 
     def _apply(self, decision: Decision) -> Decision:
@@ -534,23 +540,29 @@ class Cluster:
             found.setdefault(names, o)
         return found
 
+    def _options_alike(self) -> dict[int, list[int]]:
+        """Options that are the same of several models, each with all of them."""
+        found: dict[OptionName, list[int]] = {}
+        for o, name in enumerate(names_of(self.catalog)):
+            found.setdefault(name, []).append(o)
+        return {o: alike for alike in found.values() if len(alike) > 1 for o in alike}
+
     def _device(self, node: int, hardware: str) -> int:
         h = self.catalog.class_index.get(hardware)
         return NONE if h is None else self.catalog.device_index.get((node, h), NONE)
 
-    def _signature(self, nodes: frozenset[str] | None) -> int:
-        if nodes not in self._signatures:
+    def _signature(self, reach: Reach) -> int:
+        if reach not in self._signatures:
             if len(self._signatures) >= len(self.state.admitted):
-                self._signatures[nodes] = len(self._signatures)
+                self._signatures[reach] = len(self._signatures)
                 self._rebuild()
-            self._signatures[nodes] = self._signatures.get(nodes, len(self._signatures))
-            self._admit(nodes)
-        return self._signatures[nodes]
+            self._signatures[reach] = self._signatures.get(reach, len(self._signatures))
+            self._admit(reach)
+        return self._signatures[reach]
 
-    def _admit(self, nodes: frozenset[str] | None) -> None:
-        row = self.state.admitted[self._signatures[nodes]]
-        for n, node in enumerate(self.catalog.nodes):
-            row[n] = nodes is None or node.name in nodes
+    def _admit(self, reach: Reach) -> None:
+        row = self.state.admitted[self._signatures[reach]]
+        row[: len(self.catalog.devices)] = self.catalog.admitted(reach)
 
     def _make_room(self) -> None:
         """Double the tables before they are full. One round may start all that waits, and asks for no room."""
@@ -595,16 +607,17 @@ class Cluster:
         known = tuple(self._nodes.values())
         if len(self._signatures) > MANY_SIGNATURES:
             newest = next(reversed(self._signatures))
-            used = dict.fromkeys([None, *(job.nodes for job in self._jobs.values()), newest])
-            self._signatures = {nodes: row for row, nodes in enumerate(used)}
+            used = dict.fromkeys([ANYWHERE, *(job.reach for job in self._jobs.values()), newest])
+            self._signatures = {reach: row for row, reach in enumerate(used)}
         self.catalog = build_catalog(self.table, [self._usable(node) for node in known])
         rows = max(2 * len(self._signatures), 16)
         self.state = new_state(self.catalog, jobs, rows)
         self.state.options["startup_us"] += self.pod_start_s * 1e6
         self._options = self._options_by_name()
+        self._same_runs = self._options_alike()
         self.state.clock[0]["energy_weight"] = self.energy_weight
-        for nodes in self._signatures:
-            self._admit(nodes)
+        for reach in self._signatures:
+            self._admit(reach)
         for name in self._closed & self.catalog.node_index.keys():
             self._take_places(name, CLOSED)
         if before is not None and old is not None:

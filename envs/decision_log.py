@@ -40,6 +40,8 @@ class Ended:
     configuration: str = ""
     observed_s: float | None = None
     predicted_s: float | None = None
+    seen_us: int | None = None
+    """When the bridge saw it; None in a log of an earlier version."""
 
 
 @dataclass
@@ -165,6 +167,7 @@ class _Book:
             _text(line.get("configuration", "")),
             _seconds(line.get("observedS")),
             _seconds(line.get("predictedS")),
+            _whole(line["seenUs"]) if "seenUs" in line else None,
         )
         job = self._jobs.pop(key, None)
         if job is None:
@@ -217,6 +220,7 @@ def _job_of(value: Json) -> Job:
         site=_text(value["site"]),
         hardware=None if hardware is None else frozenset(map(_text, hardware)),
         nodes=None if nodes is None else frozenset(map(_text, nodes)),
+        barred=frozenset((_text(node), _text(name)) for node, name in value.get("barred", ())),
     )
     if job.samples < 1:
         raise ValueError(f"{job.key} has {job.samples} samples")

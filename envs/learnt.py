@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from synergai.envs.catalog import Catalog
 from synergai.envs.state import ClusterState
+from synergai.offline_profiles.table import base_address
 
 WIDEST_RATIO = 8.0
 """No run, and no history, says more than that an option takes so many times as long as predicted, or that part of it:
@@ -30,9 +31,10 @@ class Learnt(NamedTuple):
 
 
 def names_of(catalog: Catalog) -> list[OptionName]:
-    """Of each option, in order: by model, group and configuration, as `build_catalog` numbers them."""
+    """Of each option, in order: by model, group and configuration, as `build_catalog` numbers them. What one model has
+    in common with another (`own_address`) has one name."""
     return [
-        OptionName(model, profile.hardware, profile.configuration, catalog.sites[s])
+        OptionName(base_address(model), profile.hardware, profile.configuration, catalog.sites[s])
         for model in catalog.models
         for h, s in catalog.groups
         for profile in catalog.table.of(model, catalog.classes[h])

@@ -93,14 +93,15 @@ def drift_series(seed, level, node_key, out):
 
 
 @small_kernel
-def run_factor(seed, level, job, attempt, hardware_key, configuration_key, samples):
-    """Of one attempt of one job on one (hardware, configuration): run to run, within the run, stragglers."""
+def run_factor(seed, level, stragglers, job, attempt, hardware_key, configuration_key, samples):
+    """Of one attempt of one job on one (hardware, configuration): run to run, within the run, and a share of
+    stragglers."""
     key = mix(
         mix(np.uint64(job), np.uint64(attempt)), mix(np.uint64(hardware_key), np.uint64(configuration_key))
     )
     factor = exp(level * 0.05 * normal(seed, 6, key, 0))
     factor *= exp(level * 0.1 / sqrt(max(samples, 1)) * normal(seed, 7, key, 0))
-    if level > 0.0 and uniform(seed, 8, job, attempt) < 0.01:
+    if level > 0.0 and uniform(seed, 8, job, attempt) < stragglers:
         factor *= 2.0 + 3.0 * uniform(seed, 8, job, attempt + 1000)
     return factor
 
@@ -126,11 +127,19 @@ class World:
     `level` 0 switches everything but the persistent profile error off, `error` 0 switches that off.
     """
 
-    def __init__(self, table: ProfileTable, seed: int, error: float = ERROR, level: float = 1.0) -> None:
+    def __init__(
+        self,
+        table: ProfileTable,
+        seed: int,
+        error: float = ERROR,
+        level: float = 1.0,
+        stragglers: float = STRAGGLER_SHARE,
+    ) -> None:
         self.table = table
         self.seed = seed
         self.error = error
         self.level = level
+        self.stragglers = stragglers
         self._drift: dict[str, np.ndarray] = {}
 
     def drift(self, node: str, at_s: float) -> float:
@@ -152,7 +161,8 @@ class World:
         configuration_key = name_key(profile.configuration)
         factor = persistent_factor(self.seed, self.error, model_key, hardware_key, configuration_key)
         factor *= node_factor(self.seed, self.level, name_key(node)) * self.drift(node, at_s)
-        factor *= run_factor(self.seed, self.level, job, attempt, hardware_key, configuration_key, samples)
+        own = (job, attempt, hardware_key, configuration_key, samples)
+        factor *= run_factor(self.seed, self.level, self.stragglers, *own)
         return profile.startup_cached_s + profile.run_time_s(samples) * float(factor)
 
 

@@ -185,7 +185,7 @@ def look_at(state, queued, option, room, cpu, memory, whole, first, end):
     found, warmest, least, free = np.int64(NONE), np.int8(NONE), -1.0, 0  # least: not before it is needed
     for d in range(first, end):
         device = state.devices[d]
-        if not admits(state, queued, device) or not fits(state, device, cpu, memory, option.units):
+        if not admits(state, queued, d) or not fits(state, device, cpu, memory, option.units):
             continue
         if whole:
             free += how_many(state, device, cpu, memory, option.units)
@@ -244,7 +244,7 @@ def find_release(state, ends, ends_of, moment, queued, option, placed):
     group = state.groups[option.group]
     for d in range(group.first_device, group.first_device + group.n_devices):
         device = state.devices[d]
-        if admits(state, queued, device) and could_fit(state, device, cpu, memory, option.units):
+        if admits(state, queued, d) and could_fit(state, device, cpu, memory, option.units):
             at_us, others_ppm = room_at_us(
                 state, ends, ends_of, moment, device, d, cpu, memory, option.units, True
             )

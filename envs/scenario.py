@@ -168,6 +168,8 @@ class NoiseLevels(_Strict):
     """Log-sd of how wrong the profiles are, the same for a whole tape."""
     level: Annotated[float, Field(ge=0, le=5)] = 1.0
     """Scales everything else (node, drift, run to run, within a run); 0 also switches stragglers off."""
+    stragglers: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the attempts that take 2 to 5 times as long."""
 
 
 class Delays(_Strict):

@@ -226,7 +226,7 @@ class ClusterState(NamedTuple):
     queue: np.ndarray  # (jobs,) QUEUED, in no order
     running: np.ndarray  # (jobs,) RUNNING, slots
     history: np.ndarray  # (options,) HISTORY
-    admitted: np.ndarray  # (signatures, nodes) bool; row 0 admits all
+    admitted: np.ndarray  # (signatures, devices) bool; row 0 admits all
     links: np.ndarray  # (sites, sites) LINK: what it takes to bring input from one site to another
     warmth: np.ndarray  # (spots,) int8: start-up state of each option on each device of its group
 
@@ -260,7 +260,7 @@ def empty_state(
         np.zeros(jobs, QUEUED),
         np.zeros(jobs + others, RUNNING),
         np.zeros(options, HISTORY),
-        np.ones((signatures, nodes), np.bool_),
+        np.ones((signatures, devices), np.bool_),
         np.zeros((sites, sites), LINK),
         np.full(spots, CACHED, np.int8),
     )
@@ -322,11 +322,11 @@ def slow_down(state, others_ppm):
 
 
 @small_kernel
-def admits(state, queued, device):
+def admits(state, queued, d):
     """Whether the job's constraints allow this device."""
-    if (queued.classes >> device.klass) & 1 == 0:
+    if (queued.classes >> state.devices[d].klass) & 1 == 0:
         return False
-    return state.admitted[queued.signature, device.node]
+    return state.admitted[queued.signature, d]
 
 
 @small_kernel
@@ -339,7 +339,7 @@ def could_run(state, queued, option):
         device = state.devices[d]
         node = state.nodes[device.node]
         fits = node.cpu_milli >= cpu and node.memory_mib >= memory and device.units >= option.units
-        if fits and admits(state, queued, device):
+        if fits and admits(state, queued, d):
             return True
     return False
 

@@ -162,7 +162,8 @@ def empty_cluster(scenario: Scenario, catalog: Catalog, jobs: int, others: int =
             KIB_BITS / link.mbit_s if link.mbit_s else 0.0,
         )
     for row, sites in enumerate(admitted):
-        state.admitted[row, : len(catalog.nodes)] = [sites is None or n.site in sites for n in catalog.nodes]
+        nodes = frozenset(node.name for node in catalog.nodes if sites is None or node.site in sites)
+        state.admitted[row, : len(catalog.devices)] = catalog.admitted((nodes, frozenset()))
     return state
 
 

@@ -7,6 +7,10 @@ the API server's clock since the epoch.
 from dataclasses import dataclass
 from enum import IntEnum
 
+Reach = tuple[frozenset[str] | None, frozenset[tuple[str, str]]]
+"""Nodes, None for any, and devices of them that are left out, as (node, hardware)."""
+ANYWHERE: Reach = (None, frozenset())
+
 
 class Action(IntEnum):
     """What a scheduler can say."""
@@ -58,10 +62,17 @@ class Job:
     """Hardware classes it may run on; None is any."""
     nodes: frozenset[str] | None = None
     """Nodes its constraints admit; None is any."""
+    barred: frozenset[tuple[str, str]] = frozenset()
+    """Devices of these nodes, as (node, hardware), that its constraints do not admit."""
     cpu_milli: int = 0
     """Its own request: a floor under what the configuration takes."""
     memory_mib: int = 0
     attempt: int = 0
+
+    @property
+    def reach(self) -> Reach:
+        """What its constraints admit."""
+        return self.nodes, self.barred
 
 
 @dataclass(frozen=True, slots=True)

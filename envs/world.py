@@ -78,6 +78,7 @@ PROGRESS = np.dtype(
         ("energy_reward", "f8"),
         ("tau_us", "f8"),  # of the declared mix: the reward's unit of time does not move
         ("level", "f8"),
+        ("stragglers", "f8"),
         ("release_us", "f8"),
         ("decision_us", "i8"),
         ("bind_us", "f8"),
@@ -138,6 +139,7 @@ def new_sim(setting: Setting, tape: Tape, jobs: int | None = None) -> Sim:
     progress[0]["tau_us"] = setting.capacity.tau_us
     progress[0]["cold"] = scenario.world.startup_states != "cached"
     progress[0]["level"] = scenario.noise.level
+    progress[0]["stragglers"] = scenario.noise.stragglers
     progress[0]["release_us"] = scenario.delays.release_s * 1e6
     progress[0]["decision_us"] = scenario.delays.decision_s * 1e6
     progress[0]["bind_us"] = scenario.delays.bind_s * 1e6
@@ -296,8 +298,9 @@ def true_factor(sim, job, attempt, option_index, node, samples):
     clock, progress = sim.state.clock[0], sim.progress[0]
     step = min(clock.now_us // 60_000_000, progress.n_drift - 1)
     factor = truth.factor * sim.tape.drift[node, step]
+    share, hardware, configuration = progress.stragglers, truth.hardware_key, truth.configuration_key
     factor *= noise.run_factor(
-        sim.tape.seed[0], progress.level, job, attempt, truth.hardware_key, truth.configuration_key, samples
+        sim.tape.seed[0], progress.level, share, job, attempt, hardware, configuration, samples
     )
     return factor
 

@@ -21,6 +21,7 @@ from synergai.envs.simulator import run_rule
 from synergai.envs.tape import Setting, make_tape, setting_of
 from synergai.envs.types import Job
 from synergai.envs.world import Sim
+from synergai.offline_profiles.table import own_address
 
 HOUR_US = 3600 * 1_000_000
 EPOCH_US = 1_795_000_000_000_000
@@ -154,6 +155,12 @@ def test_a_job_that_no_node_admits_is_late_under_both() -> None:
     nowhere = tuple(replace(job, nodes=frozenset({"gone"})) for job in window.jobs)
     found = played(replace(window, jobs=nowhere), Rule("edf"))
     assert found.policy == found.fallback == found.jobs
+
+
+def test_a_job_of_a_model_of_its_own_that_is_no_more_is_played_as_the_model_itself() -> None:
+    window = arrivals(0, 100)
+    own = tuple(replace(job, model=own_address(job.model, "3fa2c1d0")) for job in window.jobs)
+    assert played(replace(window, jobs=own), Rule("edf")) == played(window, Rule("edf"))
 
 
 def test_runs_that_were_seen_to_be_slower_are_slower_in_the_replay() -> None:

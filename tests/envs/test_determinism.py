@@ -65,7 +65,8 @@ def test_simulator_and_world_draw_the_same_run_time(number: int) -> None:
     setting, tape = random_world(number)
     sim = simulate(setting, tape, "fcfs")
     scenario, catalog = setting.scenario, setting.catalog
-    world = noise.World(setting.table, number, scenario.noise.profile_error, scenario.noise.level)
+    levels = scenario.noise
+    world = noise.World(setting.table, number, levels.profile_error, levels.level, levels.stragglers)
     started = np.flatnonzero(sim.outcomes["start_us"] >= 0)
     assert len(started) > 10
     for job in started:
@@ -95,7 +96,7 @@ SPREAD = [
 
 @pytest.mark.parametrize(("name", "samples", "least"), SPREAD)
 def test_run_noise_has_the_documented_spread(name: str, samples: int, least: float) -> None:
-    logs = np.log([noise.run_factor(5, 1.0, job, 0, 11, 12, samples) for job in range(20_000)])
+    logs = np.log([noise.run_factor(5, 1.0, 0.01, job, 0, 11, 12, samples) for job in range(20_000)])
     body = logs[logs < 0.6]  # without stragglers
     expected = np.hypot(0.05, 0.1 / np.sqrt(samples))
     assert body.std() == pytest.approx(expected, rel=0.03), name
@@ -104,11 +105,20 @@ def test_run_noise_has_the_documented_spread(name: str, samples: int, least: flo
 
 
 def test_one_run_in_a_hundred_is_two_to_five_times_as_long() -> None:
-    factors = np.array([noise.run_factor(5, 1e-9, job, 0, 11, 12, 100) for job in range(50_000)])
+    factors = np.array([noise.run_factor(5, 1e-9, 0.01, job, 0, 11, 12, 100) for job in range(50_000)])
     stragglers = factors[factors > 1.5]
     assert len(stragglers) / len(factors) == pytest.approx(0.01, rel=0.15)
     assert stragglers.min() >= 1.999
     assert stragglers.max() <= 5.001
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0.99, 1.01), (1.0, 1.999, 5.001)])
+def test_with_the_share_of_stragglers_at_none_or_all_nobody_or_everybody_is_one(
+    share: float, least: float, most: float
+) -> None:
+    factors = [noise.run_factor(5, 1e-9, share, job, 0, 11, 12, 100) for job in range(1000)]
+    assert least <= min(factors)
+    assert max(factors) <= most
 
 
 def test_profile_errors_have_the_asked_for_spread() -> None:
@@ -124,4 +134,4 @@ def test_the_default_profile_error_is_the_root_sum_of_squares_of_its_parts() -> 
 def test_no_profile_error_and_no_level_make_predictions_exact() -> None:
     assert noise.persistent_factor(3, 0.0, 1, 2, 3) == 1.0
     assert noise.node_factor(3, 0.0, 1) == 1.0
-    assert noise.run_factor(3, 0.0, 1, 0, 2, 3, 10) == 1.0
+    assert noise.run_factor(3, 0.0, 0.01, 1, 0, 2, 3, 10) == 1.0

@@ -39,7 +39,8 @@ WINDOWED = ("mael", "mael:window=tau", "slo_mael", "slo_mael:window=10ms", "slo_
 def true_factor(setting: Setting, seed: int):
     """How much longer each attempt takes, from the documented hashes."""
     scenario = setting.scenario
-    world = noise.World(setting.table, seed, scenario.noise.profile_error, scenario.noise.level)
+    levels = scenario.noise
+    world = noise.World(setting.table, seed, levels.profile_error, levels.level, levels.stragglers)
 
     def factor(job: int, profile: Profile, node: str, now_us: int, samples: int, attempt: int) -> float:
         keys = noise.option_keys(profile)
@@ -47,7 +48,8 @@ def true_factor(setting: Setting, seed: int):
         lasting = noise.persistent_factor(seed, world.error, keys["model"], hardware, configuration)
         machine = noise.node_factor(seed, world.level, noise.name_key(node))
         lasting *= machine * world.drift(node, now_us * 1e-6)
-        return lasting * noise.run_factor(seed, world.level, job, attempt, hardware, configuration, samples)
+        own = (job, attempt, hardware, configuration, samples)
+        return lasting * noise.run_factor(seed, world.level, world.stragglers, *own)
 
     return factor
 

@@ -89,14 +89,15 @@ class Truth:
         """Whether this node could take it if it were empty."""
         state, record = self.sim.state, self.tape.jobs[job]
         option, machine = state.options[o], state.nodes[node]
-        if not (record["classes"] >> option["klass"]) & 1 or not state.admitted[record["signature"], node]:
+        if not (record["classes"] >> option["klass"]) & 1:
             return False
         if machine["cpu_milli"] < option["cpu_milli"] or machine["memory_mib"] < option["memory_mib"]:
             return False
         group = state.groups[option["group"]]
         first, end = group["first_device"], group["first_device"] + group["n_devices"]
-        mine = state.devices[first:end][state.devices[first:end]["node"] == node]
-        return bool((mine["units"] >= option["units"]).any())
+        mine = state.devices["node"][first:end] == node
+        admitted = state.admitted[record["signature"], first:end]
+        return bool((mine & admitted & (state.devices["units"][first:end] >= option["units"])).any())
 
     def run_us(self, job: int, o: int, nodes: Sequence[int], from_us: int, to_us: int) -> tuple[int, int]:
         """The least and the most that its first attempt with this option takes, from START to end, on one of these
@@ -120,11 +121,10 @@ class Truth:
 
     def luck(self, job: int, o: int) -> float:
         """Of this job's first attempt."""
-        truth, level = self.tape.truth[o], self.setting.scenario.noise.level
+        truth, levels = self.tape.truth[o], self.setting.scenario.noise
+        keys = truth["hardware_key"], truth["configuration_key"]
         samples, seed = int(self.tape.jobs[job]["samples"]), int(self.tape.seed[0])
-        return noise.run_factor(
-            seed, level, job, 0, truth["hardware_key"], truth["configuration_key"], samples
-        )
+        return noise.run_factor(seed, levels.level, levels.stragglers, job, 0, *keys, samples)
 
     def overhead_us(self, job: int, o: int) -> float:
         """Before the compute begins."""
@@ -147,7 +147,8 @@ class Pools:
         catalog, admitted = truth.setting.catalog, truth.sim.state.admitted
         alike: dict[tuple[object, ...], list[int]] = {}
         for n, node in enumerate(catalog.nodes):
-            key = (node.devices, node.cpu_milli, node.memory_mib, node.site, tuple(admitted[:, n]))
+            own = [d for d, (at, _) in enumerate(catalog.devices) if at == n]
+            key = (node.devices, node.cpu_milli, node.memory_mib, node.site, admitted[:, own].tobytes())
             alike.setdefault((*key, n) if apart else key, []).append(n)
         self.truth, self.catalog, self.apart = truth, catalog, apart
         self.nodes = list(alike.values())
