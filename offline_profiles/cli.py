@@ -1,11 +1,11 @@
 """`synergai profiles`: build the shipped table, show what it says of a model."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from synergai.offline_profiles.options import HardwareOption, ProfilesOption, table_of
+from synergai.offline_profiles.options import HardwareOption, ProfilesOption, fail, table_of
 
 app = typer.Typer(
     help="The measured profiles: build the shipped table, show who is fastest.", no_args_is_help=True
@@ -32,9 +32,9 @@ def build(
         for kind, words in counts(table.profiles).items():
             typer.echo(f"{kind}: " + ", ".join(f"{number} {word}" for word, number in sorted(words.items())))
     except (OSError, ProfileError) as error:
-        _fail("build", str(error))
+        fail("profiles build", str(error))
     except (KeyError, ValueError) as error:
-        _fail("build", f"{sources}: a source table has a bad cell or lacks a column: {error}")
+        fail("profiles build", f"{sources}: a source table has a bad cell or lacks a column: {error}")
 
 
 @app.command()
@@ -60,17 +60,11 @@ def show(
 
             draw(table, model, plot)
     except OSError as error:
-        _fail("show", f"{plot}: cannot be written: {error.strerror or error}")
+        fail("profiles show", f"{plot}: cannot be written: {error.strerror or error}")
     except ValueError as error:
-        _fail("show", str(error))
+        fail("profiles show", str(error))
     except KeyError as error:
-        _fail("show", str(error.args[0]))
+        fail("profiles show", str(error.args[0]))
     Console().print(shown)
     if plot is not None:
         typer.echo(f"written: {plot}")
-
-
-def _fail(verb: str, message: str) -> NoReturn:
-    for line in message.splitlines():
-        typer.echo(f"synergai profiles {verb}: {line}", err=True)
-    raise typer.Exit(2)

@@ -22,6 +22,19 @@ def address(model: str, version: str) -> str:
     return model if version == "1" else f"{model}:{version}"
 
 
+def own_address(model: str, mark: str) -> str:
+    """How a model is called where some of its jobs may run it in some of its ways only: `NAME@MARK:VERSION`."""
+    name, colon, version = model.partition(":")
+    return f"{name}@{mark}{colon}{version}"
+
+
+def base_address(model: str) -> str:
+    """The model itself."""
+    name, at, rest = model.partition("@")
+    _, colon, version = rest.partition(":")
+    return f"{name}{colon}{version}" if at else model
+
+
 class Need(NamedTuple):
     """What one configuration takes of a node."""
 
@@ -78,6 +91,11 @@ class ProfileTable:
             hardware=dict(sorted(known.items())),
             reference=tuple(row.value for row in reference),
         )
+
+    def beside(self, profiles: Iterable[Profile], reference: Iterable[ReferenceRow] = ()) -> "ProfileTable":
+        """With more rows, of hardware that it knows."""
+        ordered = sorted([*self.profiles, *profiles], key=_sort_key)
+        return ProfileTable(tuple(ordered), self.hardware, (*self.reference, *reference))
 
     @cached_property
     def least(self) -> dict[str, dict[str, tuple["Need", ...]]]:
