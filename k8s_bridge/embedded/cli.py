@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from synergai.envs.scenario import Scenario
     from synergai.k8s_bridge.api.credentials import Credentials
     from synergai.k8s_bridge.embedded.kubelet import Kubelets
+    from synergai.k8s_bridge.pods import Json
 
 MakeKubelets = Callable[["Credentials"], "Kubelets"]
 
@@ -37,8 +38,9 @@ def cluster(
 
     try:
         existing = load_credentials(str(kubeconfig_of_existing)) if kubeconfig_of_existing else None
-        make = _kubelets_of(load(scenario), speed, seed)
-        asyncio.run(_run(make, existing, port, kubeconfig))
+        world = load(scenario)
+        make = _kubelets_of(world, speed, seed)
+        asyncio.run(_run(make, _runtimes_of(world), existing, port, kubeconfig))
     except (ScenarioError, CredentialsError) as error:
         fail("cluster", error)
     except Refused as error:
@@ -55,7 +57,8 @@ def _kubelets_of(scenario: "Scenario", speed: float, seed: int) -> MakeKubelets:
 
     table = ProfileTable.default()
     nodes = scenario.nodes(table)
-    run_time_s = world_run_time(table, seed, scenario.noise.profile_error, scenario.noise.level)
+    noise = scenario.noise
+    run_time_s = world_run_time(table, seed, noise.profile_error, noise.level, noise.stragglers)
     delays = scenario.delays
     settings = KubeletSettings(speed, pod_start_s=delays.pod_start_s, release_s=delays.release_s)
     resources = {name: hardware.resource for name, hardware in table.hardware.items()}
@@ -63,8 +66,23 @@ def _kubelets_of(scenario: "Scenario", speed: float, seed: int) -> MakeKubelets:
     return lambda credentials: Kubelets(credentials, nodes, resources, run_time_s, settings, arm)
 
 
+def _runtimes_of(scenario: "Scenario") -> "list[Json]":
+    """For all models that are profiled on its hardware."""
+    from synergai.k8s_bridge.inference.profiled import profiled_runtimes
+    from synergai.k8s_bridge.submit import RUNNER_IMAGE
+    from synergai.offline_profiles.table import ProfileTable
+
+    table = ProfileTable.default()
+    hardware = {device.hardware for node in scenario.nodes(table) for device in node.devices}
+    return profiled_runtimes(table, table.models, hardware, RUNNER_IMAGE)
+
+
 async def _run(
-    make: MakeKubelets, existing: "Credentials | None", port: int, kubeconfig: Path | None
+    make: MakeKubelets,
+    runtimes: "list[Json]",
+    existing: "Credentials | None",
+    port: int,
+    kubeconfig: Path | None,
 ) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -73,20 +91,24 @@ async def _run(
         if existing is not None:
             credentials, line = existing, f"Nodes registered at {existing.host}"
         else:
-            credentials, line = await _serve(stack, port, kubeconfig)
+            credentials, line = await _serve(stack, port, kubeconfig, runtimes)
         await stack.enter_async_context(make(credentials))
         typer.echo(line)
         await stop.wait()
 
 
-async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None) -> "tuple[Credentials, str]":
+async def _serve(
+    stack: AsyncExitStack, port: int, kubeconfig: Path | None, runtimes: "list[Json]"
+) -> "tuple[Credentials, str]":
     """Start the server; how to reach it, and the line that says so."""
     from synergai.k8s_bridge.api.credentials import Credentials
+    from synergai.k8s_bridge.embedded.controllers import Controllers
     from synergai.k8s_bridge.embedded.kubeconfig import write
     from synergai.k8s_bridge.embedded.server import Server, Settings
 
     server = await stack.enter_async_context(Server(Settings(port=port)))
-    await _make_namespace(server.url)
+    await stack.enter_async_context(Controllers(server))
+    await _prepare(server.url, runtimes)
     where = f"--server {server.url}"
     if kubeconfig is not None:
         write(kubeconfig, server.url)
@@ -94,11 +116,16 @@ async def _serve(stack: AsyncExitStack, port: int, kubeconfig: Path | None) -> "
     return Credentials(server.url), f"API server at {server.url}; try: kubectl {where} get nodes"
 
 
-async def _make_namespace(url: str) -> None:
-    """The bridge's, which a cluster has from its manifest."""
+async def _prepare(url: str, runtimes: "list[Json]") -> None:
+    """The bridge's namespace and its kinds of objects, which a cluster has from its manifests, and runtimes."""
     from synergai.k8s_bridge.api.client import ApiClient
     from synergai.k8s_bridge.api.credentials import Credentials
-    from synergai.k8s_bridge.keys import BRIDGE_NAMESPACE
+    from synergai.k8s_bridge.embedded.shipped import definitions
+    from synergai.k8s_bridge.keys import API_VERSION, BRIDGE_NAMESPACE, PREFIX
 
     async with ApiClient(Credentials(url)) as client:
         await client.post("/api/v1/namespaces", {"metadata": {"name": BRIDGE_NAMESPACE}})
+        for definition in definitions():
+            await client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        for runtime in runtimes:
+            await client.post(f"/apis/{PREFIX}/{API_VERSION}/clusterinferenceruntimes", runtime)

@@ -1,4 +1,7 @@
-"""The JSONPath of printer columns: `.spec.model.name`, `.items[0]`, `.list[?(@.type=="Ready")].status`."""
+"""The JSONPath of printer columns: `.spec.model.name`, `.items[0]`, `.list[?(@.type=="Ready")].status`.
+
+Of several values the first is shown, as kube-apiserver does.
+"""
 
 import re
 from collections.abc import Callable
@@ -10,7 +13,7 @@ Step = Callable[[Any], Any]
 _STEP = re.compile(
     r"""\.(?P<field>(?:\\.|[^.\[\\])+)"""
     r"""|\['(?P<quoted>[^']+)'\]"""
-    r"""|\[(?P<index>\d+)\]"""
+    r"""|\[(?P<index>-?\d+|\*)\]"""
     r"""|\[\?\(@\.(?P<key>[^=\s]+)\s*==\s*["'](?P<value>[^"']*)["']\)\]"""
 )
 
@@ -36,13 +39,18 @@ def reader(path: str) -> Step:
 
 def _step(found: re.Match[str]) -> Step:
     if found["index"] is not None:
-        index = int(found["index"])
-        return lambda value: value[index] if isinstance(value, list) and index < len(value) else None
+        index = 0 if found["index"] == "*" else int(found["index"])
+        return lambda value: _place(value, index)
     if found["key"] is not None:
         key, wanted = found["key"], found["value"]
         return lambda value: _first(value, key, wanted)
     name = found["quoted"] or found["field"].replace("\\", "")
     return lambda value: value.get(name) if isinstance(value, dict) else None
+
+
+def _place(value: Any, index: int) -> Any:
+    inside = isinstance(value, list) and -len(value) <= index < len(value)
+    return value[index] if inside else None
 
 
 def _first(value: Any, key: str, wanted: str) -> Any:

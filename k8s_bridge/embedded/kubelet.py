@@ -16,14 +16,17 @@ from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded import pod_status
 from synergai.k8s_bridge.embedded.api import Api, Event, Refused
-from synergai.k8s_bridge.embedded.clock import micros_text, parse_s
-from synergai.k8s_bridge.embedded.machine import Machine, chosen
+from synergai.k8s_bridge.embedded.clock import parse_s
+from synergai.k8s_bridge.embedded.fates import NO_IMAGE, Fate, Fates, annotated
+from synergai.k8s_bridge.embedded.machine import Machine, Refusal, chosen
+from synergai.k8s_bridge.embedded.node_reports import NodeReports
 from synergai.k8s_bridge.embedded.objects import Json, at, metadata
 from synergai.k8s_bridge.embedded.pod_status import whole
 
 log = logging.getLogger(__name__)
 
-LEASE_NAMESPACE = "kube-node-lease"
+PULL_AGAIN_S = 1.0
+"""Real seconds from an image that is not found to `ImagePullBackOff`."""
 BOUND = {"fieldSelector": "spec.nodeName!="}
 
 
@@ -83,8 +86,10 @@ class Kubelets:
         run_time_s: RunTime,
         settings: KubeletSettings | None = None,
         arm: Collection[str] = (),
+        fate: Fates = annotated,
     ) -> None:
-        """`resources`: the extended resource of each device class; `arm`: those classes that sit in arm64."""
+        """`resources`: the extended resource of each device class; `arm`: those classes that sit in arm64;
+        `fate`: how a pod ends."""
         self.settings = settings or KubeletSettings()
         self.finished = 0
         self.rejected = 0
@@ -92,6 +97,9 @@ class Kubelets:
         self._machines = {node.name: Machine(node, resources) for node in nodes}
         self._run_time_s = run_time_s
         self._arm = arm
+        self._fate = fate
+        self._missed: dict[str, dict[str, Event]] = {}
+        """By node that is cut off: the last news of each of its pods, which it has not heard."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ended: set[str] = set()
         """Pods whose end we wrote and have not seen yet: their older events are stale."""
@@ -108,14 +116,14 @@ class Kubelets:
     async def start(self) -> None:
         """Returns when all nodes are registered; Refused where that is not allowed."""
         self._api = Api(self._credentials)
+        self._reports = NodeReports(self._api, self._machines, self._arm, self.settings.lease_s)
         self._started_s = time.monotonic()
         try:
-            await asyncio.gather(*(self._register(machine) for machine in self._machines.values()))
-            await asyncio.gather(*(self._renew(name) for name in self._machines))
+            await self._reports.register(self.settings.dedicated)
         except BaseException:
             await self._api.close()
             raise
-        self._spawn(self._keep_leases())
+        self._spawn(self._reports.keep_leases(self.settings.renew_s))
         self._spawn(self._follow_pods())
 
     async def stop(self) -> None:
@@ -124,6 +132,17 @@ class Kubelets:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._api.close()
+
+    def silence(self, name: str) -> None:
+        """The node is cut off: it renews no lease, writes no status and hears of nothing. Its pods go on."""
+        self._reports.silence(name)
+        self._missed.setdefault(name, {})
+
+    async def wake(self, name: str) -> None:
+        """The node is back: it says that it is ready, and hears and says what became of its pods."""
+        await self._reports.wake(name)
+        for event in self._missed.pop(name).values():
+            self._see(event)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -136,46 +155,6 @@ class Kubelets:
         if not task.cancelled() and task.exception() is not None:
             log.error("a simulated kubelet stopped", exc_info=task.exception())
 
-    # nodes -----------------------------------------------------------------------------------------------
-
-    async def _register(self, machine: Machine) -> None:
-        name = machine.node.name
-        labels = machine.labels(self._arm)
-        taints = [{"key": keys.TAINT_DEDICATED, "value": "true", "effect": "NoSchedule"}]
-        status = machine.status(time.time(), labels["kubernetes.io/arch"])
-        node: Json = {
-            "metadata": {"name": name, "labels": labels},
-            "spec": {"taints": taints} if self.settings.dedicated else {},
-        }
-        try:
-            created = {"kind": "Node", "apiVersion": "v1", **node, "status": status}
-            await self._api.request("POST", "/api/v1/nodes", created)
-        except Refused as error:
-            if error.status != 409:
-                raise
-            await self._api.patch(f"/api/v1/nodes/{name}", node)
-            await self._api.patch(f"/api/v1/nodes/{name}/status", {"status": status})
-
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.renew_s)
-            await asyncio.gather(*(self._renew(name) for name in self._machines))
-
-    async def _renew(self, name: str) -> None:
-        leases = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
-        spec = {
-            "holderIdentity": name,
-            "leaseDurationSeconds": self.settings.lease_s,
-            "renewTime": micros_text(time.time()),
-        }
-        try:
-            await self._api.patch(f"{leases}/{name}", {"spec": spec})
-        except Refused as error:
-            if error.status != 404:
-                raise
-            lease = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1"}
-            await self._api.request("POST", leases, {**lease, "metadata": {"name": name}, "spec": spec})
-
     # pods ------------------------------------------------------------------------------------------------
 
     async def _follow_pods(self) -> None:
@@ -184,19 +163,25 @@ class Kubelets:
 
     def _see(self, event: Event) -> None:
         uid = metadata(event.object)["uid"]
+        node = at(event.object, ("spec", "nodeName")) or ""
+        if node in self._missed:
+            self._missed[node][uid] = event
+            return
         if event.kind == "DELETED":
             self._forget(uid)
             return
-        machine = self._machines.get(at(event.object, ("spec", "nodeName")) or "")
+        machine = self._machines.get(node)
         if machine is None:
             return
         if at(event.object, ("status", "phase")) in ("Succeeded", "Failed"):
             self._forget(uid)
             if "deletionTimestamp" in metadata(event.object):
                 self._spawn(self._remove(event.object))
+        elif uid in self._ended:
+            return
         elif "deletionTimestamp" in metadata(event.object):
             self._end(uid, machine, event.object)
-        elif uid not in self._running and uid not in self._ended:
+        elif uid not in self._running:
             self._admit(uid, machine, event.object)
 
     def _forget(self, uid: str) -> None:
@@ -206,9 +191,13 @@ class Kubelets:
             task.cancel()
 
     def _admit(self, uid: str, machine: Machine, pod: Json) -> None:
-        refusal = machine.take(uid, pod)
+        fate = self._fate(pod)
+        if fate is not None and fate.refused:
+            refusal = Refusal(fate.reason, fate.message or f"Pod was rejected: {fate.reason}")
+        else:
+            refusal = machine.take(uid, pod)
         if refusal is None:
-            self._running[uid] = self._spawn(self._run(uid, machine, pod))
+            self._running[uid] = self._spawn(self._run(uid, machine, pod, fate))
             return
         self.rejected += 1
         self._ended.add(uid)
@@ -223,11 +212,13 @@ class Kubelets:
         started_s = parse_s(at(pod, ("status", "startTime")) or "") or now_s
         self._spawn(self._write_status(pod, pod_status.killed(pod, started_s, now_s)))
 
-    async def _run(self, uid: str, machine: Machine, pod: Json) -> None:
+    async def _run(self, uid: str, machine: Machine, pod: Json, fate: Fate | None) -> None:
         try:
             await self._sleep(self.settings.pod_start_s)
+            if fate is not None and fate.reason == NO_IMAGE:
+                await self._pull_in_vain(pod)
             started_s = time.time()
-            run_s = self._seconds(machine.node.name, pod)
+            run_s = self._seconds(machine.node.name, pod) * (1.0 if fate is None else fate.share)
             due = time.monotonic() + run_s / self.settings.speed
             await self._write_status(pod, pod_status.running(pod, started_s))
             await asyncio.sleep(due - time.monotonic())
@@ -238,8 +229,18 @@ class Kubelets:
         self._running.pop(uid, None)
         self._ended.add(uid)
         self.finished += 1
+        if fate is not None:
+            await self._write_status(pod, pod_status.failed(pod, fate, started_s, finished_s))
+            return
         message = pod_status.report(pod, run_s, started_s, finished_s)
         await self._write_status(pod, pod_status.succeeded(pod, started_s, finished_s, message))
+
+    async def _pull_in_vain(self, pod: Json) -> None:
+        """Until somebody deletes the pod."""
+        await self._write_status(pod, pod_status.without_image(pod, NO_IMAGE, time.time()))
+        await asyncio.sleep(PULL_AGAIN_S)
+        await self._write_status(pod, pod_status.without_image(pod, "ImagePullBackOff", time.time()))
+        await asyncio.Event().wait()
 
     async def _sleep(self, scenario_s: float) -> None:
         if scenario_s:
@@ -267,6 +268,7 @@ class Kubelets:
 
     async def _write_status(self, pod: Json, status: Json) -> None:
         """Nothing happens if the pod is gone, or is another one of the same name by now."""
+        await self._reports.heard(pod["spec"]["nodeName"])
         body = {"metadata": {"uid": metadata(pod)["uid"]}, "status": status}
         await self._tolerant(self._api.patch(f"{_path(pod)}/status", body))
 
@@ -277,6 +279,7 @@ class Kubelets:
             "gracePeriodSeconds": 0,
             "preconditions": {"uid": metadata(pod)["uid"]},
         }
+        await self._reports.heard(pod["spec"]["nodeName"])
         await self._tolerant(self._api.request("DELETE", _path(pod), options))
 
     async def _tolerant(self, request: Coroutine[Any, Any, Json]) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from synergai.k8s_bridge.embedded.bodies import Wish
 from synergai.k8s_bridge.embedded.errors import (
     Cause,
     Named,
@@ -121,15 +122,15 @@ def _watch_causes(options: ListOptions) -> list[Cause]:
     return causes
 
 
-def write(query: Mapping[str, str], kind: str) -> bool:
-    """Whether a write is a dry run; 422 for an option that there is not. `kind`: CreateOptions and its like."""
+def write(query: Mapping[str, str], kind: str) -> Wish:
+    """How a write is meant; 422 for an option that there is not. `kind`: CreateOptions and its like."""
     causes = _dry_run_causes(_given(query, "dryRun"))
     validation = query.get("fieldValidation", "")
     if validation not in VALIDATIONS:
         causes.append(unsupported("fieldValidation", validation, VALIDATIONS))
     if causes:
         raise invalid(Named("", "meta.k8s.io", kind), causes)
-    return bool(query.get("dryRun"))
+    return Wish(bool(query.get("dryRun")), validation == "Strict", query.get("fieldManager") or "unknown")
 
 
 def delete(query: Mapping[str, str], sent: Json) -> bool:

@@ -4,11 +4,9 @@ import json
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.embedded.clock import micros_text, seconds_text
+from synergai.k8s_bridge.embedded.fates import EVICTED, KILLED, Fate
 from synergai.k8s_bridge.embedded.machine import Refusal, chosen
 from synergai.k8s_bridge.embedded.objects import Json, metadata
-
-KILLED = 137
-"""Exit code of a container that SIGKILL ended."""
 
 
 def running(pod: Json, now_s: float) -> Json:
@@ -32,6 +30,38 @@ def succeeded(pod: Json, started_s: float, now_s: float, message: str) -> Json:
 def killed(pod: Json, started_s: float, now_s: float) -> Json:
     """All containers were ended from outside."""
     return _over(pod, "Failed", _terminated(KILLED, "Error", started_s, now_s), now_s)
+
+
+def failed(pod: Json, fate: Fate, started_s: float, now_s: float) -> Json:
+    """The containers came to a bad end, or the kubelet put the pod out."""
+    if fate.reason != EVICTED:
+        ended = _terminated(fate.code, fate.reason, started_s, now_s)
+        return _over(pod, "Failed", ended | ({"message": fate.message} if fate.message else {}), now_s)
+    message = fate.message or "The node was low on resource: memory."
+    status = _over(pod, "Failed", _terminated(fate.code, "Error", started_s, now_s), now_s)
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
+    target |= {"message": message, "lastTransitionTime": seconds_text(now_s)}
+    return status | {
+        "reason": EVICTED,
+        "message": message,
+        "conditions": [*status["conditions"], target],
+    }
+
+
+def without_image(pod: Json, reason: str, now_s: float) -> Json:
+    """No container starts: its image is not to be had (pkg/kubelet/images)."""
+    at = seconds_text(now_s)
+    pulls = [
+        _container(item, {"waiting": {"reason": reason, "message": _pull(item)}}, False)
+        for item in _containers(pod)
+    ]
+    conditions = _conditions("False", at, reason="ContainersNotReady")
+    return {"phase": "Pending", "startTime": at, "conditions": conditions, "containerStatuses": pulls}
+
+
+def _pull(container: Json) -> str:
+    image = container.get("image", "")
+    return f'failed to pull and unpack image "{image}": not found'
 
 
 def rejected(refusal: Refusal, now_s: float) -> Json:

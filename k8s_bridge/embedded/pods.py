@@ -9,14 +9,21 @@ from dataclasses import dataclass, field
 from synergai.k8s_bridge.embedded import pod_validation, resizing, shapes
 from synergai.k8s_bridge.embedded.admission import admitted
 from synergai.k8s_bridge.embedded.clock import Clock, seconds_text
-from synergai.k8s_bridge.embedded.errors import ApiError, Cause, conflict, required, unclassified, unsupported
+from synergai.k8s_bridge.embedded.errors import (
+    ApiError,
+    Cause,
+    Named,
+    conflict,
+    required,
+    unclassified,
+    unsupported,
+)
+from synergai.k8s_bridge.embedded.limits import refuse_beyond_quota, with_range_defaults
 from synergai.k8s_bridge.embedded.objects import Json, at, metadata, with_metadata
-from synergai.k8s_bridge.embedded.resources import PODS, Resource
+from synergai.k8s_bridge.embedded.resources import PODS, TERMINAL, Resource
 from synergai.k8s_bridge.embedded.store import Store
 from synergai.k8s_bridge.embedded.strategy import Strategy, without
 from synergai.k8s_bridge.embedded.validation import metadata_causes
-
-TERMINAL = ("Succeeded", "Failed")
 
 _SPEC_DEFAULTS: Mapping[str, object] = {
     "restartPolicy": "Always",
@@ -45,10 +52,13 @@ class PodStrategy(Strategy):
     clock: Clock = field(default=lambda: 0.0)
 
     def prepared(self, obj: Json, resource: Resource) -> Json:
-        given = metadata(obj)
-        spec = _with_defaults(obj.get("spec") or {})
+        obj = with_range_defaults({**obj, "spec": _with_defaults(obj.get("spec") or {})}, self.store)
+        given, spec = metadata(obj), obj["spec"]
         spec = admitted(spec, PODS.named(given.get("name", "")), given.get("namespace", ""), self.store)
         return {**with_metadata(obj, generation=1), "spec": spec, "status": self._first_status(spec)}
+
+    def admit(self, obj: Json, named: Named) -> None:
+        refuse_beyond_quota(obj, named, self.store)
 
     def changed(self, new: Json, old: Json, resource: Resource) -> Json:
         """Defaults count as sent, and so does the priority that admission had computed."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from synergai.k8s_bridge.embedded.errors import Named
 from synergai.k8s_bridge.embedded.events import from_modern, to_modern
 from synergai.k8s_bridge.embedded.objects import Json, Stored, dump
+from synergai.k8s_bridge.embedded.schemas import Schema
 from synergai.k8s_bridge.embedded.selectors import FieldReader, field_reader
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -27,6 +28,8 @@ class Column:
     type: str
     json_path: str
     priority: int = 0
+    description: str = ""
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class Resource:
     """Name of each subresource and its verbs."""
     fields: Mapping[str, FieldReader] = field(default_factory=lambda: METADATA_FIELDS)
     columns: tuple[Column, ...] = ()
-    custom: bool = False
-    """Of a CustomResourceDefinition: its list items carry kind and apiVersion, strategic merge is refused."""
+    schema: Schema | None = None
+    """Of a CustomResourceDefinition: list items carry kind and apiVersion, strategic merge is refused."""
     needs_version: bool = False
     """A PUT must carry a resourceVersion."""
     made_by_put: bool = False
@@ -68,6 +71,10 @@ class Resource:
     @property
     def collection(self) -> str:
         return self.stored_as or self.qualified
+
+    @property
+    def custom(self) -> bool:
+        return self.schema is not None
 
     @property
     def singular(self) -> str:
@@ -131,6 +138,8 @@ def _fields(*paths: str, **defaults: str) -> dict[str, FieldReader]:
 
 
 STATUS = ("get", "patch", "update")
+TERMINAL = ("Succeeded", "Failed")
+"""Phases of a pod that has ended."""
 
 PODS = Resource(
     "",
@@ -206,6 +215,10 @@ NEW_EVENTS = Resource(
 )
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, short_names=("sa",))
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True, needs_version=True, made_by_put=True)
+RESOURCE_QUOTAS = Resource(
+    "", "v1", "resourcequotas", "ResourceQuota", True, short_names=("quota",), subresources={"status": STATUS}
+)
+LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange", True, short_names=("limits",))
 PRIORITY_CLASSES = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, short_names=("pc",)
 )
@@ -215,9 +228,11 @@ BUILT_IN = (
     Resource("", "v1", "bindings", "Binding", True, verbs=("create",)),
     Resource("", "v1", "configmaps", "ConfigMap", True, short_names=("cm",)),
     EVENTS,
+    LIMIT_RANGES,
     NAMESPACES,
     NODES,
     PODS,
+    RESOURCE_QUOTAS,
     SERVICE_ACCOUNTS,
     LEASES,
     NEW_EVENTS,

@@ -47,7 +47,7 @@ def _in_version(group: str, version: str, parts: list[str], registry: Registry) 
     if subresource and subresource not in resource.subresources:
         raise no_such_path()
     if bool(namespace) != resource.namespaced and (namespace or name):
-        raise no_such_path()
+        raise NotServed if resource.custom else no_such_path()
     return Target(resource, namespace, name, subresource)
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from synergai.k8s_bridge.embedded import discovery, lists, openapi, options, routes, shapes
 from synergai.k8s_bridge.embedded.access import Access, User, authorize, authorize_path
+from synergai.k8s_bridge.embedded.bodies import decode
 from synergai.k8s_bridge.embedded.clock import Clock, http_date
 from synergai.k8s_bridge.embedded.crds import CRDS
 from synergai.k8s_bridge.embedded.errors import (
@@ -34,7 +35,7 @@ from synergai.k8s_bridge.embedded.resources import BUILT_IN, NAMESPACES, PODS, P
 from synergai.k8s_bridge.embedded.routes import Target
 from synergai.k8s_bridge.embedded.store import HISTORY, Store
 from synergai.k8s_bridge.embedded.watches import Watch
-from synergai.k8s_bridge.embedded.writes import Writer, decode
+from synergai.k8s_bridge.embedded.writes import Writer
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Call:
 
 
 class Server:
-    """An API server. `store` and `registry` may be looked at and changed between requests."""
+    """An API server. `store`, `registry` and `writer` may be used between requests."""
 
     def __init__(self, settings: Settings | None = None, clock: Clock = time.time) -> None:
         self.settings = settings or Settings()
@@ -82,8 +83,8 @@ class Server:
         self.before: Callable[[Call], Awaitable[None]] | None = None
         """Awaited before each request to a resource; may sleep, or raise ApiError: faults at will."""
         self.url = ""
-        self._clock = clock
-        self._writer = Writer(self.store, self.registry, clock)
+        self.clock = clock
+        self.writer = Writer(self.store, self.registry, clock)
         self._runner: web.ServerRunner | None = None
         self._watches: set[asyncio.Task[None]] = set()
         self._bootstrap()
@@ -118,10 +119,10 @@ class Server:
 
     def _bootstrap(self) -> None:
         for name in NAMESPACE_NAMES:
-            self._writer.create(Target(NAMESPACES, "", "", ""), dump({"metadata": {"name": name}}))
+            self.writer.create(Target(NAMESPACES, "", "", ""), dump({"metadata": {"name": name}}))
         for name, value in PRIORITIES.items():
             body = dump({"metadata": {"name": name}, "value": value})
-            self._writer.create(Target(PRIORITY_CLASSES, "", "", ""), body)
+            self.writer.create(Target(PRIORITY_CLASSES, "", "", ""), body)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -144,7 +145,7 @@ class Server:
         return self._reply(dump(error.status()), error.code, error.headers)
 
     def _reply(self, body: bytes, code: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-        given = {"Content-Type": JSON, "Cache-Control": "no-cache, private", "Date": http_date(self._clock())}
+        given = {"Content-Type": JSON, "Cache-Control": "no-cache, private", "Date": http_date(self.clock())}
         return web.Response(body=body, status=code, headers=given | dict(headers or {}))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -162,20 +163,20 @@ class Server:
         _served(call)
         if self.before is not None:
             await self.before(call)
-        shown = negotiate(request.headers.get("Accept", ""), query, self._clock, call.verb == "list")
+        shown = negotiate(request.headers.get("Accept", ""), query, self.clock, call.verb == "list")
         match call.verb:
             case "watch":
                 return await self._watch(request, call, shown)
             case "list":
                 return self._list(call, shown)
             case "get":
-                return self._reply(shown.one(target.resource, self._writer.current(target)))
+                return self._reply(shown.one(target.resource, self.writer.current(target)))
         return self._write(call, await request.read(), _media_type(request), shown)
 
     def _document(self, path: str) -> web.Response | None:
         plain = path.rstrip("/")
         if plain in discovery.PROBES:
-            return web.Response(text="ok", headers={"Date": http_date(self._clock())})
+            return web.Response(text="ok", headers={"Date": http_date(self.clock())})
         found = discovery.document(plain, self.registry) or openapi.document(plain, self.registry)
         return None if found is None else self._reply(dump(found))
 
@@ -190,7 +191,7 @@ class Server:
         headers = {
             "Content-Type": JSON,
             "Cache-Control": "no-cache, private",
-            "Date": http_date(self._clock()),
+            "Date": http_date(self.clock()),
         }
         response = web.StreamResponse(headers=headers)
         response.enable_chunked_encoding()
@@ -213,23 +214,20 @@ class Server:
             raise unsupported_media_type([JSON])
         if call.verb in ("delete", "deletecollection"):
             return self._delete(call, body, shown)
-        dry_run = options.write(call.query, _OPTIONS[call.verb])
-        manager = call.query.get("fieldManager") or "unknown"
+        wish = options.write(call.query, _OPTIONS[call.verb])
         if target.subresource == "binding" or target.resource.plural == "bindings":
-            self._writer.bind(target.namespace, target.name, body, dry_run)
+            self.writer.bind(target.namespace, target.name, body, wish.dry_run)
             return self._reply(dump(success(code=201)), 201)
         if target.subresource == "eviction":
-            self._writer.evict(target, body, dry_run)
+            self.writer.evict(target, body, wish.dry_run)
             return self._reply(dump(success(code=201)), 201)
         match call.verb:
             case "create":
-                return self._shown(shown, target, self._writer.create(target, body, dry_run), 201)
+                return self._shown(shown, target, self.writer.create(target, body, wish), 201)
             case "update":
-                stored, created = self._writer.replace(target, body, dry_run, manager)
+                stored, created = self.writer.replace(target, body, wish)
                 return self._shown(shown, target, stored, 201 if created else 200)
-        return self._shown(
-            shown, target, self._writer.patch(target, body, media_type or JSON_PATCH, dry_run, manager)
-        )
+        return self._shown(shown, target, self.writer.patch(target, body, media_type or JSON_PATCH, wish))
 
     def _shown(self, shown: Format, target: Target, stored: Stored, code: int = 200) -> web.Response:
         return self._reply(shown.one(target.resource, stored), code)
@@ -240,7 +238,7 @@ class Server:
         dry_run = options.delete(call.query, asked)
         if call.verb == "deletecollection":
             return self._delete_all(call, asked, dry_run, shown)
-        stored, gone = self._writer.delete(target, asked, dry_run)
+        stored, gone = self.writer.delete(target, asked, dry_run)
         if gone and target.resource.collection not in (PODS.collection, CRDS.collection):
             named = target.resource.named(target.name)
             return self._reply(dump(success(named.details(uid=metadata(stored.obj)["uid"]))))
@@ -251,7 +249,7 @@ class Server:
         wanted = options.parse(call.query, call.target, watch=False)
         items, list_metadata = lists.page(self.store, resource, wanted)
         deleted = [
-            self._writer.delete(Target(resource, *stored.key, ""), asked, dry_run)[0] for stored in items
+            self.writer.delete(Target(resource, *stored.key, ""), asked, dry_run)[0] for stored in items
         ]
         return self._reply(shown.many(resource, deleted, list_metadata))
 

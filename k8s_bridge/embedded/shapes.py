@@ -258,6 +258,18 @@ RUNTIME_CLASS: Shape = OBJECT | {
     "overhead": {"podFixed": MapOf(QUANTITY)},
     "scheduling": {"nodeSelector": MapOf(str), "tolerations": [{}]},
 }
+RESOURCE_QUOTA: Shape = OBJECT | {
+    "spec": {"hard": MapOf(QUANTITY), "scopes": [str], "scopeSelector": {}},
+    "status": {"hard": MapOf(QUANTITY), "used": MapOf(QUANTITY)},
+}
+_RANGE: Shape = {
+    "type": str,
+    "min": MapOf(QUANTITY),
+    "max": MapOf(QUANTITY),
+    "default": MapOf(QUANTITY),
+    "defaultRequest": MapOf(QUANTITY),
+}
+LIMIT_RANGE: Shape = OBJECT | {"spec": {"limits": [_RANGE]}}
 NAMESPACE: Shape = OBJECT | {"spec": {"finalizers": [str]}, "status": {"phase": str}}
 BINDING: Shape = OBJECT | {"target": _REFERENCE}
 DELETE_OPTIONS: Shape = {

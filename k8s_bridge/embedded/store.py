@@ -34,12 +34,18 @@ class Subscription:
         self._wake = wake
         self._pending = pending
         self.overrun = False
+        self.ended = False
+        """What is pending is the last."""
 
     def push(self, change: Change) -> None:
         if len(self._pending) >= BACKLOG:
             self.overrun = True
         else:
             self._pending.append(change)
+        self._wake()
+
+    def end(self) -> None:
+        self.ended = True
         self._wake()
 
     def take(self) -> list[Change]:
@@ -106,6 +112,17 @@ class Store:
     def begin(self, name: str) -> None:
         """The history of this collection begins now: a watch from an older version is 410."""
         self.collection(name).compacted_rv = self.rv
+
+    def end(self, name: str) -> None:
+        """The collection is served no more: its watches end."""
+        for subscription in self.collection(name).subscriptions:
+            subscription.end()
+
+    def reshape(self, name: str, shaped: Callable[[Json], Json]) -> None:
+        """The objects in another form from now on, under the versions they have."""
+        objects = self.collection(name).objects
+        for key, stored in objects.items():
+            objects[key] = Stored(key, shaped(stored.obj), stored.rv)
 
     def get(self, collection: str, key: Key) -> Stored | None:
         return self.collection(collection).objects.get(key)

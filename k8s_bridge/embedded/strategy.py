@@ -1,11 +1,13 @@
 """What is special about a kind when it is created, changed or deleted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from synergai.k8s_bridge.embedded import shapes
+from synergai.k8s_bridge.embedded.clock import parse_s, seconds_text
 from synergai.k8s_bridge.embedded.errors import (
     Cause,
+    Named,
     duplicate,
     forbidden_field,
     invalid_value,
@@ -40,27 +42,30 @@ class Strategy:
 
     def prepared(self, obj: Json, resource: Resource) -> Json:
         """A new object with its defaults."""
-        if resource.custom and "status" in resource.subresources:
-            obj = without(obj, "status")
         return with_metadata(obj, generation=1) if self.has_generation else obj
 
     def causes(self, obj: Json) -> list[Cause]:
         """What is wrong with an object."""
         return metadata_causes(obj, self.label_name)
 
+    def admit(self, obj: Json, named: Named) -> None:
+        """ApiError where there is no room for a new object that is sound."""
+
     def change_causes(self, new: Json, old: Json) -> list[Cause]:
         """What may not be changed so."""
         return []
 
+    def unknown(self, obj: Json) -> Iterable[str]:
+        """Fields that are not kept."""
+        return ()
+
     def changed(self, new: Json, old: Json, resource: Resource) -> Json:
         """The object after an update of everything but its subresources."""
         own_status = "status" in resource.subresources
-        return self._counted(_with(new, "status", old.get("status")) if own_status else new, old)
+        return self._counted(with_status(new, old.get("status")) if own_status else new, old)
 
     def status_changed(self, new: Json, old: Json, resource: Resource) -> Json:
-        """The object after an update of its status: built-in kinds take metadata too, custom ones do not."""
-        if resource.custom:
-            return _with(old, "status", new.get("status"))
+        """The object after an update of its status, which may change metadata too."""
         kept = with_metadata(new, ownerReferences=metadata(old).get("ownerReferences"))
         return {**old, "metadata": kept["metadata"], **{key: new[key] for key in ("status",) if key in new}}
 
@@ -80,8 +85,23 @@ def without(obj: Json, *keys: str) -> Json:
     return {key: value for key, value in obj.items() if key not in keys}
 
 
-def _with(obj: Json, key: str, value: object) -> Json:
-    return without(obj, key) if value is None else {**obj, key: value}
+def with_status(obj: Json, status: object) -> Json:
+    """With this status, or with none."""
+    return without(obj, "status") if status is None else {**obj, "status": status}
+
+
+def doomed(obj: Json, grace_s: int, now_s: float) -> Json:
+    """Marked for deletion; a second request can only shorten the grace."""
+    given = metadata(obj)
+    due_s = now_s + grace_s
+    changes: Json = {"deletionGracePeriodSeconds": grace_s}
+    if "deletionTimestamp" not in given:
+        changes |= {"generation": given["generation"] + 1} if "generation" in given else {}
+    elif grace_s >= given.get("deletionGracePeriodSeconds", 0):
+        return obj
+    else:
+        due_s = min(due_s, parse_s(given["deletionTimestamp"]) or due_s)
+    return with_metadata(obj, deletionTimestamp=seconds_text(due_s), **changes)
 
 
 class NamespaceStrategy(Strategy):
@@ -205,4 +225,3 @@ STRATEGIES: Mapping[str, Strategy] = {
     "runtimeclasses.node.k8s.io": RuntimeClassStrategy(shapes.RUNTIME_CLASS),
 }
 PLAIN = Strategy(shapes.OBJECT)
-CUSTOM = Strategy(shapes.OBJECT, has_generation=True)

@@ -1,79 +1,12 @@
 """What `kubectl get` prints: the rows of each kind (pkg/printers/internalversion/printers.go)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
-from synergai.k8s_bridge.embedded import jsonpath
-from synergai.k8s_bridge.embedded.clock import parse_s
+from synergai.k8s_bridge.embedded.cells import AGE, NAME, Cell, CellReader, custom_cell, since, text
 from synergai.k8s_bridge.embedded.objects import Json, Stored, at, metadata
-from synergai.k8s_bridge.embedded.resources import Column, Resource
-
-CellReader = Callable[[Json, float], object]
-"""The cell of an object, at a time in seconds since the epoch."""
+from synergai.k8s_bridge.embedded.resources import Resource
 
 NONE = "<none>"
-
-
-class Cell(NamedTuple):
-    """A column and how it is filled."""
-
-    name: str
-    read: CellReader
-    type: str = "string"
-    priority: int = 0
-    """0 is always shown, more only with `-o wide`."""
-
-    def definition(self) -> Json:
-        form = "name" if self.name == "Name" else ""
-        return {
-            "name": self.name,
-            "type": self.type,
-            "format": form,
-            "description": self.name,
-            "priority": self.priority,
-        }
-
-
-def age_text(seconds: float) -> str:
-    """`5s`, `3m20s`, `4h`, `2d`: duration.HumanDuration."""
-    total = int(seconds)
-    if total < -1:
-        return "<invalid>"
-    if total < 0:
-        return "0s"
-    minutes, hours, days = total // 60, total // 3600, total // 86400
-    if total < 120:
-        return f"{total}s"
-    if minutes < 10:
-        return _two(minutes, "m", total % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 730:
-        return f"{days}d"
-    return _two(days // 365, "y", days % 365, "d") if days < 8 * 365 else f"{days // 365}y"
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
-
-
-def _since(text: object, now_s: float) -> str:
-    found = parse_s(text) if isinstance(text, str) else None
-    return "<unknown>" if found is None else age_text(now_s - found)
-
-
-def _text(*path: str, missing: str = "") -> CellReader:
-    return lambda obj, now_s: at(obj, path) or missing
-
-
-def _age(obj: Json, now_s: float) -> str:
-    return _since(metadata(obj).get("creationTimestamp"), now_s)
 
 
 # pods -------------------------------------------------------------------------------------------------------
@@ -153,12 +86,12 @@ def _address(kind: str) -> CellReader:
 
 def _last_seen(event: Json, now_s: float) -> str:
     last = at(event, ("series", "lastObservedTime")) or event.get("lastTimestamp") or event.get("eventTime")
-    age = _since(last, now_s)
+    age = since(last, now_s)
     count = at(event, ("series", "count")) or event.get("count") or 1
     if count < 2:
         return age
     first = event.get("firstTimestamp") or event.get("eventTime")
-    return f"{age} (x{count} over {_since(first, now_s)})"
+    return f"{age} (x{count} over {since(first, now_s)})"
 
 
 def _about(event: Json, now_s: float) -> str:
@@ -177,8 +110,14 @@ def _count(*path: str) -> CellReader:
     return lambda obj, now_s: len(at(obj, path) or ())
 
 
-NAME = Cell("Name", _text("metadata", "name"))
-AGE = Cell("Age", _age)
+def _used(quota: Json, kind: str) -> str:
+    """What the status says is used, of requests and counts or of limits."""
+    status = quota.get("status") or {}
+    used = status.get("used") or {}
+    hard = dict(sorted((status.get("hard") or {}).items()))
+    wanted = [name for name in hard if name.startswith("limits") is (kind == "limits")]
+    return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in wanted)
+
 
 CELLS: Mapping[str, tuple[Cell, ...]] = {
     "pods": (
@@ -187,9 +126,9 @@ CELLS: Mapping[str, tuple[Cell, ...]] = {
         Cell("Status", _pod_status),
         Cell("Restarts", _restarts),
         AGE,
-        Cell("IP", _text("status", "podIP", missing=NONE), priority=1),
-        Cell("Node", _text("spec", "nodeName", missing=NONE), priority=1),
-        Cell("Nominated Node", _text("status", "nominatedNodeName", missing=NONE), priority=1),
+        Cell("IP", text("status", "podIP", missing=NONE), priority=1),
+        Cell("Node", text("spec", "nodeName", missing=NONE), priority=1),
+        Cell("Nominated Node", text("status", "nominatedNodeName", missing=NONE), priority=1),
         Cell("Readiness Gates", lambda obj, now_s: NONE, priority=1),
     ),
     "nodes": (
@@ -197,56 +136,53 @@ CELLS: Mapping[str, tuple[Cell, ...]] = {
         Cell("Status", _node_status),
         Cell("Roles", _roles),
         AGE,
-        Cell("Version", _text("status", "nodeInfo", "kubeletVersion")),
+        Cell("Version", text("status", "nodeInfo", "kubeletVersion")),
         Cell("Internal-IP", _address("InternalIP"), priority=1),
         Cell("External-IP", _address("ExternalIP"), priority=1),
-        Cell("OS-Image", _text("status", "nodeInfo", "osImage", missing="<unknown>"), priority=1),
-        Cell("Kernel-Version", _text("status", "nodeInfo", "kernelVersion", missing="<unknown>"), priority=1),
+        Cell("OS-Image", text("status", "nodeInfo", "osImage", missing="<unknown>"), priority=1),
+        Cell("Kernel-Version", text("status", "nodeInfo", "kernelVersion", missing="<unknown>"), priority=1),
         Cell(
             "Container-Runtime",
-            _text("status", "nodeInfo", "containerRuntimeVersion", missing="<unknown>"),
+            text("status", "nodeInfo", "containerRuntimeVersion", missing="<unknown>"),
             priority=1,
         ),
     ),
     "events": (
         Cell("Last Seen", _last_seen),
-        Cell("Type", _text("type")),
-        Cell("Reason", _text("reason")),
+        Cell("Type", text("type")),
+        Cell("Reason", text("reason")),
         Cell("Object", _about),
-        Cell("Subobject", _text("involvedObject", "fieldPath"), priority=1),
+        Cell("Subobject", text("involvedObject", "fieldPath"), priority=1),
         Cell("Source", _event_source, priority=1),
         Cell("Message", lambda obj, now_s: (obj.get("message") or "").strip()),
-        Cell("First Seen", lambda obj, now_s: _since(obj.get("firstTimestamp"), now_s), priority=1),
+        Cell("First Seen", lambda obj, now_s: since(obj.get("firstTimestamp"), now_s), priority=1),
         Cell("Count", lambda obj, now_s: obj.get("count") or 1, "integer", 1),
-        Cell("Name", _text("metadata", "name"), priority=1),
+        Cell("Name", text("metadata", "name"), priority=1),
     ),
-    "namespaces": (NAME, Cell("Status", _text("status", "phase")), AGE),
+    "namespaces": (NAME, Cell("Status", text("status", "phase")), AGE),
     "configmaps": (NAME, Cell("Data", _count("data"), "integer"), AGE),
+    "resourcequotas": (
+        NAME,
+        Cell("Request", lambda obj, now_s: _used(obj, "requests")),
+        Cell("Limit", lambda obj, now_s: _used(obj, "limits")),
+        AGE,
+    ),
+    "limitranges": (NAME, Cell("Created At", text("metadata", "creationTimestamp"))),
     "serviceaccounts": (NAME, Cell("Secrets", _count("secrets"), "integer"), AGE),
-    "leases.coordination.k8s.io": (NAME, Cell("Holder", _text("spec", "holderIdentity")), AGE),
+    "leases.coordination.k8s.io": (NAME, Cell("Holder", text("spec", "holderIdentity")), AGE),
     "priorityclasses.scheduling.k8s.io": (
         NAME,
         Cell("Value", lambda obj, now_s: obj.get("value", 0), "integer"),
         Cell("Global-Default", lambda obj, now_s: bool(obj.get("globalDefault")), "boolean"),
         AGE,
-        Cell("PreemptionPolicy", _text("preemptionPolicy")),
+        Cell("PreemptionPolicy", text("preemptionPolicy")),
     ),
     "customresourcedefinitions.apiextensions.k8s.io": (
         NAME,
-        Cell("Created At", _text("metadata", "creationTimestamp")),
+        Cell("Created At", text("metadata", "creationTimestamp")),
     ),
-    "runtimeclasses.node.k8s.io": (NAME, Cell("Handler", _text("handler")), AGE),
+    "runtimeclasses.node.k8s.io": (NAME, Cell("Handler", text("handler")), AGE),
 }
-
-
-def _custom_cell(column: Column) -> Cell:
-    at_path = jsonpath.reader(column.json_path)
-
-    def read(obj: Json, now_s: float) -> object:
-        value = at_path(obj)
-        return _since(value, now_s) if column.type == "date" and value is not None else value
-
-    return Cell(column.name, read, column.type, column.priority)
 
 
 def cells(resource: Resource) -> Sequence[Cell]:
@@ -254,8 +190,8 @@ def cells(resource: Resource) -> Sequence[Cell]:
     found = CELLS.get(resource.collection)
     if found is not None:
         return found
-    custom = [_custom_cell(column) for column in resource.columns]
-    return [NAME, *(custom or [AGE])]
+    custom = [custom_cell(column) for column in resource.columns]
+    return [NAME, *(custom or [AGE._replace(type="date") if resource.custom else AGE])]
 
 
 def partial(obj: Json) -> Json:

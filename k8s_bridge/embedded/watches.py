@@ -47,6 +47,7 @@ class Watch:
             bookmark_at = clock() + self.bookmark_s
             while not subscription.overrun:
                 wake.clear()
+                ended = subscription.ended
                 lines = list(self._lines(subscription.take()))
                 now = clock()
                 if self.options.bookmarks and now >= min(bookmark_at, end):
@@ -54,7 +55,7 @@ class Watch:
                     bookmark_at = now + self.bookmark_s
                 if lines:
                     await write(b"".join(lines))
-                if now >= end:
+                if ended or now >= end:
                     return
                 await _wait(wake, min(bookmark_at, end) if self.options.bookmarks else end)
         finally:

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from synergai.envs.noise import World, name_key
+from synergai.envs.noise import STRAGGLER_SHARE, World, name_key
 from synergai.k8s_bridge.embedded.kubelet import PodRun, RunTime
 from synergai.offline_profiles.table import ProfileTable
 
@@ -10,7 +10,12 @@ _JOBS = 2**63
 
 
 def world_run_time(
-    table: ProfileTable, seed: int, error: float, level: float = 1.0, default_run_s: float = 1.0
+    table: ProfileTable,
+    seed: int,
+    error: float,
+    level: float = 1.0,
+    stragglers: float = STRAGGLER_SHARE,
+    default_run_s: float = 1.0,
 ) -> RunTime:
     """The world of the pod's seed, or of `seed`; pods without a profile run `default_run_s`.
 
@@ -19,7 +24,7 @@ def world_run_time(
 
     @cache
     def world(of_seed: int) -> World:
-        return World(table, of_seed, error, level)
+        return World(table, of_seed, error, level, stragglers)
 
     world(seed).run_time_s(0, 0, table.profiles[0], 1, "", 0.0)  # compiles now, not at the first pod
 

@@ -4,12 +4,12 @@ Nothing here waits, so each call is atomic.
 """
 
 import uuid
-from typing import Any
 
-from synergai.k8s_bridge.embedded import crds, namespaces, patches, preconditions, resizing, shapes
-from synergai.k8s_bridge.embedded.admission import random_suffix
-from synergai.k8s_bridge.embedded.clock import Clock, parse_s, seconds_text
+from synergai.k8s_bridge.embedded import bodies, crds, namespaces, patches, preconditions, resizing, shapes
+from synergai.k8s_bridge.embedded.bodies import Wish, decode
+from synergai.k8s_bridge.embedded.clock import Clock
 from synergai.k8s_bridge.embedded.crds import CRDS, CrdStrategy
+from synergai.k8s_bridge.embedded.custom import CustomStrategy
 from synergai.k8s_bridge.embedded.errors import (
     Cause,
     Named,
@@ -18,14 +18,22 @@ from synergai.k8s_bridge.embedded.errors import (
     invalid,
     invalid_value,
     not_found,
-    unclassified,
 )
+from synergai.k8s_bridge.embedded.limits import QuotaStrategy, RangeStrategy
 from synergai.k8s_bridge.embedded.objects import Json, Stored, dump, load, metadata, with_metadata
 from synergai.k8s_bridge.embedded.pods import PodStrategy
-from synergai.k8s_bridge.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Registry, Resource
+from synergai.k8s_bridge.embedded.resources import (
+    LIMIT_RANGES,
+    NAMESPACES,
+    PODS,
+    RESOURCE_QUOTAS,
+    SERVICE_ACCOUNTS,
+    Registry,
+    Resource,
+)
 from synergai.k8s_bridge.embedded.routes import Target
 from synergai.k8s_bridge.embedded.store import Store
-from synergai.k8s_bridge.embedded.strategy import CUSTOM, PLAIN, STRATEGIES, Strategy, without
+from synergai.k8s_bridge.embedded.strategy import PLAIN, STRATEGIES, Strategy, doomed
 from synergai.k8s_bridge.embedded.validation import finalizer_causes
 
 _KEPT = (
@@ -40,13 +48,7 @@ _KEPT = (
 """Metadata that an update cannot change."""
 
 
-def decode(body: bytes, shape: shapes.Shape, what: str) -> Json:
-    """The body as an object of this shape; 400 if it is none."""
-    try:
-        value = load(body)
-        return shapes.read(value, shape)
-    except ValueError as error:
-        raise bad_request(f"{what} cannot be handled: {error}") from None
+PLAIN_WISH = Wish()
 
 
 class Writer:
@@ -61,41 +63,45 @@ class Writer:
             **STRATEGIES,
             PODS.collection: self._pods,
             CRDS.collection: CrdStrategy(clock=clock),
+            RESOURCE_QUOTAS.collection: QuotaStrategy(),
+            LIMIT_RANGES.collection: RangeStrategy(),
         }
 
-    def create(self, target: Target, body: bytes, dry_run: bool = False) -> Stored:
+    def create(self, target: Target, body: bytes, wish: Wish = PLAIN_WISH) -> Stored:
         """POST to a collection."""
         resource, strategy = target.resource, self._strategy(target.resource)
-        obj = self._fresh(self._decoded(target, body), target)
+        obj = bodies.received(target, body, strategy, wish.strict)
+        obj = bodies.fresh(obj, target, self._clock())
         named = resource.named(metadata(obj).get("name", ""))
         if target.namespace and namespaces.is_doomed(namespaces.find(self._store, target.namespace)):
             raise namespaces.closed(named, target.namespace)
+        if resource.custom and crds.is_terminating(
+            self._store.get(CRDS.collection, ("", resource.collection))
+        ):
+            raise crds.closed(named)
         obj = strategy.prepared(obj, resource)
         _refuse(resource.judged(named.name), strategy.causes(obj))
+        strategy.admit(obj, named)
         key = (target.namespace, named.name)
         if self._store.get(resource.collection, key) is not None:
             raise already_exists(named)
-        return self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), dry_run)
+        return self._put(resource, key, with_metadata(obj, uid=str(uuid.uuid4())), wish.dry_run)
 
-    def replace(
-        self, target: Target, body: bytes, dry_run: bool = False, manager: str = ""
-    ) -> tuple[Stored, bool]:
+    def replace(self, target: Target, body: bytes, wish: Wish = PLAIN_WISH) -> tuple[Stored, bool]:
         """PUT; also whether it created the object."""
         resource = target.resource
-        obj = self._decoded(target, body)
+        obj = bodies.received(target, body, self._strategy(resource), wish.strict)
         if resource.made_by_put and self._find(target) is None:
             fresh = dump(with_metadata(obj, name=target.name, resourceVersion=None))
-            return self.create(target._replace(name=""), fresh, dry_run), True
+            return self.create(target._replace(name=""), fresh, wish), True
         current = self.current(target)
         if resource.needs_version and not metadata(obj).get("resourceVersion"):
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
             raise invalid(resource.named(target.name)._replace(kind=resource.plural), [cause])
-        return self._update(target, current, obj, dry_run, manager=manager), False
+        return self._update(target, current, obj, wish), False
 
-    def patch(
-        self, target: Target, body: bytes, media_type: str, dry_run: bool = False, manager: str = ""
-    ) -> Stored:
-        """PATCH; `manager` is told who resizes a pod."""
+    def patch(self, target: Target, body: bytes, media_type: str, wish: Wish = PLAIN_WISH) -> Stored:
+        """PATCH."""
         resource = target.resource
         try:
             change = load(body)
@@ -105,12 +111,12 @@ class Writer:
         typed = {"kind": resource.kind, "apiVersion": resource.group_version, **resource.shown(current.obj)}
         patched = patches.apply(media_type, typed, change, resource.custom)
         try:
-            obj = self._read(target, patched)
+            obj = bodies.read(target, patched, self._strategy(resource), wish.strict)
         except shapes.DecodeError as error:
             raise invalid(
                 Named("", "", ""), [invalid_value("patch", body.decode(errors="replace"), str(error))]
             ) from None
-        return self._update(target, current, obj, dry_run, patched=True, manager=manager)
+        return self._update(target, current, obj, wish, patched=True)
 
     def current(self, target: Target) -> Stored:
         """The object that the target names, or 404."""
@@ -156,6 +162,8 @@ class Writer:
         preconditions.of_delete(current, resource.named(target.name), options)
         if is_namespace:
             return self._end_namespace(current, dry_run), False
+        if resource.collection == CRDS.collection:
+            return self._end_definition(current, dry_run), False
         return self._delete(resource, current, options.get("gracePeriodSeconds"), dry_run)
 
     def _delete(
@@ -166,15 +174,16 @@ class Writer:
         held = bool(metadata(current.obj).get("finalizers"))
         last = current
         if strategy.graceful or held:
-            last = self._put(resource, current.key, self._doomed(current.obj, grace_s), dry_run)
+            marked = doomed(current.obj, grace_s, self._clock())
+            last = self._put(resource, current.key, marked, dry_run)
         if held or grace_s > 0:
             return last, False
         return (last if dry_run else self._remove(resource, last, last.obj)), True
 
     def _end_namespace(self, current: Stored, dry_run: bool) -> Stored:
-        doomed = namespaces.terminating(self._doomed(current.obj, 0))
+        ending = namespaces.terminating(doomed(current.obj, 0, self._clock()))
         marked = self._put(
-            NAMESPACES, current.key, with_metadata(doomed, deletionGracePeriodSeconds=None), dry_run
+            NAMESPACES, current.key, with_metadata(ending, deletionGracePeriodSeconds=None), dry_run
         )
         if not dry_run:
             name = current.key[1]
@@ -191,29 +200,27 @@ class Writer:
         if next(namespaces.contents(self._store, self._registry, namespace), None) is None:
             self._store.remove(NAMESPACES.collection, found.key, found.obj)
 
-    def _doomed(self, obj: Json, grace_s: int) -> Json:
-        """Marked for deletion; a second request can only shorten the grace."""
-        given = metadata(obj)
-        now_s = self._clock()
-        due_s = now_s + grace_s
-        generation = (
-            given["generation"] + 1 if "generation" in given and "deletionTimestamp" not in given else None
-        )
-        if "deletionTimestamp" in given:
-            if grace_s >= given.get("deletionGracePeriodSeconds", 0):
-                return obj
-            due_s = min(due_s, parse_s(given["deletionTimestamp"]) or due_s)
-        changes: Json = {"deletionTimestamp": seconds_text(due_s), "deletionGracePeriodSeconds": grace_s}
-        return with_metadata(obj, **changes, **({} if generation is None else {"generation": generation}))
+    def _end_definition(self, current: Stored, dry_run: bool) -> Stored:
+        if crds.is_terminating(current):
+            return current
+        ending = crds.terminating(current.obj, self._clock())
+        marked = self._put(CRDS, current.key, ending, dry_run)
+        if not dry_run:
+            resource = crds.stored(current.obj)
+            for stored in self._store.snapshot(resource.collection):
+                self._delete(resource, stored, None)
+            self._withdraw(resource.collection)
+        return marked
+
+    def _withdraw(self, name: str) -> None:
+        """A doomed definition goes with the last of its objects, and their watches end."""
+        found = self._store.get(CRDS.collection, ("", name))
+        if found is None or not crds.is_terminating(found) or self._store.collection(name).objects:
+            return
+        self._remove(CRDS, found, with_metadata(found.obj, finalizers=None))
 
     def _update(
-        self,
-        target: Target,
-        current: Stored,
-        new: Json,
-        dry_run: bool,
-        patched: bool = False,
-        manager: str = "",
+        self, target: Target, current: Stored, new: Json, wish: Wish, patched: bool = False
     ) -> Stored:
         resource, strategy = target.resource, self._strategy(target.resource)
         preconditions.of_update(current, resource.named(target.name), metadata(new), patched)
@@ -221,7 +228,7 @@ class Writer:
         kept = {key: metadata(old).get(key) for key in _KEPT}
         new = with_metadata(new, **kept, generation=metadata(old).get("generation"))
         if target.subresource == "resize":
-            return self._resize(current, new, dry_run, manager)
+            return self._resize(current, new, wish)
         if target.subresource == "status":
             new = strategy.status_changed(new, old, resource)
         else:
@@ -229,91 +236,59 @@ class Writer:
         causes = finalizer_causes(new, old) + strategy.causes(new) + strategy.change_causes(new, old)
         _refuse(resource.judged(target.name), causes)
         if resource.collection == NAMESPACES.collection:
-            stored = self._put(resource, current.key, new, dry_run)
+            stored = self._put(resource, current.key, new, wish.dry_run)
             self._let_go(target.name)
             return stored
-        doomed = "deletionTimestamp" in metadata(new) and not metadata(new).get("finalizers")
-        if doomed and not metadata(new).get("deletionGracePeriodSeconds"):
-            return current if dry_run else self._remove(resource, current, new)
-        return self._put(resource, current.key, new, dry_run)
+        let_go = "deletionTimestamp" in metadata(new) and not metadata(new).get("finalizers")
+        if let_go and not metadata(new).get("deletionGracePeriodSeconds"):
+            return current if wish.dry_run else self._remove(resource, current, new)
+        return self._put(resource, current.key, new, wish.dry_run)
 
-    def _resize(self, current: Stored, new: Json, dry_run: bool, manager: str) -> Stored:
+    def _resize(self, current: Stored, new: Json, wish: Wish) -> Stored:
         new, found = self._pods.resized(new, current.obj)
         _refuse(PODS.named(current.key[1]), found)
         resizing.refuse_beyond_node(new, current.obj, self._store)
-        new = resizing.managed(new, current.obj, manager, self._clock())
-        return self._put(PODS, current.key, new, dry_run)
+        new = resizing.managed(new, current.obj, wish.manager, self._clock())
+        return self._put(PODS, current.key, new, wish.dry_run)
 
     def _put(self, resource: Resource, key: tuple[str, str], obj: Json, dry_run: bool) -> Stored:
         current = self._store.get(resource.collection, key)
         if current is not None and with_metadata(obj, resourceVersion=str(current.rv)) == current.obj:
             return current
         if dry_run:
-            return self._store.versioned(key, obj, current.rv if current else 0)
+            return self._store.versioned(key, obj, current.rv) if current else Stored(key, obj, 0)
         stored = self._store.put(resource.collection, key, obj)
         if resource.collection == NAMESPACES.collection and current is None:
             account = b'{"metadata":{"name":"default"}}'
             self.create(Target(SERVICE_ACCOUNTS, key[1], "", ""), account)
-        if resource.collection == CRDS.collection:
-            crds.serve(self._registry, obj)
-            if current is None:
-                self._store.begin(key[1])
+        if resource.collection == CRDS.collection and (current is None or current.obj["spec"] != obj["spec"]):
+            self._serve(obj, new=current is None)
         return stored
 
+    def _serve(self, definition: Json, new: bool) -> None:
+        """What is stored already is as the definition says now, without having changed."""
+        crds.serve(self._registry, definition)
+        resource = crds.stored(definition)
+        if new:
+            self._store.begin(resource.collection)
+        elif resource.schema is not None:
+            self._store.reshape(resource.collection, resource.schema.fit_root)
+            self._store.end(resource.collection)
+
     def _remove(self, resource: Resource, current: Stored, last: Json) -> Stored:
-        if resource.collection == CRDS.collection:
-            crds.withdraw(self._registry, last)
-            for stored in self._store.snapshot(current.key[1]):
-                self._store.remove(current.key[1], stored.key, stored.obj)
         gone = self._store.remove(resource.collection, current.key, last)
         self._let_go(current.key[0])
+        if resource.custom:
+            self._withdraw(resource.collection)
+        if resource.collection == CRDS.collection:
+            crds.withdraw(self._registry, last)
+            self._store.end(current.key[1])
         return gone
 
     def _strategy(self, resource: Resource) -> Strategy:
-        return self._strategies.get(resource.qualified, CUSTOM if resource.custom else PLAIN)
-
-    def _decoded(self, target: Target, body: bytes) -> Json:
-        try:
-            return self._read(target, load(body))
-        except ValueError as error:
-            resource = target.resource
-            what = f'{resource.kind} in version "{resource.version}"'
-            raise bad_request(f"{what} cannot be handled as a {resource.kind}: {error}") from None
-
-    def _read(self, target: Target, value: Any) -> Json:
-        """As the collection holds it: decoded, without kind and apiVersion. `Any`: what was sent."""
-        resource = target.resource
-        value = {} if value is None else value
-        if not isinstance(value, dict):
-            raise shapes.DecodeError("couldn't get version/kind; json parse error")
-        preconditions.of_type(value, resource)
-        obj = resource.decode(value) if resource.decode else value
-        shape = self._strategy(resource).shape
-        if target.subresource == "status":
-            shape = {key: inner for key, inner in shape.items() if key in shapes.STATUS_PARTS}
-        return without(shapes.read(obj, shape), "kind", "apiVersion")
-
-    def _fresh(self, obj: Json, target: Target) -> Json:
-        """With the metadata that only the server gives."""
-        given = metadata(obj)
-        if given.get("resourceVersion"):
-            raise unclassified("resourceVersion should not be set on objects to be created")
-        if given.get("namespace") not in (None, "", target.namespace):
-            raise preconditions.other_namespace()
-        name, base = given.get("name", ""), given.get("generateName", "")
-        if not name and base:
-            name = base[:58] + random_suffix()
-        return with_metadata(
-            obj,
-            name=name,
-            namespace=target.namespace or None,
-            uid=None,
-            creationTimestamp=seconds_text(self._clock()),
-            deletionTimestamp=None,
-            deletionGracePeriodSeconds=None,
-            generation=None,
-            managedFields=None,
-        )
+        if resource.schema is not None:
+            return CustomStrategy(schema=resource.schema)
+        return self._strategies.get(resource.qualified, PLAIN)
 
 
 def _refuse(named: Named, causes: list[Cause]) -> None:

@@ -18,6 +18,7 @@ from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.embedded.cli import cluster
 from synergai.k8s_bridge.embedded.kubelet import PodRun
 from synergai.k8s_bridge.embedded.worlds import world_run_time
+from synergai.k8s_bridge.inference.job import PATH, PLURAL
 from synergai.offline_profiles.table import ProfileTable
 
 PROGRAM = "import typer; from synergai.k8s_bridge.embedded.cli import cluster; typer.run(cluster)"
@@ -63,6 +64,7 @@ async def test_the_command_says_where_it_is_and_stops_cleanly_when_told(started,
     assert config.stat().st_mode & 0o777 == 0o600
     embedded.url = load(str(config)).host
     assert len((await embedded.get("/api/v1/nodes")).json["items"]) == 11
+    assert (await embedded.get(f"{PATH}/{PLURAL}")).json["kind"] == "InferenceJobList"
     started.send_signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         assert await started.wait() == 0

@@ -12,6 +12,7 @@ from synergai.envs.types import Device, Node
 from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.embedded.kubeconfig import write
 from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
+from synergai.k8s_bridge.embedded.shipped import definitions
 
 KUBECTL = shutil.which("kubectl")
 pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not on the PATH")
@@ -234,6 +235,47 @@ async def test_a_custom_resource_is_defined_made_and_printed(kubectl):
     header, row = cells(await kubectl("get", "things"))
     assert header == ["NAME", "MODEL", "DONE"]
     assert row[:3] == ["t", "resnet50", "True"]
+
+
+JOB = """
+apiVersion: synergai.dev/v1alpha1
+kind: InferenceJob
+metadata: {name: j}
+spec: {model: {name: resnet50}, input: {samples: 100}}
+"""
+
+
+@pytest.fixture
+async def jobs(embedded) -> None:
+    """The kinds that come with the bridge are served."""
+    for definition in definitions():
+        await embedded.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+
+
+async def test_a_job_is_created_shown_and_deleted(kubectl, jobs):
+    assert await kubectl("create", "-f", "-", stdin=JOB) == "inferencejob.synergai.dev/j created\n"
+    header, row = cells(await kubectl("get", "ij"))
+    assert header[:3] == ["NAME", "MODEL", "SAMPLES"]
+    assert row[:3] == ["j", "resnet50", "100"]
+    assert await kubectl("get", "synergai", "-o", "name") == "inferencejob.synergai.dev/j\n"
+    assert 'inferencejob.synergai.dev "j" deleted' in await kubectl("delete", "ij", "j")
+
+
+async def test_a_job_is_applied_again_without_a_change(kubectl, jobs):
+    await kubectl("apply", "-f", "-", stdin=JOB)
+    assert await kubectl("apply", "-f", "-", stdin=JOB) == "inferencejob.synergai.dev/j unchanged\n"
+    assert await kubectl("get", "ij", "j", "-o", "jsonpath={.metadata.generation}") == "1"
+
+
+async def test_a_typing_mistake_in_a_job_is_told(kubectl, jobs):
+    with pytest.raises(AssertionError, match=r'unknown field \\?"spec\.input\.sample\\?"'):
+        await kubectl("create", "-f", "-", stdin=JOB.replace("samples", "sample"))
+
+
+async def test_a_quota_is_made_and_shown(kubectl):
+    quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q}\nspec: {hard: {pods: 1}}\n"
+    await kubectl("create", "-f", "-", stdin=quota)
+    assert await kubectl("get", "quota", "-o", "name") == "resourcequota/q\n"
 
 
 async def test_the_version_of_the_server_is_shown(kubectl):
