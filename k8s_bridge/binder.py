@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from synergai.k8s_bridge import keys, resizer
+from synergai.k8s_bridge.admission.requests import pod_requests
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
 from synergai.k8s_bridge.api.backoff import Backoff
 from synergai.k8s_bridge.api.client import ApiClient, ApiError, Permit, Withheld
 from synergai.k8s_bridge.clock import elapsed_s
-from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.pods import Json, read_owner, read_pod
 from synergai.k8s_bridge.reports.logs import about
 from synergai.k8s_bridge.sizes import Resize
 
@@ -31,6 +32,8 @@ class Outcome(Enum):
     """How a bind ended."""
 
     BOUND = "bound"
+    CREATED = "created"
+    """Its pod is there, and another scheduler is to bind it."""
     TAKEN = "taken"
     """Bound, but by another decision: `BindResult.pod` says where."""
     GONE = "gone"
@@ -41,6 +44,10 @@ class Outcome(Enum):
     """Not bound: the pod is not what was decided on any more. `BindResult.pod` is what it is now."""
     UNRESIZED = "unresized"
     """Not bound: the server does not let the pod have the size that was decided."""
+    REFUSED = "refused"
+    """Not created: a quota, a policy or the pod's own form is against it."""
+    SPOILED = "spoiled"
+    """Created, but admission made more of it than was decided. `BindResult.pod` is what it is."""
     WITHHELD = "withheld"
     """Not sent: the lease had run out, or another has it."""
     DRY = "dry_run"
@@ -61,6 +68,8 @@ class BindOrder:
     """Of the pod that was decided on; empty for any."""
     resize: Resize | None = None
     """To be done first."""
+    create: Json | None = None
+    """The pod, of an attempt of a job: it is created on its node or for it, instead of a Binding."""
 
     @property
     def key(self) -> str:
@@ -223,6 +232,8 @@ class Binder:
 
     async def _send(self, order: BindOrder, version: str) -> BindResult:
         try:
+            if order.create is not None:
+                return await self._create(order, order.create)
             await self._client.post(
                 f"{order.path}/binding", order.body(version), timeout_s=self._timeout_s, permit=self._permit
             )
@@ -231,6 +242,17 @@ class Binder:
                 self._lost_s = self._elapsed_s()
             return await self._resolve(order, version, error)
         return BindResult(order, Outcome.BOUND)
+
+    async def _create(self, order: BindOrder, pod: Json) -> BindResult:
+        """Its name is that of one attempt, so that it is created once, whatever is sent twice."""
+        path = order.path.rpartition("/")[0]
+        try:
+            made = await self._client.post(path, pod, timeout_s=self._timeout_s, permit=self._permit)
+        except ApiError as error:
+            if error.status in (400, 403, 404, 413, 422):
+                return BindResult(order, Outcome.REFUSED, error.message)
+            raise
+        return _made(order, made)
 
     async def _resolve(self, order: BindOrder, version: str, error: ApiError) -> BindResult:
         """A conflict and a lost reply look alike, and a server that is starting knows no path: what the pod says now
@@ -249,6 +271,10 @@ class Binder:
         try:
             pod = await self._client.get(order.path, timeout_s=2 * self._timeout_s)
         except ApiError as unknown:
+            if unknown.status == 404 and order.create is not None:
+                return BindResult(
+                    order, Outcome.FAILED, str(error), doubtful=not error.status or error.status >= 500
+                )
             if unknown.status == 404:
                 return BindResult(order, Outcome.GONE, unknown.message)
             return BindResult(order, Outcome.FAILED, f"{error}; then {unknown}", doubtful=True)
@@ -256,8 +282,55 @@ class Binder:
         return replace(found, doubtful=not error.status or error.status >= 500)
 
 
+def _made(order: BindOrder, pod: Json) -> BindResult:
+    """A pod of an attempt, as it was created."""
+    why = _grown(order, (order.create or {}).get("spec") or {}, pod.get("spec") or {})
+    if why:
+        return BindResult(order, Outcome.SPOILED, why, pod)
+    if pod.get("spec", {}).get("nodeName") == order.node:
+        return BindResult(order, Outcome.BOUND, pod=pod)
+    if read_pod(pod).aim != order.node:
+        return BindResult(order, Outcome.SPOILED, "admission took its node away", pod)
+    return BindResult(order, Outcome.CREATED, pod=pod)
+
+
+def _grown(order: BindOrder, sent: Json, found: Json) -> str:
+    """In which way admission made more of a pod than was decided; empty where it did not."""
+    if _sizes(sent) == _sizes(found):
+        return ""
+    asked, made, record = pod_requests(sent), pod_requests(found), order.record
+    cpu, memory = max(record.cpu_milli, asked.cpu_milli), max(record.memory_mib, asked.memory_mib)
+    if made.cpu_milli <= cpu and made.memory_mib <= memory and made.extended == asked.extended:
+        return ""
+    return (
+        f"admission made its requests {made.cpu_milli}m cpu and {made.memory_mib}Mi memory, "
+        f"where {cpu}m and {memory}Mi were decided"
+    )
+
+
+def _sizes(spec: Json) -> list[object]:
+    """All that its requests come from, as it is written."""
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    return [spec.get("overhead"), spec.get("resources"), *(c.get("resources") for c in containers)]
+
+
+def _find_made(order: BindOrder, pod: Json, message: str) -> BindResult:
+    """What is there under the name of an attempt."""
+    owner, ours = read_owner(pod["metadata"]), read_owner((order.create or {})["metadata"])
+    if owner != ours:
+        return BindResult(
+            order, Outcome.REFUSED, f"there is a pod {order.key} already, which is not the job's"
+        )
+    written = read_decision(pod["metadata"].get("annotations") or {})
+    if written is not None and written.id == order.record.id:
+        return _made(order, pod)
+    return BindResult(order, Outcome.TAKEN, message, pod)
+
+
 def _compare(order: BindOrder, pod: Json, message: str) -> BindResult:
     metadata = pod["metadata"]
+    if order.create is not None:
+        return _find_made(order, pod, message)
     if metadata.get("uid") != order.uid:
         return BindResult(order, Outcome.GONE, "another pod has the name now")
     if pod.get("spec", {}).get("nodeName"):

@@ -1,8 +1,14 @@
-"""`synergai bridge`: options to settings, signals to a stop, problems to one line and exit code 2."""
+"""`synergai bridge` and `uninstall`: options to settings, signals to a stop, problems to one line and exit code 2."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from synergai.envs.cli import fail
+from synergai.k8s_bridge.keys import BRIDGE_NAMESPACE
+
+if TYPE_CHECKING:
+    from synergai.k8s_bridge.api.client import ApiClient
 
 
 def bridge(
@@ -74,3 +80,46 @@ async def _until_signal(settings, source, once: bool) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await run_bridge(settings, stop, once=once, source=source)
+
+
+def uninstall(
+    kubeconfig: Annotated[str, typer.Option(help="Which cluster.", metavar="FILE")] = "",
+    delete_crds: Annotated[
+        bool,
+        typer.Option(
+            "--delete-crds", help="Delete all InferenceJobs and runtimes too, with their definitions."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    bridge_namespace: Annotated[
+        str, typer.Option(help="Where the bridge that was here has its lease.", metavar="NAME")
+    ] = BRIDGE_NAMESPACE,
+) -> None:
+    """Let go of the pods that InferenceJobs left behind, so that they and their namespaces can be deleted."""
+    import asyncio
+
+    from synergai.k8s_bridge.api.client import ApiClient
+    from synergai.k8s_bridge.api.credentials import CredentialsError, load
+    from synergai.k8s_bridge.uninstall import UninstallError
+
+    async def run() -> None:
+        async with ApiClient(load(kubeconfig)) as client:
+            await _uninstall(client, bridge_namespace, delete_crds, yes)
+
+    try:
+        asyncio.run(run())
+    except (UninstallError, CredentialsError) as error:
+        fail("uninstall", error)
+
+
+async def _uninstall(client: "ApiClient", bridge_namespace: str, delete_crds: bool, yes: bool) -> None:
+    from synergai.k8s_bridge import uninstall as steps
+
+    await steps.refuse_while_one_runs(client, bridge_namespace)
+    objects = await steps.count_objects(client) if delete_crds else {}
+    if objects and not yes:
+        typer.confirm(steps.question(objects), abort=True)
+    typer.echo(steps.released_text(await steps.release_pods(client)))
+    if delete_crds:
+        await steps.delete_definitions(client, list(objects))
+        typer.echo(f"deleted the definitions of {', '.join(objects)}" if objects else "no definition is left")

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 log = logging.getLogger(__name__)
@@ -16,7 +15,7 @@ _FURTHEST_US = 2**62
 DOUBT_US = 10 * SECOND_US
 """A clock that was set is believed when for so long no reply has agreed with what it was."""
 _BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 
 
 def parse_time_us(text: str) -> int:
@@ -83,6 +82,8 @@ def _cut(time_us: int) -> int:
 @lru_cache(maxsize=8)
 def _date_us(date: str) -> int:
     """Of a Date header; hundreds of replies have the same."""
+    from email.utils import parsedate_to_datetime  # a runner, which needs no headers, would wait for it
+
     return round(parsedate_to_datetime(date).timestamp()) * SECOND_US
 
 

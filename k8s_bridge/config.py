@@ -88,8 +88,15 @@ class Settings(BaseModel):
     """Weight of energy against deadlines, for policies that were trained with it."""
     dry_run: bool = False
     """Decide and log; write nothing to the API server, neither binds nor events."""
+    binder: Literal["direct", "kube-scheduler"] = "direct"
+    """Who binds the pods of InferenceJobs: we do, on dedicated nodes, or kube-scheduler, to the node that we choose, on
+    any."""
+    kube_scheduler_name: str = Field(
+        "default-scheduler", pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=63
+    )
+    """The schedulerName by which such a pod is given to kube-scheduler."""
     shared_nodes: bool = False
-    """Use nodes that are not dedicated; another scheduler there may take the same room."""
+    """Use nodes that are not dedicated for what we bind; another scheduler there may take the same room."""
     resize: Literal["auto", "never"] = "auto"
     """Give a pod its configuration's cpu and memory before it is bound, where the API server can."""
     speed: float = Field(1.0, gt=0, le=1000)
@@ -140,7 +147,12 @@ class Settings(BaseModel):
         """Whether replays judge a policy. They count deadlines alone, so not one that is to weigh energy too."""
         return self.replay_every_s > 0.0 and self.energy_weight == 0.0
 
-    @field_validator("shadow_of")
+    @property
+    def delegate_to(self) -> str:
+        """The scheduler that binds the pods of InferenceJobs; empty where we do."""
+        return self.kube_scheduler_name if self.binder == "kube-scheduler" else ""
+
+    @field_validator("shadow_of", "kube_scheduler_name")
     @classmethod
     def _is_another(cls, value: str) -> str:
         if value == keys.SCHEDULER_NAME:

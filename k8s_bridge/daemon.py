@@ -13,6 +13,7 @@ from synergai.envs.types import Decision
 from synergai.k8s_bridge import http
 from synergai.k8s_bridge.binder import BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.calibration import ratios
+from synergai.k8s_bridge.clock import SECOND_US
 from synergai.k8s_bridge.control.reload import Change
 from synergai.k8s_bridge.model import model_of
 from synergai.k8s_bridge.node_leases import NodeLeases
@@ -41,6 +42,8 @@ class Daemon(Parts):
             self._feed.start()
             self._background.run(self._events.run())
             self._background.run(self._conditions.run())
+            self._background.run(self._checks.run())
+            self._background.run(self._definitions.run())
             if self.settings.node_leases == "auto":
                 self._background.run(NodeLeases(self._client, self._take).run())
             self._background.run(self._ring_at(stop))
@@ -121,6 +124,9 @@ class Daemon(Parts):
     def _pause_s(self) -> float:
         due = [at_us for at_us in (self._epoch_us, self.pods.next_timer_us()) if at_us is not None]
         pauses = [self.clock.real_seconds(at_us - self.now_us()) for at_us in due]
+        job_us = self.jobs.next_timer_us()
+        if job_us is not None:
+            pauses.append((job_us - self._client.now_us()) / SECOND_US)
         opens_s = self.rollout.caps.next_s()
         if opens_s is not None:
             pauses.append(opens_s)
@@ -141,6 +147,7 @@ class Daemon(Parts):
         due |= self.pods.follow(now_us)
         if begins:
             self._begin_term()
+        due |= self._follow_jobs(now_us)
         if begins or first:
             self.rollout.caps.adopt(self.pods.entries)
         decides = self._term.leads() and self.rollout.decides
@@ -149,6 +156,14 @@ class Daemon(Parts):
         self._cluster.refresh(now_us)
         decides = self._term.leads() and self.rollout.decides
         self._epoch_us = self._cluster.next_epoch_us(now_us) if decides else None
+
+    def _follow_jobs(self, now_us: int) -> bool:
+        """What is to be done about InferenceJobs; whether a round is due."""
+        if not self._feed.listed():
+            return False  # what a list lacks so far was not deleted
+        due = self.jobs.reconcile(now_us)
+        self._runtimes.tell(self.clock.to_server(now_us))
+        return due
 
     def _take_changes(self, now_us: int) -> bool:
         """Settings, policy and profiles that have come since the last round."""
@@ -161,6 +176,8 @@ class Daemon(Parts):
         shadowed, before, self.settings = self.rollout.shadows, self.settings, change.settings
         table = change.table
         if table is not None:
+            table = self.jobs.rebase(table)
+            self._runtimes.checked()
             mix, start_s = change.mix, change.settings.pod_start_s
             self.pods.refit(table, lambda: self._cluster.refit(table, mix, start_s), now_us)
         if change.scheduler is not None:
@@ -196,8 +213,12 @@ class Daemon(Parts):
         self._report.begins()
         self.metrics.terms.labels("leader").inc()
         log.info("leading: %d jobs wait, %d run", self._cluster.queued(), self._cluster.running())
+        for pod in self.pods.drop_unseen(self.now_us()):
+            self.jobs.remove_pod({"metadata": {"uid": pod.uid}})
         self.nodes.retell()
         self.pods.retell()
+        self.jobs.begin()
+        self._runtimes.retell()
 
     async def _round(self, now_us: int) -> None:
         began_s = time.perf_counter()
@@ -248,6 +269,7 @@ class Daemon(Parts):
             self._placing.settle(result, self.now_us())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._tell_last(), LAST_EVENTS_S)
+        await self._writer.close()
         await self._background.cancel()
         if self._lease and self._binder.quiet:  # else the lease has to run out by itself
             with contextlib.suppress(TimeoutError):
@@ -256,7 +278,7 @@ class Daemon(Parts):
     async def _tell_last(self) -> None:
         """The last events, and beside them what was learnt since it was written last."""
         kept = self._calibration.write() if self._calibration else asyncio.sleep(0)
-        await asyncio.gather(self._events.flush(), kept)
+        await asyncio.gather(self._events.flush(), self._writer.drain(), kept)
 
     def render_metrics(self) -> bytes:
         """The metrics page, gauges read now."""
@@ -266,6 +288,7 @@ class Daemon(Parts):
         for state, count in self.nodes.counts().items():
             self.metrics.nodes.labels(state).set(count)
         self.metrics.running.set(self._cluster.running())
+        self.jobs.show(self.metrics)
         self.metrics.leads.set(self._term.leads())
         self.rollout.show()
         for resource, age_s in self._feed.ages_s().items():

@@ -5,6 +5,7 @@ from enum import Enum
 
 from synergai.agents.explanation import Explanation
 from synergai.envs.cluster import Cluster
+from synergai.envs.types import ANYWHERE, Reach
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
 from synergai.k8s_bridge.api.backoff import Backoff
 from synergai.k8s_bridge.clock import ScenarioClock
@@ -34,7 +35,7 @@ class Stage(Enum):
     BACKOFF = "backoff"
     """A bind failed."""
     BINDING = "binding"
-    """Decided and booked; the API server does not show it yet."""
+    """Decided and booked; the API server does not show it on its node yet."""
     DRY = "dry_run"
     """Decided and booked in a dry run."""
     BOUND = "bound"
@@ -49,19 +50,19 @@ class Entry:
     stage: Stage = Stage.NEW
     ask: Ask | None = None
     """Read while the pod waits, or when it was found bound."""
-    nodes: frozenset[str] | None = None
-    """What the queued job was told: the nodes that admit it, None for all."""
+    reach: Reach = ANYWHERE
+    """What the queued job was told: where it is admitted."""
     node: str = ""
     """Where it was decided to go, or is."""
     counted: bool = False
     """Whether the cluster was told of its arrival."""
+    seen: bool = True
+    """Whether a watch has shown the pod; what a reply alone has told of may be gone before that."""
     booked: bool = False
     """Whether the cluster holds room for it on `node`."""
     record: DecisionRecord | None = None
     explanation: Explanation | None = None
     """Of `record`, where it was decided in this process; on the server's clock."""
-    counted: bool = False
-    """Whether the cluster has counted its arrival."""
     told: dict[str, str] = field(default_factory=dict)
     """What its owner was told last, by reason: the same is not said again."""
     rigid: bool = False
@@ -85,15 +86,15 @@ class Bookings:
     def book(self, entry: Entry, now_us: int) -> None:
         """From the decision annotation where it can be believed, else from the pod's own requests."""
         pod = entry.pod
-        entry.node = pod.node
+        entry.node = pod.aim
         entry.record = read_decision(pod.annotations)
         entry.ask = read_ask(pod, self.table, self._clock, now_us)
-        if pod.node not in self._nodes.usable:
+        if pod.aim not in self._nodes.usable:
             return  # booked when the node turns up
         job, record = entry.ask.job, entry.record
-        if job and record and self._holds(pod.node, record.hardware) and self._profiled(job.model, record):
+        if job and record and self._holds(pod.aim, record.hardware) and self._profiled(job.model, record):
             started_us = self._clock.to_scenario(record.decided_us)
-            self._cluster.adopt(job, pod.node, record.hardware, record.configuration, min(started_us, now_us))
+            self._cluster.adopt(job, pod.aim, record.hardware, record.configuration, min(started_us, now_us))
         else:
             self._occupy(entry)
         entry.booked = True
@@ -101,12 +102,12 @@ class Bookings:
     def _occupy(self, entry: Entry) -> None:
         requests, record = entry.pod.demand.requests, entry.record
         cpu_milli, memory_mib = requests.cpu_milli, requests.memory_mib
-        hardware, units = self.device(entry.pod, entry.pod.node)
-        if record and self._holds(entry.pod.node, record.hardware):
+        hardware, units = self.device(entry.pod, entry.node)
+        if record and self._holds(entry.node, record.hardware):
             hardware, units = record.hardware, record.device_units
         if record:
             cpu_milli, memory_mib = max(cpu_milli, record.cpu_milli), max(memory_mib, record.memory_mib)
-        self._cluster.occupy(entry.pod.key, entry.pod.node, cpu_milli, memory_mib, hardware, units)
+        self._cluster.occupy(entry.pod.key, entry.node, cpu_milli, memory_mib, hardware, units)
 
     def device(self, pod: Pod, node: str) -> tuple[str, int]:
         """The device of a node that a pod's extended resource asks for, and how many units."""

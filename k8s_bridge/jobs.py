@@ -6,6 +6,7 @@ from synergai.envs.types import Job
 from synergai.k8s_bridge.admission.filters import Wish
 from synergai.k8s_bridge.annotations import Request, read_request
 from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock
+from synergai.k8s_bridge.inference.offers import Offer
 from synergai.k8s_bridge.pods import Pod
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable, address
@@ -19,6 +20,10 @@ class Ask:
     job: Job | None = None
     reason: str = ""
     message: str = ""
+    offer: Offer | None = None
+    """Of an InferenceJob: how it may run."""
+    avoid: frozenset[tuple[str, str]] = frozenset()
+    """Devices, as (node, hardware), that it has failed on."""
 
 
 def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -> Ask:
@@ -43,7 +48,17 @@ def read_ask(pod: Pod, table: ProfileTable, clock: ScenarioClock, now_us: int) -
         return Ask(plain, reason="UnknownModel", message=why)
     needs = tuple((name, need) for name, found in least.items() if name in serving for need in found)
     wish = Wish(pod.demand, serving, needs)
-    return Ask(wish, _job(pod, request, request.samples, model, allowed, clock, now_us))
+    job = job_of(
+        pod,
+        model=model,
+        samples=request.samples,
+        hardware=allowed,
+        site=request.site,
+        deadline_us=_deadline_us(pod, request, clock),
+        clock=clock,
+        now_us=now_us,
+    )
+    return Ask(wish, job)
 
 
 def unfit(pod: Pod, job: Job, table: ProfileTable) -> frozenset[str]:
@@ -91,15 +106,18 @@ def _allowed(pod: Pod, request: Request, table: ProfileTable) -> frozenset[str] 
     return behind if request.hardware is None else behind & request.hardware
 
 
-def _job(
+def job_of(
     pod: Pod,
-    request: Request,
-    samples: int,
+    *,
     model: str,
-    allowed: frozenset[str] | None,
+    samples: int,
+    hardware: frozenset[str] | None,
+    site: str,
+    deadline_us: int | None,
     clock: ScenarioClock,
     now_us: int,
 ) -> Job:
+    """What a scheduler sees of a pod."""
     # creationTimestamp is cut to whole seconds: a pod seen within that second arrived when it was seen
     first_us, last_us = clock.to_scenario(pod.created_us), clock.to_scenario(pod.created_us + SECOND_US)
     return Job(
@@ -107,11 +125,11 @@ def _job(
         model=model,
         samples=samples,
         arrival_us=min(max(now_us, first_us), last_us),
-        deadline_us=_deadline_us(pod, request, clock),
+        deadline_us=deadline_us,
         priority=pod.priority,
         namespace=pod.namespace,
-        site=request.site,
-        hardware=allowed,
+        site=site,
+        hardware=hardware,
         cpu_milli=pod.demand.requests.cpu_milli,
         memory_mib=pod.demand.requests.memory_mib,
     )

@@ -2,6 +2,8 @@
 
 PREFIX = "synergai.dev"
 SCHEDULER_NAME = "synergai"
+API_VERSION = "v1alpha1"
+"""Of InferenceJob and its runtimes."""
 SCHEMA = "1"
 """Version of the annotations below, written beside them under `synergai.dev/schema`."""
 
@@ -20,6 +22,16 @@ decidedAt, predictedFinish (null where unknown) and decidedBy."""
 ANNOTATION_EXPLANATION = f"{PREFIX}/explanation"
 """Written by us, for people: JSON with by, scheduler, reason, deadline, options, rule, closed and held."""
 
+LABEL_JOB = f"{PREFIX}/job"
+"""Written by us on pods: the uid of the InferenceJob that the pod is an attempt of."""
+ANNOTATION_ATTEMPT = f"{PREFIX}/attempt"
+"""Written by us on such a pod: which attempt it is, from 0."""
+FINALIZER_OUTCOME = f"{PREFIX}/outcome"
+"""On such a pod: it stays until its end is in the job's status."""
+
+LABEL_SUBMISSION = f"{PREFIX}/submission"
+"""On InferenceJobs, written by `synergai submit`: what was sent by one command, and whose a lost reply was."""
+
 LABEL_HARDWARE_PREFIX = f"hardware.{PREFIX}/"
 """On nodes, one per device: `hardware.synergai.dev/nvidia-t4: "4"`; the value is how many there are."""
 LABEL_DEDICATED = f"{PREFIX}/dedicated"
@@ -30,6 +42,9 @@ ANNOTATION_SIM_JOB = f"sim.{PREFIX}/job"
 """In simulated worlds only: the job's index on its tape, which keys its noise."""
 ANNOTATION_SIM_SEED = f"sim.{PREFIX}/seed"
 """In simulated worlds only: the tape's seed."""
+
+ANNOTATION_SIM_FATE = f"sim.{PREFIX}/fate"
+"""Of simulated kubelets only: how the pod ends, `OOMKilled` or `Error:3:no space left on device`."""
 
 BRIDGE_NAMESPACE = "synergai-bridge"
 QUEUE_CONFIGMAP = "synergai-queue"

@@ -25,11 +25,15 @@ class NodeBook:
         hardware: Mapping[str, Hardware],
         *,
         shared_nodes: bool = False,
+        delegates: bool = False,
         on_problem: Callable[[NodeFacts], None] = lambda facts: None,
     ) -> None:
+        """Nodes that are not dedicated are used with `shared_nodes`, and with `delegates` by what another scheduler
+        binds."""
         self._cluster = cluster
         self._hardware = hardware
         self.shared_nodes = shared_nodes
+        self._delegates = delegates
         self._on_problem = on_problem
         self._places: dict[str, Place] = {}
         self._others: dict[str, dict[str, Requests]] = {}  # node -> uid -> requests
@@ -46,6 +50,8 @@ class NodeBook:
         self.layout = Layout()
         """Who is where."""
         self.volumes = Volumes()
+        self.version = 0
+        """Counts what makes answers about nodes alone stale."""
         self.opened = 0
         """How often a node that is not ready was given to pods that tolerate that."""
         self.usable: frozenset[str] = frozenset()
@@ -71,13 +77,32 @@ class NodeBook:
         self._paused.discard(name)
         self._resize(name)
 
+    def known(self, name: str) -> bool:
+        """Whether the API server has such a node."""
+        return name in self._places
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Nodes that nobody hears of: not ready, unreachable, or with an old Lease."""
+        old = self._stale & self._places.keys()
+        places = ((name, self._places[name].facts) for name in self._unready)
+        return old | {name for name, facts in places if facts.readiness and not facts.cordoned}
+
+    def with_device(self, hardware: str) -> frozenset[str]:
+        """Names of the usable nodes that have one."""
+        return frozenset(
+            name
+            for name in self.usable
+            if any(d.hardware == hardware for d in self._places[name].node.devices)
+        )
+
     def node(self, name: str) -> Node:
         """A usable node as the cluster sees it."""
         return self._places[name].node
 
     def set(self, raw: Json) -> bool:
         """A node was added or has changed; whether that changes anything for us."""
-        facts = read_node(raw, self._hardware, self.shared_nodes)
+        facts = read_node(raw, self._hardware, self.shared_nodes, self._delegates)
         before = self._places.get(facts.name)
         if before is not None and before.facts == facts:
             return False
@@ -100,6 +125,7 @@ class NodeBook:
 
     def changed(self) -> None:
         """Nothing that was answered holds any more."""
+        self.version += 1
         self._admissions.clear()
         self._related.clear()
         self.volumes.asked.clear()
@@ -150,14 +176,14 @@ class NodeBook:
             self._reported[facts.name] = facts.problem
             self._on_problem(facts)
 
-    def set_other(self, raw: Json) -> bool:
-        """A pod of another scheduler is on a node; whether that changes any room."""
+    def set_other(self, raw: Json, told: str = "") -> bool:
+        """A pod of another scheduler is on a node; whether that changes any room. `told` sets apart by whom."""
         pod = read_pod(raw)
         if pod.phase in FINISHED_PHASES or not pod.node:
-            return self.remove_other(pod.uid)
-        self.layout.set(pod.uid, Neighbour(pod.node, pod.relations, pod.deleting))
+            return self.remove_other(pod.uid, told)
+        self.layout.set(told + pod.uid, Neighbour(pod.node, pod.relations, pod.deleting))
         # the API server admits no pod whose requests cannot be read; then nothing is known of its size
-        return self._hold(pod.uid, pod.node, pod.demand.requests)
+        return self._hold(told + pod.uid, pod.node, pod.demand.requests)
 
     def set_nominated(self, raw: Json) -> bool:
         """Another scheduler makes room for a pod of its own on a node; whether that changes any room."""
@@ -170,10 +196,10 @@ class NodeBook:
         """It is bound, gone, or nominated no more."""
         return self._let_go(_nominated(uid))
 
-    def remove_other(self, uid: str) -> bool:
+    def remove_other(self, uid: str, told: str = "") -> bool:
         """That pod is gone or has finished."""
-        self.layout.remove(uid)
-        return self._let_go(uid)
+        self.layout.remove(told + uid)
+        return self._let_go(told + uid)
 
     def set_claim(self, raw: Json, gone: bool = False) -> bool:
         """A claim has changed or is gone; whether a pod that waits has asked for it."""
@@ -264,7 +290,7 @@ class NodeBook:
         return self._among_others(answer, wish, relations) if self.depends(wish, relations) else answer
 
     def _admit(self, wish: Wish) -> Admission:
-        volumes, problem = self.volumes.find(wish.demand.claims)
+        volumes, problem = self.volumes.find(wish.demand.claims, wish.demand.delegated)
         if problem:
             return Admission(frozenset(), (), len(self._places), problem=problem)
         return admit(wish, self._places.values(), self._hardware, volumes)

@@ -33,6 +33,8 @@ class NodeFacts:
     cordoned: bool = False
     """`spec.unschedulable`, with its taint or without."""
     dedicated: bool = False
+    others: bool = False
+    """Whether it is left to others, but for what kube-scheduler binds."""
     problem: str = ""
     """Why it cannot be used at all, whatever the pod."""
 
@@ -46,8 +48,11 @@ class NodeFacts:
         return self.taints + self.readiness
 
 
-def read_node(raw: Json, hardware: Mapping[str, Hardware], shared_nodes: bool = False) -> NodeFacts:
-    """What we keep of a node; what is wrong with it is its `problem`, never an exception."""
+def read_node(
+    raw: Json, hardware: Mapping[str, Hardware], shared_nodes: bool = False, delegates: bool = False
+) -> NodeFacts:
+    """What we keep of a node; what is wrong with it is its `problem`, never an exception. A node that is not dedicated
+    is used by all with `shared_nodes`, and with `delegates` by what another scheduler binds."""
     metadata, spec = raw["metadata"], raw.get("spec", {})
     labels = metadata.get("labels") or {}
     taints = [
@@ -58,7 +63,8 @@ def read_node(raw: Json, hardware: Mapping[str, Hardware], shared_nodes: bool = 
     dedicated = labels.get(keys.LABEL_DEDICATED, "false") != "false"
     cpu, memory, pods, extended, bad_room = _room((raw.get("status") or {}).get("allocatable") or {})
     devices, bad_labels = _devices(labels, hardware, extended)
-    ignored = "" if dedicated or shared_nodes else f"it lacks the label {keys.LABEL_DEDICATED}"
+    ours = dedicated or shared_nodes
+    ignored = "" if ours or delegates else f"it lacks the label {keys.LABEL_DEDICATED}"
     return NodeFacts(
         name=metadata["name"],
         uid=metadata.get("uid", ""),
@@ -72,6 +78,7 @@ def read_node(raw: Json, hardware: Mapping[str, Hardware], shared_nodes: bool = 
         readiness=tuple(t for t in taints if _is_readiness(t)),
         cordoned=bool(spec.get("unschedulable")),
         dedicated=dedicated,
+        others=not ours,
         problem=ignored or bad_labels or bad_room,
     )
 

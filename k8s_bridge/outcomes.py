@@ -34,6 +34,15 @@ LONGEST_RUN_S = 10 * 366 * 86_400.0
 SHORTEST_BY_POD_US = 30 * SECOND_US
 """Container times have whole seconds: runs that are not longer are not measured by them."""
 
+_AMOUNTS = {
+    "load_s": "loadSeconds",
+    "compute_s": "computeSeconds",
+    "cpu_s": "cpuSeconds",
+    "throttled_s": "throttledSeconds",
+    "energy_j": "energyJoules",
+}
+"""What a report may tell beside."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
@@ -47,6 +56,16 @@ class RunReport:
     """Scenario seconds by the runner's monotonic clock."""
     finished_us: int | None = None
     """Server time by the node's clock; pod timestamps have whole seconds only."""
+    process_us: int | None = None
+    """When its process started, by the same clock; None where it did not say, as with all that follows."""
+    load_s: float | None = None
+    """Of importing the engine and loading the model."""
+    compute_s: float | None = None
+    """From the first query to the end of the last."""
+    cpu_s: float | None = None
+    throttled_s: float | None = None
+    """For how long its container's CPU limit held it up."""
+    energy_j: float | None = None
 
 
 class Ran(NamedTuple):
@@ -69,10 +88,35 @@ def read_report(pod: Pod) -> RunReport | None:
             configuration=str(value["configuration"]),
             run_s=float(value["runSeconds"]),
             finished_us=parse_time_us(value["finishedAt"]) if "finishedAt" in value else None,
+            process_us=_time_us(value.get("processStartedAt")),
+            **{name: _amount(value.get(key)) for name, key in _AMOUNTS.items()},
         )
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None  # any container may end with any text
     return report if math.isfinite(report.run_s) and 0 < report.run_s < LONGEST_RUN_S else None
+
+
+def refusal(message: str) -> str:
+    """Of a termination message: the runner's reason for not running, and any other message as it is."""
+    try:
+        value = json.loads(message)
+        return value["error"] if isinstance(value["error"], str) else message
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return message
+
+
+def _time_us(text: object) -> int | None:
+    try:
+        return parse_time_us(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _amount(value: object) -> float | None:
+    """What cannot be believed is left out: a runner of one's own need not know these."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < LONGEST_RUN_S else None
 
 
 def observed_run_s(

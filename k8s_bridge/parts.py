@@ -10,7 +10,8 @@ from synergai.agents.guard import Guarded
 from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Job
-from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.api.feed import Feed, Tasks
 from synergai.k8s_bridge.api.watch import ALL, Reflector, Resource, WatchEvent
 from synergai.k8s_bridge.binder import Binder, BindResult
@@ -20,11 +21,20 @@ from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.control.reload import Reloads
 from synergai.k8s_bridge.control.rollout import Rollout
 from synergai.k8s_bridge.control.shadow import Shadow, pods_of
+from synergai.k8s_bridge.inference.actions import RUNTIME
+from synergai.k8s_bridge.inference.checks import Checks
+from synergai.k8s_bridge.inference.definitions import Definitions
+from synergai.k8s_bridge.inference.delegation import delegate
+from synergai.k8s_bridge.inference.job_book import JobBook
+from synergai.k8s_bridge.inference.offers import Offers
+from synergai.k8s_bridge.inference.runtime_book import RuntimeBook
+from synergai.k8s_bridge.inference.writer import Writer
 from synergai.k8s_bridge.lease import Lease
 from synergai.k8s_bridge.model import model_of
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.placing import Placing
 from synergai.k8s_bridge.pod_book import PodBook
+from synergai.k8s_bridge.pods import Json, Pod
 from synergai.k8s_bridge.replays import Replays
 from synergai.k8s_bridge.reports.board import Board
 from synergai.k8s_bridge.reports.conditions import Conditions
@@ -36,6 +46,7 @@ from synergai.k8s_bridge.reports.report import Report
 from synergai.k8s_bridge.resizer import Resizer
 from synergai.k8s_bridge.snapshot import Snapshot
 from synergai.k8s_bridge.term import Term
+from synergai.offline_profiles.table import ProfileTable
 
 Pause = Callable[[asyncio.Event, float], Awaitable[None]]
 
@@ -99,6 +110,7 @@ class Parts:
             cluster,
             cluster.table.hardware,
             shared_nodes=settings.shared_nodes,
+            delegates=bool(settings.delegate_to),
             on_problem=self._report.node_problem,
         )
         self.replays = self._replaying()
@@ -113,11 +125,52 @@ class Parts:
             self._report,
             self._arrived,
             self._resizer,
-            self._conditions,
+            self._condition,
         )
+        self._keep_jobs()
         if journal is not None:
             self._begin_journal(journal)
-        self._snapshot = Snapshot(self.nodes, self.pods)
+        self._snapshot = Snapshot(self.nodes, self.pods, self.jobs, self._runtimes)
+
+    def _keep_jobs(self) -> None:
+        """InferenceJobs, and what runs them."""
+        self._checks = Checks(self._client, self._checked, self.settings.delegate_to)
+        self._writer = Writer(self._client, self._written, permit=self._writes)
+        offers = Offers(self._cluster.table, self._checks)
+        self._runtimes = RuntimeBook(offers, self._checks, self._report, self._writer, self._writes)
+        self._definitions = Definitions(self._client, self._report.definition)
+        self.jobs = JobBook(
+            offers, self.pods, self.nodes, self.clock, self._report, self._writer, self._extend, self._writes
+        )
+
+    def _spoiled(self, pod: Json, why: str) -> None:
+        """Admission makes more of pods than it did: nothing is decided by what it did before."""
+        self.jobs.spoil(pod, why)
+        self._checks.ask_again(pod["metadata"]["namespace"])
+        self.jobs.offered()
+
+    def _checked(self) -> None:
+        """A template's dry run has an answer."""
+        self._runtimes.checked()
+        self.jobs.offered()
+        self._bell.set()
+
+    def _written(self, key: str, reply: Json | ApiError) -> None:
+        if key.startswith(RUNTIME) and isinstance(reply, ApiError):
+            self._runtimes.retell(key.partition(" ")[2])
+        self.jobs.ended(key, reply)
+        self._bell.set()
+
+    def _extend(self, table: ProfileTable) -> None:
+        """Models of jobs' own are added to the profiles, or go."""
+        self.pods.refit(table, lambda: self._cluster.extend(table), self.now_us())
+
+    def _condition(self, pod: Pod, message: str) -> None:
+        """Of a pod that is there; what is to be said of a job is in its status."""
+        if pod.uid:
+            self._conditions(pod, message)
+        else:
+            self.jobs.touch(pod)
 
     def _act(self, journal: Journal | None) -> None:
         """Who decides, how far that goes, and what carries it out."""
@@ -176,7 +229,14 @@ class Parts:
             explain=Explainer(self._cluster, self._scheduler),
             on_order=self.rollout.caps.note,
             may_place=lambda: self.rollout.decides,
+            make=self._attempt,
+            on_made=self.jobs.set_pod,
+            on_spoiled=self._spoiled,
         )
+
+    def _attempt(self, pod: Pod, node: str, record: DecisionRecord, explanation: str) -> Json:
+        made, other = self.jobs.body(pod, node, record, explanation), self.settings.delegate_to
+        return delegate(made, other) if other else made
 
     def _replaying(self) -> Replays | None:
         guard = self._scheduler if isinstance(self._scheduler, Guarded) else None

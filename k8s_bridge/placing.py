@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import uuid4
 
 from synergai.agents.explanation import Explanation
@@ -15,12 +16,14 @@ from synergai.k8s_bridge.clock import SECOND_US, ScenarioClock, format_time_us
 from synergai.k8s_bridge.entries import Entry, Stage
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.pod_book import FALLBACK_RULE, PodBook
-from synergai.k8s_bridge.pods import Pod
+from synergai.k8s_bridge.pods import Json, Pod
 from synergai.k8s_bridge.reports.explanations import sentence, to_json, to_server
 from synergai.k8s_bridge.reports.report import Report
 
 log = logging.getLogger(__name__)
 
+Make = Callable[[Pod, str, DecisionRecord, str], Json]
+"""From the attempt, its node, the decision and that annotation's value."""
 Explain = Callable[[Decision, Job], Explanation | None]
 MOST_CHANGES = 3
 """How often in a row a pod that changes under a decision is decided anew at once."""
@@ -42,9 +45,13 @@ class Placing:
         explain: Explain = lambda decision, job: None,
         on_order: Callable[[str, str], object] = lambda key, node: None,
         may_place: Callable[[], bool] = lambda: True,
+        make: Make | None = None,
+        on_made: Callable[[Json, Pod], None] = lambda raw, pod: None,
+        on_spoiled: Callable[[Json, str], None] = lambda pod, why: None,
     ) -> None:
         """`on_order` hears of each pod and node before the next is decided; `may_place` is asked before a pod without
-        a profile is placed."""
+        a profile is placed; `make` makes the pod of an attempt, `on_made` hears of it when it is there, and
+        `on_spoiled` of one that is not what was decided."""
         self._cluster = cluster
         self._clock = clock
         self._nodes = nodes
@@ -54,6 +61,9 @@ class Placing:
         self.explain = explain
         self._on_order = on_order
         self._may_place = may_place
+        self._make = make
+        self._on_made = on_made
+        self._on_spoiled = on_spoiled
 
     def decide(self, decision: Decision, now_us: int) -> BindOrder | None:
         """Note a decision that the cluster has applied already; a START must be bound."""
@@ -96,6 +106,8 @@ class Placing:
         if news:
             entry.told["Held"] = decision.hardware
             self._tell_held(entry, decision, explanation, now_us)
+            if not entry.pod.uid:
+                self._pods.condition(entry)  # its job says so too
 
     def _tell_held(
         self, entry: Entry, decision: Decision, explanation: Explanation | None, now_us: int
@@ -118,13 +130,19 @@ class Placing:
     def _order(
         self, entry: Entry, node: str, record: DecisionRecord, explanation: Explanation | None = None
     ) -> BindOrder:
-        pod = entry.pod
         entry.stage, entry.node, entry.booked, entry.record = Stage.BINDING, node, True, record
-        self._nodes.occupy(pod, node)
         entry.explanation = to_server(explanation, self._clock) if explanation else None
-        self._on_order(pod.key, node)
         said = to_json(entry.explanation) if entry.explanation else ""
+        create = None if entry.pod.uid or self._make is None else self._make(entry.pod, node, record, said)
+        if create is not None:
+            made, asked = self._pods.read(create), entry.pod
+            entry.pod = replace(made, node="", created_us=asked.created_us, priority=asked.priority)
+        pod = entry.pod
+        self._nodes.occupy(pod, node)
+        self._on_order(pod.key, node)
         self._report.decided(pod.key, node, record, said)
+        if create is not None:
+            return BindOrder(pod.namespace, pod.name, "", node, record, said, create=create)
         resize = pod.main.resize(*_beyond(pod, record.cpu_milli, record.memory_mib)) if pod.main else None
         return BindOrder(pod.namespace, pod.name, pod.uid, node, record, said, pod.version, resize)
 
@@ -182,8 +200,8 @@ class Placing:
         """What became of a bind; whether a round is due."""
         order = result.order
         self._report.metrics.binds.labels(result.outcome.value).inc()
-        took_us = now_us - self._clock.to_scenario(order.record.decided_us)
-        self._report.metrics.attempt_s.observe(max(self._clock.real_seconds(took_us), 0.0))
+        if result.outcome is not Outcome.CREATED:
+            self._pods.attempted(order.record, now_us)
         entry = self._pods.entries.get(order.key)
         if entry is None or entry.stage is not Stage.BINDING or entry.record != order.record:
             return False  # the watch was faster
@@ -192,8 +210,25 @@ class Placing:
     def _settle(self, entry: Entry, result: BindResult, now_us: int) -> bool:
         match result.outcome:
             case Outcome.BOUND:
+                if result.pod is not None and not entry.pod.uid:
+                    entry.pod, entry.seen = self._pods.read(result.pod), False
+                    self._on_made(result.pod, entry.pod)
                 self._pods.confirm(entry, now_us)
                 return False
+            case Outcome.CREATED:
+                assert result.pod is not None, "what was created was read"
+                if not entry.pod.uid:
+                    entry.pod, entry.seen = self._pods.read(result.pod), False
+                return False
+            case Outcome.SPOILED:
+                assert result.pod is not None, "what is wrong with a pod was read"
+                entry.pod = self._pods.read(result.pod)
+                self._pods.book(entry, now_us)
+                self._on_spoiled(result.pod, result.message)
+            case Outcome.REFUSED:
+                why = f"the API server takes no pod for it: {result.message}"
+                number, delay_s = result.order.record.id, self._pods.back_off(entry, now_us, refused=why)
+                self._report.pod(entry.pod, "FailedCreate", f"{why}; again in {delay_s:.1f} s", True, number)
             case Outcome.DRY:
                 entry.stage = Stage.DRY
                 assert entry.record is not None, "a bind has a decision"
@@ -221,7 +256,8 @@ class Placing:
                 self._pods.admit(entry, now_us)
             case Outcome.FAILED | Outcome.CHANGED:
                 entry.changes = 0
-                delay_s = self._pods.back_off(entry, now_us)
+                refused = "" if entry.pod.uid else result.message
+                delay_s = self._pods.back_off(entry, now_us, refused=refused)
                 why = f"binding to {result.order.node} failed: {result.message}; again in {delay_s:.1f} s"
                 self._report.pod(entry.pod, "FailedScheduling", why, True, result.order.record.id)
         return True

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from synergai.envs.cluster import Cluster
-from synergai.envs.types import Job
-from synergai.k8s_bridge.admission.filters import Wish
+from synergai.envs.types import Job, Reach
+from synergai.k8s_bridge.admission.filters import Admission, Wish
 from synergai.k8s_bridge.admission.turns import Turns
-from synergai.k8s_bridge.binder import BindResult
+from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.binder import BindResult, Outcome
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.entries import Bookings, Entry, Stage
-from synergai.k8s_bridge.jobs import read_ask, unfit
+from synergai.k8s_bridge.inference.choices import Choices
+from synergai.k8s_bridge.jobs import Ask, read_ask, unfit
 from synergai.k8s_bridge.node_book import NodeBook
 from synergai.k8s_bridge.outcomes import Ran, RunReport, failure_cause, observed_run_s, read_report
 from synergai.k8s_bridge.pauses import Pauses
@@ -64,11 +66,35 @@ class PodBook:
         self._timers: list[tuple[int, str, str]] = []  # (due, key, uid)
         self._related: dict[str, Entry] = {}  # that wait, and to whom it matters where others are
         self._turns = Turns()
+        self._choices = Choices(nodes)
+        self.asks: Callable[[Pod, int], Ask | None] = self._no_job
+        """What the next attempt of an InferenceJob asks for."""
         self._followed = self._positions()
+
+    @staticmethod
+    def _no_job(pod: Pod, now_us: int) -> Ask:
+        raise AssertionError(f"{pod.key} belongs to a job, and nobody keeps jobs")
 
     def counts(self) -> Counter[str]:
         """Pods per stage."""
         return Counter(entry.stage.value for entry in self.entries.values())
+
+    def knows(self, metadata: Json) -> bool:
+        """Whether the reply to a pod's creation has told all that there is to know."""
+        entry = self.entries.get(f"{metadata.get('namespace', 'default')}/{metadata['name']}")
+        if entry is None or entry.stage is not Stage.BOUND or entry.pod.owner is None:
+            return False
+        same = (entry.pod.uid, entry.pod.version) == (metadata.get("uid"), metadata.get("resourceVersion"))
+        entry.seen |= same
+        return same
+
+    def drop_unseen(self, now_us: int) -> list[Pod]:
+        """Everything has been listed anew: pods of jobs that a reply has told of, and no watch or list, are gone."""
+        there = (Stage.BINDING, Stage.BOUND)
+        gone = [entry for entry in self.entries.values() if entry.stage in there and not entry.seen]
+        for entry in gone:
+            self.forget(entry, now_us)
+        return [entry.pod for entry in gone]
 
     def read(self, raw: Json) -> Pod:
         """The pod, with what may be resized of it."""
@@ -81,14 +107,19 @@ class PodBook:
         """Read an unbound pod and let it wait where it belongs."""
         pod = entry.pod
         entry.stage = Stage.WAITING
-        if pod.deleting or pod.gated:
+        if pod.deleting or pod.gated or pod.made:
             return
         if pod.unsupported:
             refused = f"SynergAI does not support {', '.join(pod.unsupported)}; the pod is not scheduled"
             self._tell(entry, "UnsupportedSpec", refused)
             return
-        entry.ask = read_ask(pod, self.bookings.table, self._clock, now_us)
-        if entry.ask.job and self._nodes.shared_nodes:
+        if pod.uid:
+            entry.ask = read_ask(pod, self.bookings.table, self._clock, now_us)
+        else:
+            entry.ask = self.asks(pod, now_us)
+        if entry.ask is None:
+            return  # its job looks for another offer
+        if pod.uid and entry.ask.job and self._nodes.shared_nodes:
             entry.unfit = unfit(pod, entry.ask.job, self.bookings.table)
         if entry.ask.reason:
             fallback = f"{entry.ask.message}; {FALLBACK_RULE} places the pod by its own requests"
@@ -98,9 +129,9 @@ class PodBook:
     def queue(self, entry: Entry) -> None:
         """Let the pod wait for a decision, or for nodes where none admits it."""
         assert entry.ask is not None, "a pod is read before it is queued"
-        admission = self._nodes.admit(entry.ask.wish, entry.pod.relations)
-        entry.nodes = self.admitted(entry)
-        if self._nodes.depends(entry.ask.wish, entry.pod.relations):
+        admission = self._admission(entry)
+        entry.reach = self._reach(entry)
+        if self._depends(entry):
             self._related[entry.pod.key] = entry
         self.plain.discard(entry.pod.key)
         fits = admission.nodes - self._nodes.unfit(entry.unfit)
@@ -112,7 +143,8 @@ class PodBook:
             self._related.pop(entry.pod.key, None)
         elif entry.ask.job and fits:
             entry.stage = Stage.QUEUED
-            job = replace(entry.ask.job, nodes=entry.nodes)
+            nodes, barred = entry.reach
+            job = replace(entry.ask.job, nodes=nodes, barred=barred)
             self._cluster.enqueue(job, again=entry.counted)
             entry.counted = True
             self._on_queued(job)
@@ -145,19 +177,34 @@ class PodBook:
                 if reason != "Held" and entry.stage in stages.get(reason, (Stage.PARKED, Stage.PLAIN)):
                     self._report.pod(entry.pod, reason, message, warning=True)
 
-    def admitted(self, entry: Entry) -> frozenset[str] | None:
-        """For a job the nodes its constraints admit, hardware aside; None for all."""
+    def _admission(self, entry: Entry) -> Admission:
         assert entry.ask is not None, "a pod is read before it is queued"
+        if entry.ask.offer is not None:
+            return self._choices.admit(entry.ask.offer)
+        return self._nodes.admit(entry.ask.wish, entry.pod.relations)
+
+    def _depends(self, entry: Entry) -> bool:
+        """Whether where other pods are makes a difference to it."""
+        assert entry.ask is not None, "a pod is read before it is queued"
+        if entry.ask.offer is not None:
+            return self._choices.depends(entry.ask.offer)
+        return self._nodes.depends(entry.ask.wish, entry.pod.relations)
+
+    def _reach(self, entry: Entry) -> Reach:
+        """For a job the devices its constraints admit, hardware aside."""
+        assert entry.ask is not None, "a pod is read before it is queued"
+        if entry.ask.offer is not None:
+            return self._choices.reach(entry.ask.offer, entry.ask.avoid)
         wish = Wish(entry.ask.wish.demand) if entry.ask.job else entry.ask.wish
         admission = self._nodes.admit(wish, entry.pod.relations)
         self._nodes.open(admission.nodes)
         nodes, unfit = self._nodes.given(admission), self._nodes.unfit(entry.unfit)
-        return (self._nodes.usable if nodes is None else nodes) - unfit if unfit else nodes
+        return (self._nodes.usable if nodes is None else nodes) - unfit if unfit else nodes, frozenset()
 
     def nodes_changed(self, now_us: int) -> None:
         """Everything that waits is admitted anew; what runs on a node that turned up is booked."""
         for entry in list(self.entries.values()):
-            if entry.stage is Stage.BOUND and not entry.booked:
+            if entry.stage in (Stage.BINDING, Stage.BOUND) and entry.pod.aim and not entry.booked:
                 self.bookings.book(entry, now_us)
             elif entry.stage in (Stage.PARKED, Stage.PLAIN):
                 self.queue(entry)
@@ -167,9 +214,8 @@ class PodBook:
                 self.queue(entry)
 
     def _admission_changed(self, entry: Entry) -> bool:
-        assert entry.ask is not None, "a queued pod was read"
-        nodes = self._nodes.admit(entry.ask.wish, entry.pod.relations).nodes
-        return entry.nodes != self.admitted(entry) or not nodes - self._nodes.unfit(entry.unfit)
+        nodes = self._admission(entry).nodes
+        return entry.reach != self._reach(entry) or not nodes - self._nodes.unfit(entry.unfit)
 
     def _positions(self) -> tuple[int, int, int]:
         layout = self._nodes.layout
@@ -223,9 +269,21 @@ class PodBook:
         entry.booked = False
 
     def _may_wait(self, entry: Entry) -> bool:
-        """Whether it is a job that the profiles in force know; those that it was decided by may be gone."""
-        job = entry.ask.job if entry.ask else None
+        """Whether it is a job that was queued here and that the profiles in force know; those that it was decided by
+        may be gone."""
+        job = entry.ask.job if entry.ask and not entry.pod.made else None
         return job is not None and job.model in self.bookings.table.models
+
+    def enter(self, pod: Pod, now_us: int, again: bool = False) -> Entry:
+        """The next attempt of a job waits from now on; `again`: the one before has not run, so it is no new work."""
+        entry = self.entries[pod.key] = Entry(pod, counted=again)
+        self.admit(entry, now_us)
+        return entry
+
+    def leave(self, entry: Entry, now_us: int) -> None:
+        """It does not any more."""
+        if self.entries.get(entry.pod.key) is entry:
+            self.forget(entry, now_us)
 
     def refit(self, table: ProfileTable, change: Callable[[], None], now_us: int) -> None:
         """Read all that waits anew, by other profiles, after the `change` of the cluster."""
@@ -245,10 +303,14 @@ class PodBook:
                 self.admit(entry, now_us)
 
     def book(self, entry: Entry, now_us: int) -> None:
-        """The API server shows the pod bound in a way that we did not expect: what it says counts."""
+        """The API server shows the pod bound, or made for a node, in a way that we did not expect: what it says
+        counts."""
         self.undo(entry, now_us)
-        entry.stage = Stage.BOUND
-        self._nodes.occupy(entry.pod, entry.pod.node)
+        if not entry.pod.node and (entry.pod.deleting or not entry.pod.aim):
+            entry.stage = Stage.WAITING  # nobody binds it any more
+            return
+        entry.stage = Stage.BOUND if entry.pod.node else Stage.BINDING
+        self._nodes.occupy(entry.pod, entry.pod.aim)
         self.bookings.book(entry, now_us)
 
     def confirm(self, entry: Entry, now_us: int) -> None:
@@ -266,6 +328,14 @@ class PodBook:
         self._report.pod(entry.pod, "Scheduled", chosen, decision=record.id)
         wait_us = now_us - self._clock.to_scenario(entry.pod.created_us)
         self._report.metrics.wait_s.observe(max(wait_us / 1e6, 0.0))
+        if entry.pod.demand.delegated:
+            self._report.metrics.binds.labels(Outcome.BOUND.value).inc()
+            self.attempted(record, now_us)
+
+    def attempted(self, record: DecisionRecord, now_us: int) -> None:
+        """What a decision has led to is known."""
+        took_us = now_us - self._clock.to_scenario(record.decided_us)
+        self._report.metrics.attempt_s.observe(max(self._clock.real_seconds(took_us), 0.0))
 
     def finish(self, entry: Entry, now_us: int) -> bool:
         """The pod has run to its end; whether that is news."""
@@ -286,7 +356,7 @@ class PodBook:
         elif cause == "done":
             self.runs(entry)
         ended_us = self._clock.to_scenario(run.finished_us) if run and run.finished_us else now_us
-        self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us), ran)
+        self._report.outcome(pod, job, entry.record, run, cause, min(ended_us, now_us), now_us, ran)
         return True
 
     def runs(self, entry: Entry) -> None:
@@ -315,18 +385,23 @@ class PodBook:
         """The pod is gone from the API server."""
         if entry.stage is Stage.BOUND:
             job = entry.ask.job if entry.ask else None
-            self._report.outcome(entry.pod, job, entry.record, None, "deleted", now_us)
+            self._report.outcome(entry.pod, job, entry.record, None, "deleted", now_us, now_us)
         elif entry.stage is not Stage.DONE and entry.ask and entry.ask.job:
             self._report.withdrawn(entry.pod, now_us)
         self.undo(entry, now_us)
         entry.stage = Stage.DONE
         del self.entries[entry.pod.key]
 
-    def back_off(self, entry: Entry, now_us: int) -> float:
-        """Not bound: out of the cluster for a while; returns for how many real seconds."""
+    def back_off(self, entry: Entry, now_us: int, refused: str = "") -> float:
+        """Not bound: out of the cluster for a while; returns for how many real seconds. `refused`: why no pod can be
+        created, of an attempt of a job."""
         self.undo(entry, now_us)
+        if refused:
+            entry.told["FailedCreate"] = refused
         entry.stage = Stage.BACKOFF
         delay_s = entry.backoff.next_s()
+        if not entry.pod.uid:
+            self._on_condition(entry.pod, "")  # its job says why it waits
         self.wake(entry, now_us + self._clock.span_us(delay_s))
         return delay_s
 

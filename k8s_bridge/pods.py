@@ -3,12 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.admission.quantities import QuantityError
 from synergai.k8s_bridge.admission.relations import NOBODY, Relations, read_relations
 from synergai.k8s_bridge.admission.requests import NOTHING, Json, Requests, pod_requests
-from synergai.k8s_bridge.admission.selectors import NodeTerms, SelectorError, read_node_terms, terms_match
+from synergai.k8s_bridge.admission.selectors import (
+    NodeTerms,
+    SelectorError,
+    only_node,
+    read_node_terms,
+    terms_match,
+)
 from synergai.k8s_bridge.admission.taints import Toleration
 from synergai.k8s_bridge.clock import parse_time_us
 from synergai.k8s_bridge.sizes import Main, read_main
@@ -22,6 +29,7 @@ _HARMLESS_VOLUMES = frozenset(
 """What a volume may be, or have: its name, and kinds that bind a pod to no node, or by a claim that is
 looked up; every other kind is refused."""
 _GATES = "schedulingGates"
+_JOB = "InferenceJob"
 FINISHED_PHASES = ("Succeeded", "Failed")
 
 
@@ -45,12 +53,22 @@ class Demand:
     terms: NodeTerms = None
     """Required node affinity."""
     claims: tuple[Claim, ...] = ()
+    delegated: bool = False
+    """Whether it is an attempt of a job that another scheduler binds: nodes that others fill too are open to it, and
+    claims that are not bound yet are that scheduler's business."""
 
     def selects(self, name: str, labels: Mapping[str, str]) -> bool:
         """Whether the node matches the pod's node selector and its node affinity."""
         if any(labels.get(key) != value for key, value in self.selector):
             return False
         return terms_match(self.terms, name, labels)
+
+
+class Owner(NamedTuple):
+    """The InferenceJob that a pod is an attempt of, in the pod's namespace."""
+
+    name: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,7 @@ class Pod:
     name: str
     namespace: str
     uid: str
+    """Empty for one that is to be created when it is decided where."""
     created_us: int
     """Server time, whole seconds."""
     demand: Demand
@@ -89,12 +108,28 @@ class Pod:
     """The container that a decision may resize; None where none may, and once it is bound."""
     shown: Requests | None = None
     """What it requests now, where that is not what `demand` says."""
+    owner: Owner | None = None
     unschedulable: str = ""
     """The message of its condition PodScheduled where that is False for reason Unschedulable."""
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def made(self) -> bool:
+        """Whether it is an attempt of a job that is there: it was decided before it was made."""
+        return self.owner is not None and bool(self.uid)
+
+    @property
+    def aim(self) -> str:
+        """Where it is bound; of an attempt that another scheduler is to bind the node that it is made for."""
+        return self.node or (only_node(self.demand.terms) if self.owner is not None else "")
+
+    @property
+    def lot(self) -> str:
+        """What decides by chance about it goes by: one for all attempts of a job."""
+        return self.owner.uid if self.owner is not None else self.uid
 
     @property
     def finished(self) -> bool:
@@ -133,7 +168,7 @@ def read_pod(raw: Json) -> Pod:
         terms = _node_terms(spec)
     except SelectorError as error:
         bad.append(f"in its affinity or spread {error}")
-    annotations = metadata.get("annotations") or {}
+    annotations, owner = metadata.get("annotations") or {}, read_owner(metadata)
     return Pod(
         name=metadata["name"],
         namespace=metadata.get("namespace", "default"),
@@ -146,6 +181,7 @@ def read_pod(raw: Json) -> Pod:
                 tuple(sorted((spec.get("nodeSelector") or {}).items())),
                 terms,
                 _claims(metadata, spec),
+                owner is not None and spec.get("schedulerName", keys.SCHEDULER_NAME) != keys.SCHEDULER_NAME,
             )
         ),
         annotations={k: v for k, v in annotations.items() if k.startswith(f"{keys.PREFIX}/")},
@@ -163,8 +199,18 @@ def read_pod(raw: Json) -> Pod:
         version=metadata.get("resourceVersion", ""),
         main=main,
         shown=shown,
+        owner=owner,
         unschedulable=_unschedulable(status),
     )
+
+
+def read_owner(metadata: Json) -> Owner | None:
+    """None for a pod that no job controls."""
+    for owner in metadata.get("ownerReferences") or ():
+        ours = owner.get("kind") == _JOB and str(owner.get("apiVersion", "")).startswith(f"{keys.PREFIX}/")
+        if ours and owner.get("controller"):
+            return Owner(owner.get("name", ""), owner.get("uid", ""))
+    return None
 
 
 @lru_cache(4096)
@@ -241,9 +287,11 @@ def _ran_us(status: Json) -> int | None:
     return max(max(finished) - min(started), 0)
 
 
-def unsupported(spec: Json) -> tuple[str, ...]:
-    """Everything in a spec that constrains placement and that we would not respect."""
-    return tuple(text for check in _UNSUPPORTED if (text := check(spec)))
+def unsupported(spec: Json, delegated: bool = False) -> tuple[str, ...]:
+    """Everything in a spec that constrains placement and that we would not respect; another scheduler that binds the
+    pod respects all but what needs several pods at once."""
+    checks = _GANGS if delegated else (*_UNSUPPORTED, *_GANGS)
+    return tuple(text for check in checks if (text := check(spec)))
 
 
 def _volumes(spec: Json) -> str:
@@ -259,6 +307,5 @@ def _present(field: str) -> Callable[[Json], str]:
 _UNSUPPORTED: tuple[Callable[[Json], str], ...] = (
     _volumes,
     _present("resourceClaims"),
-    _present("schedulingGroup"),  # gangs
-    _present("workloadRef"),
 )
+_GANGS = (_present("schedulingGroup"), _present("workloadRef"))

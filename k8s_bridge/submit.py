@@ -1,8 +1,9 @@
-"""Creates annotated pods at given times: what a user's pipeline does, for demonstrations and tests."""
+"""Creates objects at given times: annotated pods, as a user's pipeline does, for demonstrations and tests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.api.backoff import Backoff
@@ -12,6 +13,7 @@ from synergai.k8s_bridge.pods import Json
 
 RUNNER_IMAGE = "synergai/runner:sim"
 ATTEMPTS = 5
+Sleep = Callable[[float], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +78,67 @@ async def submit(
     speed: float = 1.0,
     start_us: int | None = None,
     concurrency: int = 16,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    sleep: Sleep = asyncio.sleep,
 ) -> int:
     """Create each pod at its time; returns how many there are when the last reply is in."""
     began_us = client.now_us() if start_us is None else start_us
-    room = asyncio.Semaphore(concurrency)
 
-    async def create(request: PodRequest) -> None:
+    async def create_pod(request: PodRequest) -> None:
+        await create(
+            client,
+            f"/api/v1/namespaces/{request.namespace}/pods",
+            pod_of(request, began_us, speed),
+            sleep=sleep,
+        )
+
+    due = [(job.arrival_s, partial(create_pod, job)) for job in jobs]
+    return await paced(client, due, speed=speed, start_us=began_us, concurrency=concurrency, sleep=sleep)
+
+
+async def paced(
+    client: ApiClient,
+    due: Iterable[tuple[float, Callable[[], Awaitable[object]]]],
+    *,
+    speed: float,
+    start_us: int,
+    concurrency: int = 16,
+    sleep: Sleep = asyncio.sleep,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Begin each work at its scenario second after the start, unless `stopped`; how many have been done."""
+    room, done = asyncio.Semaphore(concurrency), 0
+
+    async def do(work: Callable[[], Awaitable[object]]) -> None:
+        nonlocal done
         async with room:
-            await _create(client, pod_of(request, began_us, speed), sleep)
+            if not stopped():
+                await work()
+                done += 1
 
     async with asyncio.TaskGroup() as group:
-        count = 0
-        for request in sorted(jobs, key=lambda job: job.arrival_s):
-            due_us = began_us + round(request.arrival_s * SECOND_US / speed)
+        for at_s, work in sorted(due, key=lambda one: one[0]):
+            due_us = start_us + round(at_s * SECOND_US / speed)
             wait_s = (due_us - client.now_us()) / SECOND_US
             if wait_s > 0:
                 await sleep(wait_s)
-            group.create_task(create(request))
-            count += 1
-    return count
+            if stopped():
+                break
+            group.create_task(do(work))
+    return done
 
 
-async def _create(client: ApiClient, pod: Json, sleep: Callable[[float], Awaitable[object]]) -> None:
-    """A pod's name is unique, so a lost reply may be asked for again: it exists, or it does not."""
+async def create(
+    client: ApiClient, path: str, body: Json, *, attempts: int = ATTEMPTS, sleep: Sleep = asyncio.sleep
+) -> Json | None:
+    """What was created. A name is unique, so a lost reply may be asked for again: None where it exists by then."""
     backoff = Backoff(0.1, 2.0)
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
-            await client.post(f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods", pod)
-            return
+            return await client.post(path, body)
         except ApiError as error:
             if error.status == 409 and attempt > 1:
-                return
-            if attempt == ATTEMPTS or 0 < error.status < 500:
+                return None
+            if attempt == attempts or 0 < error.status < 500:
                 raise
             await sleep(backoff.next_s())
+    raise AssertionError("unreachable: the last attempt returns or raises")

@@ -1,11 +1,13 @@
 """Fixtures of all tests."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.cluster.source import Unavailable, cluster
+from tests.e2e.definitions import defined
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,13 @@ def real_kubeconfig() -> Iterator[str]:
         if os.environ.get("SYNERGAI_E2E") == "require":
             pytest.fail(str(reason), pytrace=False)
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def definitions(real_kubeconfig: str) -> Iterator[str]:
+    """The same, where our CustomResourceDefinitions are served."""
+    with asyncio.Runner() as runner:
+        made = defined(real_kubeconfig)
+        runner.run(made.__aenter__())
+        yield real_kubeconfig
+        runner.run(made.__aexit__(None, None, None))

@@ -33,7 +33,12 @@ VERBS = {
     ("export",): ("ONNX", "--checkpoint", "--out"),
     ("cluster",): ("API server", "--kubeconfig", "--port"),
     ("bridge",): ("Schedule the pods", "--dry-run", "--once"),
+    ("uninstall",): ("InferenceJobs left behind", "--delete-crds", "--yes"),
+    ("run",): ("SYNERGAI_*", "--models", "--report", "runtimes"),
+    ("run", "runtimes"): ("InferenceRuntimes", "--profiles", "--image"),
     ("bench",): ("JSON line", "--nodes", "--cluster"),
+    ("node",): ("label",),
+    ("node", "label"): ("hardware.synergai.dev/nvidia-t4", "--from-dir", "--dry-run", "--map", "--print"),
     ("profiles",): ("build", "show"),
     ("profiles", "build"): ("CSV files", "--sources"),
     ("profiles", "show"): ("fastest", "--model"),
@@ -56,7 +61,9 @@ def test_help_names_what_a_verb_does(verb: tuple[str, ...]) -> None:
     assert [part for part in VERBS[verb] if part not in said] == []
 
 
-@pytest.mark.parametrize("verb", [(), ("profiles",), ("scenario",)], ids=lambda verb: " ".join(verb) or "-")
+@pytest.mark.parametrize(
+    "verb", [(), ("node",), ("profiles",), ("scenario",)], ids=lambda verb: " ".join(verb) or "-"
+)
 def test_without_a_verb_the_help_is_shown(verb: tuple[str, ...]) -> None:
     assert "Usage:" in run(*verb).output
 

@@ -24,6 +24,8 @@ HOME = {
     "onnx": "training",
     "kubernetes": "k8s_bridge",
 }
+GUEST = {("offline_profiles/engines/exported.py", "torch"), ("offline_profiles/engines/exported.py", "onnx")}
+"""Away from home, within a function: the models that torch exports for whoever has it."""
 FILES = sorted(file for package in MAY_IMPORT for file in (ROOT / package).rglob("*.py"))
 NAMES = [str(file.relative_to(ROOT)) for file in FILES]
 
@@ -54,8 +56,11 @@ def test_a_file_imports_only_packages_to_its_left(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_keeps_heavy_libraries_in_their_package(name: str) -> None:
     for line, module in imported(ROOT / name):
-        home = HOME.get(module.split(".")[0], name.split("/")[0])
-        assert name.split("/")[0] == home, f"{name}:{line} imports {module}, which belongs to {home}"
+        library = module.split(".")[0]
+        home = HOME.get(library, name.split("/")[0])
+        assert name.split("/")[0] == home or (name, library) in GUEST, (
+            f"{name}:{line} imports {module}, which belongs to {home}"
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)

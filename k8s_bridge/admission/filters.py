@@ -119,7 +119,7 @@ def _tainted(taint: Taint) -> str:
 
 
 def _usable(wish: Wish, place: Place, hardware: Mapping[str, Hardware]) -> str:
-    if not place.facts.problem:
+    if not place.facts.problem and (wish.demand.delegated or not place.facts.others):
         return ""
     return (
         "node(s) weren't dedicated to SynergAI"

@@ -77,6 +77,17 @@ def terms_match(terms: NodeTerms, name: str, labels: Mapping[str, str]) -> bool:
     return terms is None or any(term.matches(name, labels) for term in terms)
 
 
+def only_node(terms: NodeTerms) -> str:
+    """The one node that all terms name; empty where there is none such."""
+    named = {
+        frozenset(name for field in term.fields if field.operator == "In" for name in field.values)
+        for term in terms or ()
+        if term.labels or term.fields
+    }
+    names = named.pop() if len(named) == 1 else ()
+    return next(iter(names)) if len(names) == 1 else ""
+
+
 def read_label_selector(raw: Json | None) -> LabelSelector | None:
     """None, which matches nothing, where there is none; SelectorError where it is not understood."""
     if raw is None:

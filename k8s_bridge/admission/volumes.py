@@ -94,14 +94,16 @@ class Volumes:
         name = raw["metadata"]["name"]
         return self._volumes.pop(name, None) is not None and ("", name) in self.asked
 
-    def find(self, claims: tuple[Claim, ...]) -> tuple[tuple[Volume, ...], str]:
-        """The volumes behind a pod's claims, and why the pod has to wait or is refused."""
+    def find(self, claims: tuple[Claim, ...], lenient: bool = False) -> tuple[tuple[Volume, ...], str]:
+        """The volumes behind a pod's claims, and why the pod has to wait or is refused; `lenient`: those that are
+        known, where somebody else sees to the others."""
         found = []
         for claim in claims:
             volume, problem = self._find(claim)
-            if problem:
+            if problem and not lenient:
                 return (), problem
-            found.append(volume)
+            if not problem:
+                found.append(volume)
         return tuple(found), ""
 
     def _find(self, claim: Claim) -> tuple[Volume, str]:

@@ -2,6 +2,9 @@
 
 import random
 
+_SHARED = random.Random()
+"""Seeding one costs more than all that is asked of most."""
+
 
 class Backoff:
     """Delays that double from `first_s` to `last_s`, each cut by up to half to keep clients out of step."""
@@ -9,7 +12,7 @@ class Backoff:
     def __init__(self, first_s: float, last_s: float, rng: random.Random | None = None) -> None:
         self._first_s = first_s
         self._last_s = last_s
-        self._rng = rng or random.Random()
+        self._rng = rng or _SHARED
         self._failures = 0
 
     def next_s(self) -> float:

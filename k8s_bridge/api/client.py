@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import random
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal  # replies are JSON of any shape
@@ -13,7 +12,8 @@ import aiohttp
 
 from synergai.k8s_bridge.api.backoff import Backoff
 from synergai.k8s_bridge.api.credentials import Credentials
-from synergai.k8s_bridge.api.wire import Reply, Unreachable, Wires
+from synergai.k8s_bridge.api.errors import ApiError, error_of, lost
+from synergai.k8s_bridge.api.wire import Reply, Wires
 from synergai.k8s_bridge.clock import ServerClock
 
 log = logging.getLogger(__name__)
@@ -34,17 +34,6 @@ Permit = Callable[[], bool]
 
 class Withheld(Exception):
     """The permit was gone: nothing was sent, or only what the server says it did not carry out."""
-
-
-class ApiError(Exception):
-    """A reply that is not 2xx, or no reply (`status` 0)."""
-
-    def __init__(self, status: int, reason: str, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(f"{status} {reason}: {message}" if status else f"{reason}: {message}")
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.retry_after_s = retry_after_s
 
 
 class ApiClient:
@@ -92,6 +81,11 @@ class ApiClient:
         self, path: str, params: Mapping[str, str] | None = None, *, timeout_s: float | None = None
     ) -> dict[str, Any]:
         return await self.request("GET", path, params=params, timeout_s=timeout_s)
+
+    async def text(self, path: str, params: Mapping[str, str], *, timeout_s: float = 60.0) -> str:
+        """What is no JSON: a pod's log. One attempt; ApiError where there is none."""
+        async with self._reply("GET", path, params, None, timeout_s) as response:
+            return (await response.read()).decode(errors="replace")
 
     async def post(
         self,
@@ -163,13 +157,13 @@ class ApiClient:
             status = reply.status
             self.clock.observe(reply.headers.get("date", ""), sent_us, self.clock.local_us())
         except (TimeoutError, OSError) as error:
-            raise _lost(error, self._credentials.host) from error
+            raise lost(error, self._credentials.host) from error
         finally:
             self._on_request(method, status)
         if status == 401:
             self._credentials.refused(headers)
         if not 200 <= status < 300:
-            raise _error(reply)
+            raise error_of(reply)
         return reply.body
 
     async def _prepare(self, media_type: str | None, permit: Permit | None) -> dict[str, str]:
@@ -215,10 +209,10 @@ class ApiClient:
                     self._credentials.refused(headers)
                 if not 200 <= response.status < 300:
                     headers = {name.lower(): value for name, value in response.headers.items()}
-                    raise _error(Reply(status, response.reason or "", headers, await response.read()))
+                    raise error_of(Reply(status, response.reason or "", headers, await response.read()))
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _lost(error, self._credentials.host) from error
+            raise lost(error, self._credentials.host) from error
         finally:
             self._on_request(method, status)
 
@@ -263,36 +257,6 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 def _payload(body: object) -> bytes | None:
     return None if body is None else json.dumps(body, separators=(",", ":")).encode()
-
-
-def _error(reply: Reply) -> ApiError:
-    """From a Status object; API Priority and Fairness and proxies answer in plain text."""
-    try:
-        status = json.loads(reply.body)
-    except ValueError:
-        status = {}
-    if not isinstance(status, dict):
-        status = {}
-    message = status.get("message") or reply.body[:200].decode(errors="replace").strip() or reply.reason
-    reason = status.get("reason") or reply.reason or "Unknown"
-    return ApiError(reply.status, reason, message, _retry_after_s(reply.headers.get("retry-after")))
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    return float(value) if value and value.isascii() and value.isdigit() else None
-
-
-def _lost(error: Exception, host: str) -> ApiError:
-    if isinstance(
-        error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
-    ):
-        return ApiError(0, "Untrusted", f"{host}: {error}")
-    if isinstance(error, TimeoutError):
-        return ApiError(0, "Timeout", f"{host} did not answer in time")
-    if isinstance(error, aiohttp.ClientConnectorError | Unreachable):
-        system = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        return ApiError(0, "Unreachable", f"{host} cannot be reached ({system.strerror or system})")
-    return ApiError(0, "Disconnected", f"{host}: {error or type(error).__name__}")
 
 
 def _may_retry(error: ApiError, retry: Retry) -> bool:

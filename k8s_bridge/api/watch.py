@@ -28,6 +28,8 @@ has changed there are none."""
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 5.0
 REFUSED_S = 60.0
 """Until what may be missing is asked for again."""
+DEFINED_S = 5.0
+"""The same of what we define ourselves: whoever installs that waits for it."""
 STEADY_S = 5.0
 """A watch that lasted so long was a good one: what ends it is a new trouble, and is waited out as one."""
 _PASSING = frozenset({0, 401, 408, 429, 500, 502, 503, 504})
@@ -44,11 +46,15 @@ class Resource:
     name: str
     path: str
     field_selector: str = ""
+    label_selector: str = ""
     optional: bool = False
     """Whether the bridge does without, where it may not be read or is not served."""
+    again_s: float = REFUSED_S
+    """Until that is asked for again."""
 
     def params(self, **more: str) -> dict[str, str]:
-        return ({"fieldSelector": self.field_selector} if self.field_selector else {}) | more
+        given = {"fieldSelector": self.field_selector, "labelSelector": self.label_selector}
+        return {name: selector for name, selector in given.items() if selector} | more
 
 
 NODES = Resource("nodes", "/api/v1/nodes")
@@ -57,16 +63,29 @@ OTHER_PODS = Resource(
     "others",
     "/api/v1/pods",
     f"spec.schedulerName!={keys.SCHEDULER_NAME},spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
+    f"!{keys.LABEL_JOB}",
 )
+ATTEMPTS = Resource("attempts", "/api/v1/pods", f"spec.schedulerName!={keys.SCHEDULER_NAME}", keys.LABEL_JOB)
+"""Our own pods that another scheduler binds, also by a setting of before: the label keeps the two apart."""
 NOMINATED = Resource(
     "nominated",
     "/api/v1/pods",
     f"spec.schedulerName!={keys.SCHEDULER_NAME},spec.nodeName=,status.nominatedNodeName!=",
+    f"!{keys.LABEL_JOB}",
 )
 NAMESPACES = Resource("namespaces", "/api/v1/namespaces", optional=True)
 CLAIMS = Resource("persistentvolumeclaims", "/api/v1/persistentvolumeclaims", optional=True)
 VOLUMES = Resource("persistentvolumes", "/api/v1/persistentvolumes", optional=True)
-ALL = (OTHER_PODS, NODES, NOMINATED, NAMESPACES, CLAIMS, VOLUMES, OWN_PODS)
+_GROUP = f"/apis/{keys.PREFIX}/{keys.API_VERSION}"
+JOBS = Resource("inferencejobs", f"{_GROUP}/inferencejobs", optional=True, again_s=DEFINED_S)
+RUNTIMES = Resource("inferenceruntimes", f"{_GROUP}/inferenceruntimes", optional=True, again_s=DEFINED_S)
+CLUSTER_RUNTIMES = Resource(
+    "clusterinferenceruntimes", f"{_GROUP}/clusterinferenceruntimes", optional=True, again_s=DEFINED_S
+)
+ALL = (
+    OTHER_PODS, NODES, NOMINATED, NAMESPACES, CLAIMS, VOLUMES, RUNTIMES, CLUSTER_RUNTIMES, JOBS, ATTEMPTS,
+    OWN_PODS,
+)  # fmt: skip
 """In the order in which they are listed: our pods last, as what they may do depends on the others."""
 
 
@@ -139,7 +158,7 @@ class Reflector:
             cause = await self._cycle()
             self._on_restart(self._resource.name, cause)
             if cause == "refused":
-                await self._sleep(REFUSED_S)
+                await self._sleep(self._resource.again_s)
                 continue
             lasted_s = self._monotonic() - began_s
             if lasted_s > STEADY_S:

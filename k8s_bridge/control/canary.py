@@ -18,7 +18,7 @@ def belongs(chosen: CanarySettings, pod: Pod) -> bool:
     """Whether the policy decides for the pod: by its namespace, or by its uid, which never changes."""
     if pod.namespace in chosen.namespaces:
         return True
-    number = int.from_bytes(hashlib.blake2b(pod.uid.encode(), digest_size=8).digest(), "big")
+    number = int.from_bytes(hashlib.blake2b(pod.lot.encode(), digest_size=8).digest(), "big")
     return number < chosen.share * 2**64
 
 

@@ -13,7 +13,7 @@ from synergai.agents.scheduler import Scheduler
 from synergai.envs.cluster import Cluster
 from synergai.envs.types import Action, Decision, Job
 from synergai.k8s_bridge.admission.filters import Wish
-from synergai.k8s_bridge.api.watch import NODES, OTHER_PODS, Resource, WatchEvent
+from synergai.k8s_bridge.api.watch import ATTEMPTS, NODES, OTHER_PODS, Resource, WatchEvent
 from synergai.k8s_bridge.clock import ScenarioClock
 from synergai.k8s_bridge.jobs import Ask, read_ask
 from synergai.k8s_bridge.node_book import NodeBook
@@ -77,7 +77,7 @@ class Shadow:
 
     def _take(self, events: list[WatchEvent], now_us: int) -> bool:
         moved = [self._node(e) for e in events if e.resource.name == NODES.name]
-        moved += [self._other(e) for e in events if e.resource.name == OTHER_PODS.name]
+        moved += [self._other(e) for e in events if e.resource.name in (OTHER_PODS.name, ATTEMPTS.name)]
         if any(moved):
             self._admit_again()
         pods = [e for e in events if e.resource.name == "shadowed"]
@@ -116,7 +116,7 @@ class Shadow:
         if seen and (event.kind == "DELETED" or pod.finished or seen.uid != pod.uid):
             self._leave(seen, now_us)
             seen = None
-        if event.kind == "DELETED" or pod.finished or pod.unsupported:
+        if event.kind == "DELETED" or pod.finished or pod.unsupported or pod.owner is not None:
             return
         if seen is None and not pod.gated:
             seen = self._meet(pod, now_us)

@@ -1,4 +1,4 @@
-"""`synergai demo`: the released policy and three rules, one after the other, on the same pods."""
+"""`synergai demo`: the released policy and three rules, one after the other, on the same InferenceJobs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,14 @@ def demo(
     rules: Annotated[
         str, typer.Option(help="Comma list of rules to compare with.")
     ] = "least_allocated,slo_mael_greedy,synergai",
-    jobs: Annotated[int, typer.Option(min=20, max=5000, help="Pods per scheduler.")] = 300,
+    jobs: Annotated[int, typer.Option(min=20, max=5000, help="Per scheduler.")] = 300,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the tape: which stretch of the trace, and the luck.")
     ] = 7,
     speed: Annotated[float, typer.Option(min=0.1, max=100, help="Scenario seconds in a real one.")] = 20.0,
     out: Annotated[Path, typer.Option(help="Folder for the picture, figures and logs.")] = Path("out/demo"),
 ) -> None:
-    """Pods of a real trace on an embedded cluster of Jetsons, Xeons and GPUs, scheduled by the bridge."""
+    """InferenceJobs of a real trace on an embedded cluster of Jetsons, Xeons and GPUs, scheduled by the bridge."""
     import asyncio
 
     from rich.console import Console

@@ -17,7 +17,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     shown = Table(
         "scheduler",
         *("violations", "simulated", "late s\nmean", "late s\np99", "J/job"),
-        title=f"{outcomes[0].pods} pods on one cluster, {len(outcomes)} schedulers in turn",
+        title=f"{outcomes[0].pods} jobs on one cluster, {len(outcomes)} schedulers in turn",
         caption="simulated: the violations that the simulator counts on the same tape",
     )
     for i, o in enumerate(outcomes):
@@ -55,7 +55,7 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()
     figure.suptitle(
-        f"{outcomes[0].pods} pods of a replayed trace through the bridge", fontsize=12, x=0.01, ha="left"
+        f"{outcomes[0].pods} jobs of a replayed trace through the bridge", fontsize=12, x=0.01, ha="left"
     )
     figure.savefig(path, dpi=150)
     plt.close(figure)

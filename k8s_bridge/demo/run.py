@@ -1,4 +1,4 @@
-"""One scheduler on one tape of pods: an embedded cluster and the bridge as processes, pods submitted and watched."""
+"""One scheduler on one tape of InferenceJobs: an embedded cluster and the bridge as processes, jobs sent and seen."""
 
 import asyncio
 import contextlib
@@ -7,20 +7,32 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 
 from synergai.envs.tape import Setting, Tape, mix_of
+from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.api import credentials
 from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import SECOND_US, format_time_us
-from synergai.k8s_bridge.submit import PodRequest, submit
+from synergai.k8s_bridge.demo.measure import is_late
+from synergai.k8s_bridge.explain.words import table
+from synergai.k8s_bridge.inference.job import KIND, job_path
+from synergai.k8s_bridge.inference.templates import API_VERSION
+from synergai.k8s_bridge.pods import Json, read_owner
+from synergai.k8s_bridge.submit import create, paced
 
 START_TIMEOUT_S = 240.0
 STALL_S = 30.0
 """Without any pod finishing for so long, the run is given up."""
+NAMESPACE = "default"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+JOBS, SHOWN = "jobs.txt", 5
+"""File in a run's folder with what `kubectl get inferencejobs` showed at its end, and of how many jobs."""
 LEAD_S = 0.5
 """Between the last preparation and the first arrival."""
 
@@ -33,8 +45,7 @@ class DemoError(Exception):
 class Progress:
     """How far one run is."""
 
-    submitted: int
-    bound: int
+    placed: int
     finished: int
     late: int
 
@@ -50,26 +61,28 @@ class Plan:
     folder: Path
 
 
-def requests_of(setting: Setting, tape: Tape, seed: int) -> list[PodRequest]:
-    """The tape's jobs as pods."""
-    return [
-        PodRequest(
-            name=f"job-{i:04d}",
-            model=setting.catalog.models[job["model"]],
-            samples=int(job["samples"]),
-            arrival_s=float(job["arrival_us"]) * 1e-6,
-            deadline_s=float(job["deadline_us"]) * 1e-6,
-            sim_job=i,
-            sim_seed=seed,
-        )
-        for i, job in enumerate(tape.jobs)
-    ]
+def jobs_of(setting: Setting, tape: Tape, plan: Plan, start_us: int) -> list[tuple[float, Json]]:
+    """The tape's jobs as InferenceJobs, each with its arrival in scenario seconds; `start_us` is server time."""
+    found = []
+    for i, job in enumerate(tape.jobs):
+        name, _, version = setting.catalog.models[job["model"]].partition(":")
+        deadline_us = start_us + round(int(job["deadline_us"]) / plan.speed)
+        spec = {
+            "model": {"name": name, "version": version or "1"},
+            "input": {"samples": int(job["samples"])},
+            "deadline": {"at": format_time_us(deadline_us)},
+        }
+        simulated = {keys.ANNOTATION_SIM_JOB: str(i), keys.ANNOTATION_SIM_SEED: str(plan.seed)}
+        metadata = {"name": f"job-{i:04d}", "namespace": NAMESPACE, "annotations": simulated}
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+        found.append((float(job["arrival_us"]) * 1e-6, body))
+    return found
 
 
 async def play(
     setting: Setting, tape: Tape, plan: Plan, show: Callable[[Progress], None]
 ) -> list[dict[str, Any]]:
-    """All pods of the tape through the bridge; returns the pods as the API server has them at the end."""
+    """All jobs of the tape through the bridge; returns the last pod of each as the API server has them at the end."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     kubeconfig = plan.folder / "kubeconfig"
     kubeconfig.unlink(missing_ok=True)
@@ -85,11 +98,17 @@ async def play(
         bridge = await stack.enter_async_context(_process(command, plan, "bridge"))
         await _until(lambda: "ready: " in _log(plan, "bridge"), bridge, "the bridge")
         start_us = client.now_us() + int(LEAD_S * SECOND_US)
-        sending = asyncio.create_task(
-            submit(client, requests_of(setting, tape, plan.seed), speed=plan.speed, start_us=start_us)
-        )
+        due = [
+            (arrival_s, partial(create, client, job_path(NAMESPACE), body))
+            for arrival_s, body in jobs_of(setting, tape, plan, start_us)
+        ]
+        sending = asyncio.create_task(paced(client, due, speed=plan.speed, start_us=start_us))
         stack.callback(sending.cancel)
-        return await _watch(client, len(tape.jobs), bridge, sending, show)
+        pods = await _watch(client, len(tape.jobs), bridge, sending, show)
+        (plan.folder / JOBS).write_text(
+            await _shown(credentials.load(str(kubeconfig)).host, SHOWN), encoding="utf-8"
+        )
+        return pods
 
 
 def _cluster_command(setting: Setting, plan: Plan, kubeconfig: Path) -> list[str]:
@@ -167,6 +186,19 @@ async def _nodes_ready(client: ApiClient, count: int, process: asyncio.subproces
         await asyncio.sleep(0.1)
 
 
+async def _shown(host: str, rows: int) -> str:
+    """What `kubectl get inferencejobs` prints, by the columns that the API server sends."""
+    url = f"{host}{job_path(NAMESPACE)}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, params={"limit": str(rows)}, headers={"Accept": TABLE}) as reply,
+    ):
+        found = await reply.json()
+    columns = [(i, c["name"]) for i, c in enumerate(found["columnDefinitions"]) if not c.get("priority")]
+    cells = [[str(row["cells"][i] or "") for i, _ in columns] for row in found["rows"]]
+    return "\n".join(table([[name.upper() for _, name in columns], *cells]))
+
+
 async def _watch(
     client: ApiClient,
     count: int,
@@ -178,7 +210,7 @@ async def _watch(
     finished, moved_s = -1, loop.time()
     while True:
         try:
-            pods = (await client.get("/api/v1/namespaces/default/pods"))["items"]
+            pods = _last_pods((await client.get(f"/api/v1/namespaces/{NAMESPACE}/pods"))["items"])
         except ApiError as error:
             raise DemoError(f"the embedded cluster is gone: {error}; see its log") from None
         progress = _progress(pods)
@@ -190,7 +222,7 @@ async def _watch(
         if bridge.returncode is not None:
             raise DemoError(f"the bridge ended with exit code {bridge.returncode}; see its log")
         if sending.done() and sending.exception() is not None:
-            raise DemoError(f"pods could not be created: {_first(sending.exception())}")
+            raise DemoError(f"jobs could not be created: {_first(sending.exception())}")
         if loop.time() - moved_s > STALL_S:
             raise DemoError(f"no pod finished for {STALL_S:g} s, {progress.finished} of {count} are done")
         await asyncio.sleep(0.5)
@@ -201,9 +233,18 @@ def _first(error: BaseException | None) -> BaseException | None:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _progress(pods: list[dict[str, Any]]) -> Progress:
-    from synergai.k8s_bridge.demo.measure import is_late
+def _last_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each job that of its last attempt."""
+    last: dict[str, dict[str, Any]] = {}
+    for pod in sorted(
+        pods, key=lambda pod: int(pod["metadata"]["annotations"].get(keys.ANNOTATION_ATTEMPT, 0))
+    ):
+        owner = read_owner(pod["metadata"])
+        if owner is not None:
+            last[owner.uid] = pod
+    return list(last.values())
 
+
+def _progress(pods: list[dict[str, Any]]) -> Progress:
     ended = [pod for pod in pods if pod["status"].get("phase") in ("Succeeded", "Failed")]
-    bound = sum(bool(pod["spec"].get("nodeName")) for pod in pods)
-    return Progress(len(pods), bound, len(ended), sum(map(is_late, ended)))
+    return Progress(len(pods), len(ended), sum(map(is_late, ended)))

@@ -16,7 +16,7 @@ from synergai.envs.tape import Setting, Tape, make_tape, setting_of
 from synergai.envs.world import new_sim
 from synergai.k8s_bridge.demo import report
 from synergai.k8s_bridge.demo.measure import Outcome, outcome
-from synergai.k8s_bridge.demo.run import Plan, play
+from synergai.k8s_bridge.demo.run import JOBS, SHOWN, Plan, play
 from synergai.k8s_bridge.demo.run import Progress as Count
 from synergai.k8s_bridge.startup import warm_up
 
@@ -43,8 +43,8 @@ async def run_all(
         raise ValueError(f"checkpoint {ours.name!r} is called like a rule; rename its folder")
     span_s = float(tape.jobs["arrival_us"][-1]) * 1e-6
     console.print(
-        f"{jobs} pods of {len(setting.catalog.models)} models over {span_s:.0f} scenario seconds, {speed:g} of them a "
-        f"second, on {len(setting.catalog.nodes)} nodes of {len(setting.catalog.classes)} hardware classes"
+        f"{jobs} InferenceJobs of {len(setting.catalog.models)} models over {span_s:.0f} scenario seconds, {speed:g} "
+        f"of them a second, on {len(setting.catalog.nodes)} nodes of {len(setting.catalog.classes)} hardware classes"
     )
     with console.status("compiling the decision point (once; half a minute or so)"):
         simulated = {name: _simulate(setting, tape, name, ours) for name in (ours.name, *rules)}
@@ -61,6 +61,10 @@ async def run_all(
             outcomes.append(outcome(label, pods, speed, setting.table, took_s, simulated[scheduler.name]))
     report.draw(outcomes, out / "demo.png")
     report.write(outcomes, out / "demo.json")
+    console.print(f"kubectl get inferencejobs, the first {SHOWN}:", highlight=False)
+    console.print(
+        (out / "learned" / JOBS).read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True
+    )
     console.print(report.table(outcomes))
     console.print(
         f"picture: {out / 'demo.png'}   figures: {out / 'demo.json'}   logs and decisions: {out}/*/"
@@ -89,7 +93,7 @@ def _shower(bars: Progress, label: str, jobs: int):
     task = bars.add_task(label, total=jobs, note="starting")
 
     def show(count: Count) -> None:
-        note = f"{count.submitted} submitted, {count.bound} bound, {count.late} late"
+        note = f"{count.placed} placed, {count.late} late"
         bars.update(task, completed=count.finished, note=note)
 
     return show

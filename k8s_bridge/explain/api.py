@@ -8,15 +8,24 @@ from urllib.parse import quote
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.clock import SECOND_US, parse_time_us
+from synergai.k8s_bridge.inference.job import PLURAL, Attempt, job_path
 from synergai.k8s_bridge.pods import Json
 from synergai.k8s_bridge.reports.lines import Line, read_line
 
+NO_JOBS = (
+    f"this cluster does not know InferenceJobs: their definitions ({PLURAL}.{keys.PREFIX} and others) are not "
+    "installed. An administrator does that with `kubectl apply -k k8s_bridge/manifests`; `synergai cluster` has them"
+)
 STALE_S = 60.0
 """The bridge writes three times as often."""
 
 
 class AskError(Exception):
     """There is no answer; one line that says why."""
+
+
+class UnknownJob(AskError):
+    """There is no InferenceJob of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,29 @@ async def fetch_pod(client: ApiClient, namespace: str, name: str) -> Json:
             f"pod {namespace}/{name} is scheduled by {scheduler or 'nobody'}, not by {keys.SCHEDULER_NAME}"
         )
     return pod
+
+
+async def fetch_job(client: ApiClient, namespace: str, name: str) -> Json:
+    """UnknownJob where there is none."""
+    try:
+        return await client.get(job_path(quote(namespace, safe=""), quote(name, safe="")))
+    except ApiError as error:
+        if error.status == 404 and not unserved(error):
+            raise UnknownJob(f"there is no InferenceJob {name} in namespace {namespace}") from error
+        raise
+
+
+async def fetch_attempt(client: ApiClient, namespace: str, attempt: Attempt) -> Json | None:
+    """The pod of an attempt; None where it is gone, is another one, or may not be read."""
+    try:
+        pod = await client.get(
+            f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(attempt.pod, safe='')}"
+        )
+    except ApiError as error:
+        if error.status in (403, 404):
+            return None
+        raise
+    return pod if attempt.uid in ("", pod["metadata"].get("uid")) else None
 
 
 async def fetch_events(client: ApiClient, pod: Json) -> list[Json]:
@@ -96,12 +128,23 @@ def read_queue(configmap: Json, where: str) -> Queue:
         ) from error
 
 
+def unserved(error: ApiError) -> bool:
+    """Whether a 404 is about the kind, as no definition of it is installed, and not about an object."""
+    return error.status == 404 and '" not found' not in error.message
+
+
 def problem(error: ApiError) -> str:
     """An API error in one line."""
-    if error.status == 403:
+    if error.status == 403 and " cannot " in error.message:
         return f"no permission: {error.message}"
+    if error.status in (400, 403, 409, 422):
+        return f"refused: {error.message}"
     if error.status == 401:
         return f"the API server refused the credentials: {error.message}"
+    if unserved(error):
+        return NO_JOBS
+    if error.status == 404:
+        return error.message
     if error.status == 0:
         return f"no cluster: {error.message}; name another with --kubeconfig FILE"
     return f"the API server failed: {error}"

@@ -1,18 +1,18 @@
-"""`synergai explain pod NAME` and `synergai queue`."""
+"""`synergai explain pod NAME`, `synergai explain job NAME` and `synergai queue`."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from synergai.envs.cli import fail
+from synergai.k8s_bridge.explain.session import Session, run
 from synergai.k8s_bridge.keys import BRIDGE_NAMESPACE
 
-if TYPE_CHECKING:
-    from synergai.k8s_bridge.api.client import ApiClient
-
-app = typer.Typer(help="Why a pod is where it is, or why it waits.", no_args_is_help=True)
+app = typer.Typer(help="Why a pod or an InferenceJob is where it is, or why it waits.", no_args_is_help=True)
 Kubeconfig = Annotated[str, typer.Option(help="Which cluster.", metavar="FILE")]
+Namespace = Annotated[
+    str,
+    typer.Option("-n", "--namespace", help="Where it is.", metavar="NAME", show_default="the kubeconfig's"),
+]
 BridgeNamespace = Annotated[
     str, typer.Option(help="Where the bridge writes its queue (its setting queue_namespace).", metavar="NAME")
 ]
@@ -20,13 +20,13 @@ BridgeNamespace = Annotated[
 
 @app.callback()
 def explain() -> None:
-    """Why a pod is where it is, or why it waits."""
+    """Why a pod or an InferenceJob is where it is, or why it waits."""
 
 
 @app.command()
 def pod(
     name: Annotated[str, typer.Argument(help="Of the pod.", metavar="NAME")],
-    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Of the pod.")] = "default",
+    namespace: Namespace = "",
     kubeconfig: Kubeconfig = "",
     bridge_namespace: BridgeNamespace = BRIDGE_NAMESPACE,
 ) -> None:
@@ -34,8 +34,9 @@ def pod(
     from synergai.k8s_bridge.explain import api
     from synergai.k8s_bridge.explain.pod import bound_text, is_bound, pending_text
 
-    async def ask(client: "ApiClient") -> None:
-        found = await api.fetch_pod(client, namespace, name)
+    async def ask(session: Session) -> None:
+        client = session.client
+        found = await api.fetch_pod(client, namespace or session.namespace, name)
         if is_bound(found):
             typer.echo(bound_text(found, client.now_us()))
             return
@@ -48,7 +49,36 @@ def pod(
         if problem:
             raise problem
 
-    _answer("explain", kubeconfig, ask)
+    run("explain", kubeconfig, ask)
+
+
+@app.command()
+def job(
+    name: Annotated[str, typer.Argument(help="Of the InferenceJob.", metavar="NAME")],
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    bridge_namespace: BridgeNamespace = BRIDGE_NAMESPACE,
+) -> None:
+    """What a job asks for, its attempts, who decided on each and why; what it waits for, and what may be done."""
+    from synergai.k8s_bridge.explain import api
+    from synergai.k8s_bridge.explain.job import Known, job_text
+    from synergai.k8s_bridge.explain.phrases import waits
+    from synergai.k8s_bridge.inference.job import read_job
+
+    async def ask(session: Session) -> None:
+        client = session.client
+        raw = await api.fetch_job(client, namespace or session.namespace, name)
+        found, queue, problem = read_job(raw), None, ""
+        pods = {a.index: await api.fetch_attempt(client, found.namespace, a) for a in found.status.attempts}
+        if waits(found):
+            try:
+                queue = await api.fetch_queue(client, bridge_namespace)
+            except api.AskError as error:
+                problem = str(error)
+        known = Known(pods, await api.fetch_events(client, raw), queue, problem)
+        typer.echo(job_text(found, known, client.now_us()))
+
+    run("explain", kubeconfig, ask)
 
 
 def queue(kubeconfig: Kubeconfig = "", bridge_namespace: BridgeNamespace = BRIDGE_NAMESPACE) -> None:
@@ -56,26 +86,9 @@ def queue(kubeconfig: Kubeconfig = "", bridge_namespace: BridgeNamespace = BRIDG
     from synergai.k8s_bridge.explain import api
     from synergai.k8s_bridge.explain.queue import queue_text
 
-    async def ask(client: "ApiClient") -> None:
+    async def ask(session: Session) -> None:
+        client = session.client
         found = await api.fetch_queue(client, bridge_namespace)
         typer.echo(queue_text(found, client.now_us()))
 
-    _answer("queue", kubeconfig, ask)
-
-
-def _answer(verb: str, kubeconfig: str, ask: "Callable[[ApiClient], Awaitable[None]]") -> None:
-    """Problems are one line and exit code 2."""
-    import asyncio
-
-    from synergai.k8s_bridge.api.client import ApiClient
-    from synergai.k8s_bridge.api.credentials import CredentialsError, load
-    from synergai.k8s_bridge.explain.api import AskError
-
-    async def run() -> None:
-        async with ApiClient(load(kubeconfig)) as client:
-            await ask(client)
-
-    try:
-        asyncio.run(run())
-    except (AskError, CredentialsError) as error:
-        fail(verb, error)
+    run("queue", kubeconfig, ask)

@@ -36,16 +36,13 @@ def bound_text(raw: Json, now_us: int) -> str:
             f"pod {pod.key} is on {pod.node}, but its annotation {keys.ANNOTATION_DECISION} {broken}: "
             "it was bound by another, or changed since"
         )
-    rows = [
-        ("asks for", _wish(pod, now_us)),
-        *_decided(record, read_explanation(pod.annotations), pod, now_us),
-    ]
-    return _page(f"{pod.key} is on {pod.node} ({pod.phase})", rows)
+    rows = [("asks for", _wish(pod, now_us)), *decided(record, pod, now_us)]
+    return page(f"{pod.key} is on {pod.node} ({pod.phase})", rows)
 
 
-def _decided(
-    record: DecisionRecord, explanation: Explanation | None, pod: Pod, now_us: int
-) -> Iterator[tuple[str, str]]:
+def decided(record: DecisionRecord, pod: Pod, now_us: int) -> Iterator[tuple[str, str]]:
+    """What was decided for a pod, by whom and why."""
+    explanation = read_explanation(pod.annotations)
     by = who(explanation) if explanation else record.decided_by
     yield "decided", f"{when(record.decided_us, now_us)} by {by}"
     device = f"{record.device_units} x {record.hardware}" if record.device_units else record.hardware
@@ -88,13 +85,13 @@ def pending_text(raw: Json, events: Sequence[Json], queue: Queue | None, now_us:
     pod = read_pod(raw)
     rows = [("asks for", _wish(pod, now_us))]
     if queue is not None:
-        rows += list(_in_queue(pod.key, queue, now_us))
-    told = events[-LATEST_EVENTS:]
-    rows += [("" if n else "events", _event(event, now_us)) for n, event in enumerate(reversed(told))]
-    return _page(f"{pod.key} waits, {span(pod.created_us - now_us).replace(' ago', '')} so far", rows)
+        rows += list(in_queue(pod.key, queue, now_us))
+    rows += said(events, now_us)
+    return page(f"{pod.key} waits, {span(pod.created_us - now_us).replace(' ago', '')} so far", rows)
 
 
-def _in_queue(key: str, queue: Queue, now_us: int) -> Iterator[tuple[str, str]]:
+def in_queue(key: str, queue: Queue, now_us: int) -> Iterator[tuple[str, str]]:
+    """Where a pod stands, and what it waits for; `key` is `namespace/name`."""
     found = next(((n, line) for n, line in enumerate(queue.lines, 1) if line.pod == key), None)
     total = queue.totals.get("queued", 0)
     if found is None:
@@ -118,6 +115,12 @@ def _in_queue(key: str, queue: Queue, now_us: int) -> Iterator[tuple[str, str]]:
         yield "state", state(line, now_us)
 
 
+def said(events: Sequence[Json], now_us: int) -> list[tuple[str, str]]:
+    """The latest events, newest first."""
+    told = reversed(events[-LATEST_EVENTS:])
+    return [("" if n else "events", _event(event, now_us)) for n, event in enumerate(told)]
+
+
 def _wish(pod: Pod, now_us: int) -> str:
     request = read_request(pod.annotations)
     parts = [request.model or "", f"{request.samples} samples" if request.samples else ""]
@@ -137,5 +140,6 @@ def _event(event: Json, now_us: int) -> str:
     return f"{text} ({span(at_us - now_us)})"
 
 
-def _page(head: str, rows: Sequence[tuple[str, str]]) -> str:
+def page(head: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A line, and one for each row that has a text."""
     return "\n".join([clean(head), *(f"  {label:<10}{clean(text)}" for label, text in rows if text)])

@@ -19,6 +19,7 @@ from synergai.k8s_bridge.pod_book import PodBook
 from synergai.k8s_bridge.pods import Json
 from synergai.k8s_bridge.reports.explanations import clip
 from synergai.k8s_bridge.reports.lines import Line
+from synergai.offline_profiles.table import base_address
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class Board:
 
     def _queued(self, waiting: Waiting) -> Line:
         job = waiting.job
-        line = Line(job.key, Stage.QUEUED.value, job.model)
+        line = Line(job.key, Stage.QUEUED.value, base_address(job.model))
         if job.deadline_us is not None:
             line = replace(
                 line,

@@ -16,6 +16,8 @@ from synergai.k8s_bridge.pods import Json
 
 log = logging.getLogger(__name__)
 
+VERSIONS = {"Pod": "v1", "Node": "v1", "CustomResourceDefinition": "apiextensions.k8s.io/v1"}
+"""Of kinds that are not ours."""
 REPEAT_AFTER_US = 300_000_000
 """The same event on the same object is not written again for this long."""
 WRITERS = 4
@@ -28,9 +30,9 @@ class Notice:
     """Something an object's owner should know."""
 
     kind: str
-    """`Pod` or `Node`."""
+    """`Pod`, `Node`, or a kind of our own."""
     namespace: str
-    """Empty for a node."""
+    """Empty for what has none."""
     name: str
     uid: str
     reason: str
@@ -38,7 +40,8 @@ class Notice:
     warning: bool = False
 
     def subject(self) -> str:
-        return f"{self.kind.lower()} {self.namespace}/{self.name}" if self.namespace else f"node {self.name}"
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind.lower()} {name}"
 
 
 class EventRecorder:
@@ -86,7 +89,8 @@ class EventRecorder:
 
     def _event(self, notice: Notice, now_us: int) -> Json:
         namespace = notice.namespace or "default"
-        reference = {"apiVersion": "v1", "kind": notice.kind, "name": notice.name, "uid": notice.uid}
+        version = VERSIONS.get(notice.kind, f"{keys.PREFIX}/{keys.API_VERSION}")
+        reference = {"apiVersion": version, "kind": notice.kind, "name": notice.name, "uid": notice.uid}
         if notice.namespace:
             reference["namespace"] = notice.namespace
         second = format_time_us(now_us)[:19] + "Z"

@@ -107,6 +107,22 @@ class Metrics:
             "Since the API server was heard last, by a list, an event or a bookmark.",
             "resource",
         )
+        self.jobs_ended = self._counter(
+            "jobs_ended", "InferenceJobs that came to their end.", "result", "deadline"
+        )
+        self.job_problems = self._counter(
+            "job_problems", "Warning events on InferenceJobs, by reason.", "reason"
+        )
+        self.runtime_problems = self._counter(
+            "runtime_problems", "Warning events on runtimes, by reason.", "reason"
+        )
+        self.job_write_failures = self._counter(
+            "job_write_failures",
+            "Writes about jobs that the API server refused, by what was written.",
+            "write",
+        )
+        self.jobs = self._gauge("jobs", "InferenceJobs that are known, by whether they are over.", "state")
+        self.job_writes = self._gauge("job_writes_pending", "Writes about jobs that wait or are under way.")
         self._causes: dict[str, int] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from synergai import __version__
 from synergai.envs.cluster import Cluster
@@ -10,6 +10,7 @@ from synergai.envs.decision_log import SCHEMA
 from synergai.k8s_bridge.calibration import to_text
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.reports.journal import Fields
+from synergai.offline_profiles.table import base_address
 
 
 def preface(
@@ -37,4 +38,4 @@ def preface(
     for node in cluster.known_nodes():
         yield "node", {"nowUs": now_us, "name": node.name, "node": asdict(node)}
     for job in cluster.waiting_jobs():
-        yield "arrival", {"nowUs": now_us, "job": asdict(job)}
+        yield "arrival", {"nowUs": now_us, "job": asdict(replace(job, model=base_address(job.model)))}

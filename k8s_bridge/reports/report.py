@@ -12,21 +12,50 @@ from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.clock import format_time_us
 from synergai.k8s_bridge.nodes import NodeFacts
 from synergai.k8s_bridge.outcomes import Ran, RunReport
-from synergai.k8s_bridge.pods import Pod
+from synergai.k8s_bridge.pods import Owner, Pod
 from synergai.k8s_bridge.reports.events import Notice
 from synergai.k8s_bridge.reports.journal import Journal
 from synergai.k8s_bridge.reports.logs import DECISIONS, about
 from synergai.k8s_bridge.reports.metrics import Metrics
+from synergai.offline_profiles.table import base_address
 
 log = logging.getLogger(__name__)
 
 
+JOB = "InferenceJob"
+
+
+def _outcome(
+    pod: Pod,
+    job: Job | None,
+    record: DecisionRecord | None,
+    report: RunReport | None,
+    cause: str,
+    ran: Ran | None,
+) -> dict[str, object]:
+    """What the decision log says of a pod that has ended, but for the times."""
+    return {
+        "id": record.id if record else "",
+        "pod": pod.key,
+        "uid": pod.uid,
+        "node": pod.node,
+        "cause": cause,
+        "job": _named(job),
+        "hardware": record.hardware if record else "",
+        "configuration": record.configuration if record else "",
+        "observedS": ran.observed_s if ran else None,
+        "predictedS": ran.predicted_s if ran else None,
+        "report": asdict(report) if report else None,
+        "predictedFinish": format_time_us(record.finish_us) if record and record.finish_us else None,
+    }
+
+
 def _named(job: Job | None) -> dict[str, object] | None:
-    """A job without the nodes that admit it, which may be thousands: they are where it arrives."""
+    """A job without where it is admitted, which may be thousands of nodes: that is where it arrives."""
     if job is None:
         return None
-    fields = asdict(replace(job, nodes=None))
-    del fields["nodes"]
+    fields = asdict(replace(job, model=base_address(job.model), nodes=None, barred=frozenset()))
+    del fields["nodes"], fields["barred"]
     return fields
 
 
@@ -56,7 +85,46 @@ class Report:
         log.log(level, "pod %s: %s: %s", pod.key, reason, message, extra=extra)
         if warning:
             self.metrics.pod_problems.labels(reason).inc()
-        self._events(Notice("Pod", pod.namespace, pod.name, pod.uid, reason, message, warning))
+        if pod.owner is not None:
+            subject = Notice(JOB, pod.namespace, pod.owner.name, pod.owner.uid, reason, message, warning)
+        else:
+            subject = Notice("Pod", pod.namespace, pod.name, pod.uid, reason, message, warning)
+        self._events(subject)
+
+    def job(self, namespace: str, job: Owner, reason: str, message: str) -> None:
+        """Something that an InferenceJob's owner should mend."""
+        if not self.speaks:
+            return
+        log.warning("job %s/%s: %s: %s", namespace, job.name, reason, message, extra=about(reason=reason))
+        self.metrics.job_problems.labels(reason).inc()
+        self._events(Notice(JOB, namespace, job.name, job.uid, reason, message, warning=True))
+
+    def job_ended(
+        self, namespace: str, job: Owner, succeeded: bool, reason: str, message: str, met: bool | None
+    ) -> None:
+        """An InferenceJob has come to its end; whether it met its deadline, where it has one."""
+        if not self.speaks:
+            return
+        level = logging.INFO if succeeded else logging.WARNING
+        said = f"{reason}: {message}" if message else reason
+        log.log(level, "job %s/%s has ended: %s", namespace, job.name, said, extra=about(reason=reason))
+        deadline = "none" if met is None else "met" if met else "missed"
+        self.metrics.jobs_ended.labels("succeeded" if succeeded else "failed", deadline).inc()
+        self._events(
+            Notice(JOB, namespace, job.name, job.uid, reason, message or reason, warning=not succeeded)
+        )
+
+    def runtime(self, kind: str, namespace: str, name: str, uid: str, reason: str, message: str) -> None:
+        """Something that a runtime's owner should mend."""
+        if not self.speaks:
+            return
+        log.warning("%s %s: %s: %s", kind, name, reason, message, extra=about(reason=reason))
+        self.metrics.runtime_problems.labels(reason).inc()
+        self._events(Notice(kind, namespace, name, uid, reason, message, warning=True))
+
+    def definition(self, name: str, uid: str, reason: str, message: str) -> None:
+        """A CustomResourceDefinition that is not the one this bridge was made for."""
+        self.runtime("CustomResourceDefinition", "", name, uid, reason, message)
 
     def node_problem(self, facts: NodeFacts) -> None:
         """A node that was meant for us and cannot be used."""
@@ -74,7 +142,7 @@ class Report:
 
     def arrived(self, job: Job, now_us: int) -> None:
         """A job waits, for the first time or again."""
-        self._note("arrival", nowUs=now_us, job=job)
+        self._note("arrival", nowUs=now_us, job=replace(job, model=base_address(job.model)))
 
     def withdrawn(self, pod: Pod, now_us: int) -> None:
         """A pod is gone before it was bound."""
@@ -150,20 +218,22 @@ class Report:
         report: RunReport | None,
         cause: str,
         ended_us: int,
+        seen_us: int,
         ran: Ran | None = None,
     ) -> None:
-        """One pod that has ended; how long it ran, where that was measured."""
+        """One pod that has ended, by its runner or else when that was seen; how long it ran, where that was
+        measured."""
         if not self.speaks:
             return
         deadline_us = job.deadline_us if job else None
         met = None if deadline_us is None else cause == "done" and ended_us <= deadline_us
         self.metrics.finished.labels(cause).inc()
         if ran is not None and job is not None and record is not None:
-            self.metrics.run_ratio.labels(job.model, record.hardware).observe(
+            self.metrics.run_ratio.labels(base_address(job.model), record.hardware).observe(
                 ran.observed_s / ran.predicted_s
             )
         if job is not None and deadline_us is not None:
-            self.metrics.deadlines.labels("met" if met else "missed", job.model).inc()
+            self.metrics.deadlines.labels("met" if met else "missed", base_address(job.model)).inc()
             if cause == "done":
                 self.metrics.excess_s.observe(max(ended_us - deadline_us, 0) / 1e6)
         self.on_ended(pod, record, cause, met)
@@ -171,27 +241,9 @@ class Report:
             self.pod(
                 pod, "Rejected", f"the kubelet of {pod.node} refused the pod: {pod.reason}", warning=True
             )
-        if self._journal is None:
-            return
-        self._journal.write(
-            "outcome",
-            {
-                "endedUs": ended_us,
-                "id": record.id if record else "",
-                "pod": pod.key,
-                "uid": pod.uid,
-                "node": pod.node,
-                "cause": cause,
-                "deadlineMet": met,
-                "job": _named(job),
-                "hardware": record.hardware if record else "",
-                "configuration": record.configuration if record else "",
-                "observedS": ran.observed_s if ran else None,
-                "predictedS": ran.predicted_s if ran else None,
-                "report": asdict(report) if report else None,
-                "predictedFinish": format_time_us(record.finish_us) if record and record.finish_us else None,
-            },
-        )
+        if self._journal is not None:
+            times = {"endedUs": ended_us, "seenUs": seen_us, "deadlineMet": met}
+            self._journal.write("outcome", times | _outcome(pod, job, record, report, cause, ran))
 
     def replay_skipped(self, jobs: int) -> None:
         """Too little has arrived for a replay; it counts in a later one."""

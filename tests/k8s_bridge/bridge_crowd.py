@@ -1,6 +1,7 @@
-"""A crowd: nodes and pods by the ten thousand, as an API server lists them, without a server that stores them.
+"""A crowd: nodes, pods and jobs by the ten thousand, as an API server lists them, without a server that stores them.
 
-`python bridge_crowd.py NODES OWN OTHERS` serves them on a free port of 127.0.0.1, which it prints, until it is ended.
+`python bridge_crowd.py NODES OWN OTHERS JOBS` serves them on a free port of 127.0.0.1, which it prints, until it is
+ended.
 """
 
 import asyncio
@@ -13,13 +14,17 @@ from aiohttp import web
 
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord
+from synergai.k8s_bridge.inference.attempts import attempt_name
+from synergai.k8s_bridge.inference.profiled import profiled_runtimes
+from synergai.offline_profiles.table import ProfileTable
 
 Json = dict[str, Any]
 CREATED = "2026-11-18T11:06:40Z"
+TABLE = ProfileTable.default()
 HARDWARE = ("nvidia-t4", "jetson-agx-orin-maxn", "intel-xeon-platinum-8380-2s")
 MODELS = ("resnet50", "bert-99", "retinanet")
 WAITING_PART = 10
-"""One of so many of our pods waits; the others run."""
+"""One of so many of our pods waits; the others run. And of our jobs, of which the others have ended."""
 
 
 def managed(size: int) -> list[Json]:
@@ -135,11 +140,85 @@ def other_pods(count: int, node_count: int) -> Iterator[Json]:
     return (pod(n, "default-scheduler", f"node-{n % node_count:05}") for n in range(count))
 
 
-def application(node_count: int, own: int, others: int) -> web.Application:
+def job(n: int) -> Json:
+    """Nine in ten have ended."""
+    name, uid = f"job-{n:06}", f"{n:08}-job"
+    ended = n % WAITING_PART != 0
+    conditions = [
+        {"type": kind, "status": "True", "reason": kind, "message": "", "lastTransitionTime": CREATED}
+        for kind in ("Placed", "Complete", "DeadlineMet")
+    ]
+    attempt = {
+        "index": 0,
+        "podRef": {"name": attempt_name(name, uid, 0), "uid": f"pod-of-{n}"},
+        "node": "node-00000",
+        "hardware": HARDWARE[0],
+        "configuration": "none",
+        "decidedBy": "policy",
+        "end": {"reason": "Completed", "message": "", "finishedAt": CREATED, "runMilliseconds": 1000},
+    }
+    status = (
+        {"phase": "Succeeded", "conditions": conditions, "attempts": [attempt]}
+        if ended
+        else {"phase": "Pending"}
+    )
+    return {
+        "apiVersion": "synergai.dev/v1alpha1",
+        "kind": "InferenceJob",
+        "metadata": {
+            "name": name,
+            "namespace": f"team-{n % 20}",
+            "uid": uid,
+            "resourceVersion": f"{n + 1}",
+            "generation": 1,
+            "creationTimestamp": CREATED,
+            "managedFields": MANAGED,
+        },
+        "spec": {
+            "model": {"name": MODELS[n % 3], "version": "1"},
+            "input": {"samples": 1000 + n, "uri": "s3://in/a"},
+            "deadline": {"after": "24h"},
+        },
+        "status": status,
+    }
+
+
+def jobs(count: int) -> Iterator[Json]:
+    return (job(n) for n in range(count))
+
+
+def runtimes() -> Iterator[Json]:
+    """For all models on all hardware."""
+    for made in profiled_runtimes(TABLE, MODELS, HARDWARE, "registry.example/runner:1"):
+        name = made["metadata"]["name"]
+        yield {
+            **made,
+            "metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": "1", "generation": 1},
+        }
+
+
+def ended_pods(count: int) -> Iterator[Json]:
+    """Of the jobs that have ended."""
+    for n in range(count):
+        if n % WAITING_PART == 0:
+            continue
+        made, wanted = pod(n, keys.SCHEDULER_NAME, "node-00000"), job(n)["metadata"]
+        owner = {"apiVersion": "synergai.dev/v1alpha1", "kind": "InferenceJob", "controller": True}
+        made["metadata"] |= {
+            "name": attempt_name(wanted["name"], wanted["uid"], 0),
+            "uid": f"pod-of-{n}",
+            "ownerReferences": [owner | {"name": wanted["name"], "uid": wanted["uid"]}],
+        }
+        yield {**made, "status": {"phase": "Succeeded"}}
+
+
+def application(node_count: int, own: int, others: int, job_count: int = 0) -> web.Application:
     """Lists in pages, watches that stay silent, binds that are taken."""
     listed = {
         "nodes": lambda: list(nodes(node_count)),
-        "own": lambda: list(own_pods(own, node_count)),
+        "own": lambda: [*own_pods(own, node_count), *ended_pods(job_count)],
+        "jobs": lambda: list(jobs(job_count)),
+        "runtimes": lambda: list(runtimes()) if job_count else [],
         "others": lambda: list(other_pods(others, node_count)),
     }
     texts: dict[str, list[str]] = {"nothing": []} | {
@@ -148,9 +227,15 @@ def application(node_count: int, own: int, others: int) -> web.Application:
 
     def which(request: web.Request) -> str:
         selector = request.query.get("fieldSelector", "")
-        if request.path.endswith("/nodes"):
-            return "nodes"
-        if not request.path.endswith("/pods") or "nominated" in selector:
+        for kind in ("nodes", "inferencejobs", "clusterinferenceruntimes"):
+            if request.path.endswith(f"/{kind}"):
+                return {"inferencejobs": "jobs", "clusterinferenceruntimes": "runtimes"}.get(kind, kind)
+        labels = request.query.get("labelSelector", "")
+        if (
+            not request.path.endswith("/pods")
+            or "nominated" in selector
+            or (labels and not labels.startswith("!"))
+        ):
             return "nothing"
         return "own" if "!=" not in selector else "others"
 
@@ -170,7 +255,9 @@ def application(node_count: int, own: int, others: int) -> web.Application:
     async def discovery(_: web.Request) -> web.Response:
         return web.json_response({"resources": []})
 
-    async def taken(_: web.Request) -> web.Response:
+    async def taken(request: web.Request) -> web.Response:
+        if request.query.get("dryRun"):
+            return web.json_response(await request.json(), status=201)
         return web.json_response({"kind": "Status", "status": "Success"}, status=201)
 
     app = web.Application()
@@ -181,7 +268,7 @@ def application(node_count: int, own: int, others: int) -> web.Application:
 
 
 async def main() -> None:
-    runner = web.AppRunner(application(*(int(text) for text in sys.argv[1:4])))
+    runner = web.AppRunner(application(*(int(text) for text in sys.argv[1:5])))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)

@@ -1,8 +1,6 @@
 """Whatever is wrong before the first decision ends in one line on stderr and exit code 2."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +11,7 @@ from synergai.k8s_bridge.cli import bridge
 from synergai.k8s_bridge.embedded import kubeconfig
 from synergai.k8s_bridge.embedded.access import Access, Rule, User
 from synergai.k8s_bridge.embedded.server import Server, Settings
+from tests.served import serving
 
 APP = typer.Typer()
 APP.command()(bridge)
@@ -34,18 +33,10 @@ def assert_one_line(result: Result, *named: str) -> None:
 def guarded(tmp_path) -> Iterator[str]:
     """A kubeconfig whose user may read nodes, and nothing else."""
     reader = User("reader", (Rule(frozenset({"list", "get"}), frozenset({"nodes"})),))
-    server = Server(Settings(access=Access({"secret": reader})))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(server.start(), loop).result()
-    path = tmp_path / "config"
-    kubeconfig.write(path, server.url, "secret")
-    yield str(path)
-    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with serving(Server(Settings(access=Access({"secret": reader})))) as url:
+        path = tmp_path / "config"
+        kubeconfig.write(path, url, "secret")
+        yield str(path)
 
 
 def test_no_permission(guarded):

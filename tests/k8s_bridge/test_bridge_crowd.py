@@ -29,9 +29,9 @@ class Cost(NamedTuple):
 
 
 @contextmanager
-def crowd(folder: Path, node_count: int, own: int, others: int) -> Iterator[Path]:
+def crowd(folder: Path, node_count: int, own: int, others: int, jobs: int = 0) -> Iterator[Path]:
     """The kubeconfig of a server of so many."""
-    command = [sys.executable, str(CROWD), str(node_count), str(own), str(others)]
+    command = [sys.executable, str(CROWD), str(node_count), str(own), str(others), str(jobs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = server.stdout.readline().strip()

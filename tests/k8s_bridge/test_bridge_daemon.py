@@ -299,6 +299,8 @@ async def test_decisions_and_outcomes_are_logged_as_json_lines(tmp_path):
     assert outcome["id"] == decision["id"]
     assert outcome["report"]["run_s"] == 1.5
     assert (outcome["observedS"], outcome["predictedS"]) == (1.5, 2.0)
+    assert decision["nowUs"] <= outcome["seenUs"]
+    assert outcome["endedUs"] <= outcome["seenUs"]
 
 
 async def finished(b: Bench) -> bool:

@@ -184,7 +184,7 @@ def test_on_a_node_of_others_a_configuration_must_fit_or_be_given(resize, nodes)
     world.node(dedicated("n0", jetson="1"))
     world.node(dedicated("s0", shared=True, jetson="1"))
     world.pod(raw_pod("a"))
-    found = world.pods.entries["default/a"].nodes
+    found = world.pods.entries["default/a"].reach[0]
     assert (found or world.nodes.usable) == nodes
 
 
@@ -195,8 +195,8 @@ def test_a_device_of_others_must_be_requested():
     world.pod(raw_pod("a"))
     gpu = {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "1"}
     world.pod(sized({"requests": gpu, "limits": {"nvidia.com/gpu": "1"}}, "b"))
-    assert world.pods.entries["default/a"].nodes == {"n0"}
-    assert world.pods.entries["default/b"].nodes == {"s0"}
+    assert world.pods.entries["default/a"].reach[0] == {"n0"}
+    assert world.pods.entries["default/b"].reach[0] == {"s0"}
     assert world.cluster.jobs["default/b"].hardware == {"gpu-a"}
 
 
@@ -214,4 +214,4 @@ def test_a_dedicated_node_that_turns_up_gives_such_a_pod_its_configuration():
     world.node(dedicated("s0", shared=True, jetson="1"))
     world.pod(raw_pod("a"))
     world.node(dedicated("n0", jetson="1"))
-    assert (world.stage(), world.pods.entries["default/a"].nodes) == (Stage.QUEUED, {"n0"})
+    assert (world.stage(), world.pods.entries["default/a"].reach[0]) == (Stage.QUEUED, {"n0"})
