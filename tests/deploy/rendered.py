@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 NAME = "synergai-bridge"
 """Of the namespace, the account and the workload."""
+HELMS = "helm.sh/resource-policy"
+"""The annotation that only the chart writes."""
 Json = dict[str, Any]
 
 
@@ -68,7 +70,10 @@ def same(items: list[Json]) -> dict[tuple[str, str, str], Json]:
     for item in objects(text):
         if item["kind"] == "ConfigMap":
             item["data"] = {key: yaml.safe_load(value) for key, value in item["data"].items()}
-            item["metadata"].pop("annotations", None)  # Helm's own
         metadata = item["metadata"]
+        if HELMS in (metadata.get("annotations") or {}):
+            del metadata["annotations"][HELMS]
+        if not metadata.get("annotations"):
+            metadata.pop("annotations", None)
         made[item["kind"], metadata.get("namespace", ""), metadata["name"]] = item
     return made

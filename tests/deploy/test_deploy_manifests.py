@@ -94,7 +94,7 @@ def test_every_subject_is_the_pods_account(base: list[dict]) -> None:
     assert {(subject["namespace"], subject["name"]) for subject in subjects} == {(NAME, account)}
     users = re.findall(r"system:serviceaccount:[\w:-]+", yaml.safe_dump(base))
     assert set(users) == {f"system:serviceaccount:{NAME}:{account}"}
-    assert len(users) == 3
+    assert len(users) == 4
 
 
 def test_the_bridges_requests_meet_its_own_schemas_first(base: list[dict]) -> None:
@@ -106,6 +106,7 @@ def test_the_bridges_requests_meet_its_own_schemas_first(base: list[dict]) -> No
 def test_policies_know_the_names_that_the_code_knows() -> None:
     text = (DEPLOY / "base" / "admission.yaml").read_text(encoding="utf-8")
     known = {value for name, value in vars(keys).items() if name.isupper()}
+    known |= {f"{keys.PREFIX}/{keys.API_VERSION}"}
     assert set(re.findall(r"'(synergai\.dev/[\w.-]+)'", text)) <= known
     assert set(re.findall(r"schedulerName == '([\w-]+)'", text)) == {keys.SCHEDULER_NAME}
     assert set(re.findall(r"startsWith\('([^']+)'\)", text)) == {f"{keys.PREFIX}/"}

@@ -67,7 +67,8 @@ TROUBLES = {
     "synergai_replays_total", "synergai_replay_violations", "synergai_watch_restarts_total",
     "synergai_fallbacks_total", "synergai_breaker_trips_total", "synergai_reloads_total",
     "synergai_shadow_agreement_total", "synergai_shadow_deadlines_total",
-    "synergai_shadow_gain_seconds_sum", "synergai_shadow_gain_seconds_count",
+    "synergai_job_problems_total", "synergai_runtime_problems_total", "synergai_job_write_failures_total",
+    "synergai_jobs_ended_total", "synergai_shadow_gain_seconds_sum", "synergai_shadow_gain_seconds_count",
 }  # fmt: skip
 """What a short run of one bridge with a rule has no samples of, or only zeros."""
 
