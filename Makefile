@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt
 TRAIN_CONFIG ?= training/configs/default.yaml
+# Real kubelets need root, Linux and gcc; elsewhere their tests are skipped.
+MACHINES = $(shell [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && command -v gcc >/dev/null && echo machines)
 
-.PHONY: help demo kubernetes cluster test contract-1.34 test-fast check bench bench-kubernetes train install clean constraints
+.PHONY: help demo demo-real kubernetes machines cluster test contract-1.34 test-fast check bench bench-kubernetes bench-jobs train install clean constraints
 
 help:  ## this list
 	@grep -hE '^[a-z0-9.-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,7 +23,7 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/uv
 	@touch $@
 
 $(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/uv
-	$(UV) --editable '.[train,scale,dev]'
+	$(UV) --editable '.[train,engines,models,scale,dev]'
 	@touch $@ $(VENV)/.base
 
 install: $(VENV)/.all  ## everything, with torch and the developers' tools, into .venv
@@ -29,12 +31,15 @@ install: $(VENV)/.all  ## everything, with torch and the developers' tools, into
 demo: $(VENV)/.base  ## the released policy schedules pods on an embedded cluster, beside three rules
 	$(BIN)/synergai demo
 
+demo-real: machines  ## measure, schedule and run real engines in pods of three real kubelets; as root, on Linux
+	$(BIN)/python -m tests.e2e.real --quick --models magika,ppocr-rec --batches 1 --jobs 12 --calibrate 12 --job-s 5 --load 0.9
+
 test: $(VENV)/.all  ## every test, end-to-end ones included
-	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh kube-scheduler >/dev/null || [ "$$SYNERGAI_E2E" != require ]
+	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh kube-scheduler $(MACHINES) >/dev/null || [ "$$SYNERGAI_E2E" != require ]
 	$(BIN)/python -m pytest
 
 contract-1.34: $(VENV)/.all  ## the contract suite and the end-to-end tests on Kubernetes 1.34 (builds it once)
-	K8S_VERSION=1.34.4 tests/e2e/cluster/build.sh >/dev/null
+	K8S_VERSION=1.34.4 tests/e2e/cluster/build.sh $(MACHINES) >/dev/null
 	K8S_VERSION=1.34.4 SYNERGAI_E2E=require $(BIN)/python -m pytest tests/contract tests/e2e
 
 test-fast: $(VENV)/.all  ## the tests that need seconds
@@ -47,6 +52,9 @@ check: $(VENV)/.all  ## lint, format and types
 
 kubernetes: $(VENV)/.all  ## build the API server that end-to-end tests run on, once, from Go modules
 	tests/e2e/cluster/build.sh
+
+machines: $(VENV)/.all  ## the same, and what real nodes need: kubelet, containerd, runc, CNI plugins
+	tests/e2e/cluster/build.sh machines
 
 cluster: kubernetes  ## run that API server until Ctrl-C; its kubeconfig is out/kubeconfig
 	@mkdir -p out
@@ -63,6 +71,10 @@ bench-kubernetes: kubernetes  ## the bridge beside kube-scheduler on a real API 
 	for size in "--pods 1000 --nodes 100" "--pods 5000 --nodes 100" "--pods 1000 --nodes 1000" "--pods 5000 --nodes 1000" \
 	  "--pods 1000 --nodes 100 --arrive 100" "--pods 1000 --nodes 1000 --arrive 100"; do \
 	  $(BIN)/python -m tests.e2e.cluster --bare -- $(BIN)/synergai bench beside_kube_scheduler $$size || exit 1; done
+
+bench-jobs: kubernetes  ## InferenceJobs beside batch/v1 Jobs on a real API server, some minutes
+	for size in "--jobs 1000 --nodes 100 --repeats 3" "--jobs 1000 --nodes 1000" "--jobs 1000 --nodes 100 --arrive 50"; do \
+	  $(BIN)/python -m tests.e2e.cluster --bare -- $(BIN)/synergai bench jobs_beside_kubernetes $$size || exit 1; done
 
 constraints: | $(BIN)/uv  ## pin the newest versions of everything
 	$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --all-extras --python-version 3.11 --upgrade pyproject.toml --output-file constraints.txt

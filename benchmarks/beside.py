@@ -8,12 +8,9 @@ scheduler's. It takes an API server without controllers, as they would call such
 import asyncio
 import contextlib
 import os
-import secrets
-import shutil
-import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,27 +19,28 @@ import yaml
 
 from synergai.benchmarks.ceiling import ceiling_command
 from synergai.benchmarks.figure import BenchError, Figure
-from synergai.benchmarks.processes import command_of, cpu_s, process, said, until
-from synergai.benchmarks.worlds import resized
+from synergai.benchmarks.processes import process, said, until
+from synergai.benchmarks.real import (
+    CREATORS,
+    cpu_of,
+    each,
+    kube_scheduler,
+    median_of,
+    namespace_of,
+    nodes_of,
+    servers,
+)
 from synergai.envs import scenario as scenarios
-from synergai.envs.types import Node
 from synergai.k8s_bridge.api import credentials
 from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.api.credentials import CredentialsError
 from synergai.k8s_bridge.api.watch import Reflector, Resource, WatchEvent
-from synergai.k8s_bridge.embedded.machine import Machine
-from synergai.k8s_bridge.pods import Json
 from synergai.k8s_bridge.submit import PodRequest, pod_of
-from synergai.offline_profiles.table import ProfileTable
 
 SCHEDULERS = ("ceiling", "kube-scheduler", "synergai", "synergai-resizing")
 """The bridge without and with resizes, which take a second request."""
-KUBE_SCHEDULER = "KUBE_SCHEDULER"
-"""Environment: where that program is, if not in PATH."""
 DEADLINE_S = 86_400.0
 SAMPLES = 1
-CREATORS = 16
-"""Connections that create pods."""
 STALL_S = 60.0
 SETTLE_S = 1.0
 """After the pods are created, and after a scheduler is ready for pods that arrive."""
@@ -101,80 +99,20 @@ async def _all_legs(
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         client = await stack.enter_async_context(ApiClient(credentials.load(kubeconfig)))
-        world = await stack.enter_async_context(_nodes(client, scenario, nodes, pods))
+        world = await stack.enter_async_context(nodes_of(client, scenario, nodes, pods))
         requests = _requests(scenario, pods, seed)
         commands = {
             "ceiling": ceiling_command(kubeconfig, [node.name for node in world]),
-            "kube-scheduler": _kube_scheduler(kubeconfig, folder),
+            "kube-scheduler": kube_scheduler(kubeconfig, folder),
             "synergai": _bridge(requests, kubeconfig, checkpoint, folder, "never"),
             "synergai-resizing": _bridge(requests, kubeconfig, checkpoint, folder, "auto"),
         }
-        servers = _servers(kubeconfig)
+        running = servers(kubeconfig)
         for turn in range(repeats):
             for name in SCHEDULERS:
                 log = folder / f"{name}-{turn}.log"
-                seen[name].append(await _leg(client, servers, name, commands[name], requests, arrive, log))
-    return {name: _median(legs) for name, legs in seen.items()}
-
-
-def _servers(kubeconfig: str) -> dict[str, int]:
-    """Process ids of the API server and of its etcd, which run on this machine."""
-    port = credentials.load(kubeconfig).host.rpartition(":")[2]
-    apiserver, arguments = command_of(f"--secure-port={port}")
-    (store,) = (value for value in arguments if value.startswith("--etcd-servers="))
-    etcd, _ = command_of(store.replace("--etcd-servers=", "--listen-client-urls="))
-    return {"kube-apiserver": apiserver, "etcd": etcd}
-
-
-def _median(legs: Sequence[Leg]) -> Leg:
-    return Leg(**{key: statistics.median(getattr(leg, key) for leg in legs) for key in asdict(legs[0])})
-
-
-@contextlib.asynccontextmanager
-async def _nodes(client: ApiClient, scenario: str, count: int, pods: int) -> AsyncIterator[list[Node]]:
-    """Nodes of the scenario's kinds, so large that each kind holds all pods; removed at the end."""
-    table = ProfileTable.default()
-    world = resized(scenarios.load(scenario), count, f"bench-{secrets.token_hex(3)}-")
-    factor = -(-pods // min(kind.count for kind in world.machines))
-    nodes = [_enlarged(node, factor) for node in world.nodes(table)]
-    resources = {name: hardware.resource for name, hardware in table.hardware.items()}
-    await _each(CREATORS, nodes, lambda node: client.post("/api/v1/nodes", _object(node, resources)))
-    try:
-        yield nodes
-    finally:
-        await _each(CREATORS, nodes, lambda node: client.request("DELETE", f"/api/v1/nodes/{node.name}"))
-
-
-def _enlarged(node: Node, factor: int) -> Node:
-    """Of a CPU class there is no unit to have more of."""
-    return replace(
-        node,
-        devices=tuple(replace(device, units=device.units * factor) for device in node.devices),
-        cpu_milli=node.cpu_milli * factor,
-        memory_mib=node.memory_mib * factor,
-        pods=node.pods * factor,
-    )
-
-
-def _object(node: Node, resources: dict[str, str]) -> Json:
-    machine = Machine(node, resources)
-    labels = machine.labels(())
-    status = machine.status(time.time(), labels["kubernetes.io/arch"])
-    metadata = {"name": node.name, "labels": labels}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status}
-
-
-async def _each(workers: int, items: Iterable, do) -> None:
-    """All items, by so many at once."""
-    waiting = iter(items)
-
-    async def work() -> None:
-        for item in waiting:
-            await do(item)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(work())
+                seen[name].append(await _leg(client, running, name, commands[name], requests, arrive, log))
+    return {name: median_of(legs) for name, legs in seen.items()}
 
 
 def _requests(scenario: str, pods: int, seed: int) -> list[PodRequest]:
@@ -206,21 +144,6 @@ def _bridge(
     return ["-m", "synergai", *given]
 
 
-def _kube_scheduler(kubeconfig: str, folder: Path) -> list[str]:
-    """As it comes, but for its client's limits, which are lifted."""
-    program = os.environ.get(KUBE_SCHEDULER) or shutil.which("kube-scheduler")
-    if not program:
-        raise BenchError(f"beside_kube_scheduler: no kube-scheduler in PATH; name it in {KUBE_SCHEDULER}")
-    config = folder / "kube-scheduler.yaml"
-    settings = {
-        "apiVersion": "kubescheduler.config.k8s.io/v1",
-        "kind": "KubeSchedulerConfiguration",
-        "clientConnection": {"kubeconfig": kubeconfig, "qps": 10_000, "burst": 10_000},
-    }
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return [program, f"--config={config}", "--secure-port=0"]
-
-
 class _Watch:
     """When each pod of a namespace was created and seen bound; monotonic seconds."""
 
@@ -244,7 +167,7 @@ async def _leg(
 ) -> Leg:
     """One scheduler, in a namespace of its own."""
     scheduler = "default-scheduler" if name == "kube-scheduler" else "synergai"
-    async with _namespace(client, name) as namespace, contextlib.AsyncExitStack() as stack:
+    async with namespace_of(client, name) as namespace, contextlib.AsyncExitStack() as stack:
         watch = _Watch()
         pods = Resource("bench", f"/api/v1/namespaces/{namespace}/pods")
         reflector = asyncio.create_task(Reflector(client, pods, watch.see).run())
@@ -259,18 +182,14 @@ async def _leg(
         if arrive and name != "ceiling":
             await until(lambda: _is_ready(name, log), running, log)
             await asyncio.sleep(SETTLE_S)
-            spent_s = _cpu(spenders)
+            spent_s = cpu_of(spenders)
             await _create(client, requests, namespace, scheduler, watch, arrive)
         while not spent_s:
             await _bound(watch, 1, running, log)
-            spent_s = _cpu(spenders)
+            spent_s = cpu_of(spenders)
         await _bound(watch, len(requests), running, log)
-        spent_s = {program: after_s - spent_s[program] for program, after_s in _cpu(spenders).items()}
+        spent_s = {program: after_s - spent_s[program] for program, after_s in cpu_of(spenders).items()}
         return _figures(name, watch, spent_s, bool(arrive) and name != "ceiling")
-
-
-def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
-    return {program: cpu_s(pid) for program, pid in pids.items()}
 
 
 def _is_ready(name: str, log: Path) -> bool:
@@ -308,7 +227,7 @@ async def _create(
         await client.post(f"/api/v1/namespaces/{namespace}/pods", pod)
         watch.created[request.name] = time.monotonic()
 
-    await _each(CREATORS, enumerate(requests), create)
+    await each(CREATORS, enumerate(requests), create)
 
 
 async def _bound(watch: _Watch, count: int, running: asyncio.subprocess.Process, log: Path) -> None:
@@ -322,17 +241,3 @@ async def _bound(watch: _Watch, count: int, running: asyncio.subprocess.Process,
                 f"beside_kube_scheduler: {log.stem} stopped at {last} of {count}: {said(log)[-500:]}"
             )
         await asyncio.sleep(0.005)
-
-
-@contextlib.asynccontextmanager
-async def _namespace(client: ApiClient, name: str) -> AsyncIterator[str]:
-    """Emptied at the end; without controllers nobody removes a namespace."""
-    namespace = f"bench-{name}-{secrets.token_hex(3)}"
-    await client.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
-    try:
-        yield namespace
-    finally:
-        for kind in ("pods", "events"):
-            path = f"/api/v1/namespaces/{namespace}/{kind}"
-            with contextlib.suppress(ApiError):
-                await client.request("DELETE", path, params={"gracePeriodSeconds": "0"}, timeout_s=120)

@@ -48,6 +48,9 @@ FIGURES = {
     "plan_us": Entry("planner", "the rollout planner's choice, p50 and p99"),
     "bridge_pods_per_s": Entry("bridge", "pods bound on a cluster, from a full queue"),
     "beside_kube_scheduler": Entry("beside", "the bridge beside kube-scheduler on a real API server"),
+    "jobs_beside_kubernetes": Entry(
+        "requested", "InferenceJobs beside batch/v1 Jobs and kube-scheduler on a real API server"
+    ),
     "peers": Entry("peers", "the simulator beside public environments and SimPy, one core", extra="peers"),
 }
 

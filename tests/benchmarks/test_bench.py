@@ -24,8 +24,8 @@ SMALL = {
     "bridge_pods_per_s": "--pods 12 --nodes 6",
     "peers": "--seconds 0.05 --repeats 1",
 }
-ELSEWHERE = {"beside_kube_scheduler"}
-"""It takes a real API server: tests/e2e/test_beside.py."""
+ELSEWHERE = {"beside_kube_scheduler", "jobs_beside_kubernetes"}
+"""They take a real API server: tests/e2e/test_beside.py."""
 SLOW = {
     "train_steps_per_s": pytest.mark.slow,
     "train_over_stock": pytest.mark.slow,

@@ -42,7 +42,8 @@ class Real:
     async def clear(self) -> None:
         """Let go what finalizers hold, and delete the namespaces."""
         async with kube_api.client(self.credentials) as api:
-            await api.delete(f"{CRDS}/things.{SHARED}")
+            for plural in ("things", "works", "worlds"):
+                await api.delete(f"{CRDS}/{plural}.{SHARED}")
             for plural in ("pods", "configmaps"):
                 for item in (await api.get(f"/api/v1/{plural}")).json["items"]:
                     meta = item["metadata"]

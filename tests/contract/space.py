@@ -9,6 +9,8 @@ class Space:
     def __init__(self, api: Api, name: str) -> None:
         self.api = api
         self.name = name
+        self.node = f"node-{name}"
+        """Not there, and no other test's: a real cluster collects the pods of a node that is missing for long."""
         self.path = f"/api/v1/namespaces/{name}"
         self.pods = f"{self.path}/pods"
         self.accounts = f"{self.path}/serviceaccounts"
@@ -29,8 +31,9 @@ class Space:
     async def config_map(self, name: str = "c", **metadata: object) -> Json:
         return await self.made(self.config_maps, {"metadata": {"name": name, **metadata}})
 
-    async def bind(self, name: str, node: str = "n", **metadata: object) -> Reply:
-        body = {"metadata": {"name": name, **metadata}, "target": {"kind": "Node", "name": node}}
+    async def bind(self, name: str, node: str = "", **metadata: object) -> Reply:
+        target = {"kind": "Node", "name": node or self.node}
+        body = {"metadata": {"name": name, **metadata}, "target": target}
         return await self.api.post(f"{self.pods}/{name}/binding", body)
 
     async def gone(self, path: str) -> None:

@@ -57,7 +57,7 @@ async def test_a_bad_label_selector_is_a_bad_request(space, selector):
 async def test_a_field_selector_picks_pods(space, selector, expected):
     await space.pod("a")
     await space.pod("b")
-    await space.bind("b")
+    await space.bind("b", "n")
     assert (await space.api.get(space.pods, fieldSelector=selector)).names == expected
 
 

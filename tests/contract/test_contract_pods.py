@@ -335,7 +335,7 @@ async def test_an_unbound_pod_is_deleted_at_once(space):
 
 async def test_a_bound_pod_waits_for_its_kubelet(space):
     await space.pod(terminationGracePeriodSeconds=20)
-    await space.bind("a")
+    assert (await space.bind("a")).status == 201
     reply = await space.api.delete(f"{space.pods}/a")
     doomed = (await space.api.get(f"{space.pods}/a")).json["metadata"]
     assert (reply.status, reply.json["kind"]) == (200, "Pod")

@@ -73,10 +73,10 @@ async def test_a_row_of_a_pod_tells_that_it_is_about_to_end(space):
 async def test_a_wide_row_of_a_pod_tells_its_node(space):
     await space.pod()
     before = (await space.api.show(space.pods, TABLE)).json["rows"][0]["cells"][5:]
-    await space.bind("a", "n")
+    await space.bind("a")
     after = (await space.api.show(space.pods, TABLE)).json["rows"][0]["cells"][5:]
     assert before == ["<none>", "<none>", "<none>", "<none>"]
-    assert after == ["<none>", "n", "<none>", "<none>"]
+    assert after == ["<none>", space.node, "<none>", "<none>"]
 
 
 async def test_a_row_carries_the_metadata_of_its_object(space):

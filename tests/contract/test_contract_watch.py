@@ -131,7 +131,7 @@ async def test_what_leaves_a_label_selector_is_deleted(space):
 
 async def test_what_enters_a_field_selector_is_added(space):
     made = await space.pod()
-    query = {"resourceVersion": version(made), "fieldSelector": "spec.nodeName=n"}
+    query = {"resourceVersion": version(made), "fieldSelector": f"spec.nodeName={space.node}"}
     async with space.api.watch(space.pods, **query) as watch:
         await space.bind("a")
         assert seen([await watch.next()]) == [("ADDED", "a")]

@@ -16,7 +16,8 @@ from synergai.envs.tape import Setting
 from synergai.envs.types import Node
 from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.api.credentials import load
-from synergai.k8s_bridge.embedded.kubelet import LEASE_NAMESPACE, Kubelets, KubeletSettings
+from synergai.k8s_bridge.embedded.kubelet import Kubelets, KubeletSettings
+from synergai.k8s_bridge.embedded.node_lifecycle import LEASE_NAMESPACE
 from synergai.k8s_bridge.embedded.worlds import world_run_time
 from tests.e2e.cluster.source import NAME
 
@@ -140,7 +141,7 @@ class Nodes:
         self._nodes = [replace(node, name=f"{where.name}-{node.name}") for node in setting.catalog.nodes]
         resources = {name: hardware.resource for name, hardware in table.hardware.items()}
         arm = [name for name, hardware in table.hardware.items() if hardware.kind == "jetson"]
-        run_time_s = world_run_time(table, 0, noise.profile_error, noise.level)
+        run_time_s = world_run_time(table, 0, noise.profile_error, noise.level, noise.stragglers)
         settings = KubeletSettings(speed=speed)
         credentials = load(admin_kubeconfig)
         self._make = lambda: Kubelets(credentials, self._nodes, resources, run_time_s, settings, arm)

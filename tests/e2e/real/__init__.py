@@ -1,0 +1,1 @@
+"""Real pods on real kubelets: profile the nodes, schedule a trace there, and compare with the simulator."""
