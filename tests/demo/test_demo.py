@@ -18,10 +18,10 @@ from synergai.envs.tape import Setting, Tape, make_tape, setting_of
 from synergai.envs.world import new_sim
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import read_decision
-from synergai.k8s_bridge.clock import format_time_us
+from synergai.k8s_bridge.clock import format_time_us, parse_time_us
 from synergai.k8s_bridge.demo import report
 from synergai.k8s_bridge.demo.measure import Outcome, energy_j, excess_real_s, is_late, outcome, termination
-from synergai.k8s_bridge.demo.run import DemoError, Plan, Progress, play, requests_of
+from synergai.k8s_bridge.demo.run import DemoError, Plan, Progress, jobs_of, play
 from synergai.k8s_bridge.demo.show import run_all
 from synergai.k8s_bridge.startup import warm_up
 from synergai.offline_profiles.table import ProfileTable
@@ -132,12 +132,23 @@ def tape(setting: Setting) -> Tape:
     return made
 
 
-def test_a_tapes_jobs_become_pods_that_know_their_place_on_it(setting: Setting, tape: Tape) -> None:
-    made = requests_of(setting, tape, SEED)
-    assert [request.sim_job for request in made] == list(range(JOBS))
-    assert {request.sim_seed for request in made} == {SEED}
-    assert len({request.name for request in made}) == JOBS
-    assert all(request.deadline_s > request.arrival_s for request in made)  # type: ignore[operator] - all have one
+def test_a_tapes_jobs_know_their_place_on_it(setting: Setting, tape: Tape, tmp_path: Path) -> None:
+    made = jobs_of(setting, tape, Plan(RULE, "", SPEED, SEED, tmp_path), NOW_US)
+    annotations = [job["metadata"]["annotations"] for _, job in made]
+    assert [int(one[keys.ANNOTATION_SIM_JOB]) for one in annotations] == list(range(JOBS))
+    assert {one[keys.ANNOTATION_SIM_SEED] for one in annotations} == {str(SEED)}
+    assert len({job["metadata"]["name"] for _, job in made}) == JOBS
+
+
+def test_a_tapes_deadlines_come_sooner_the_faster_it_is_played(
+    setting: Setting, tape: Tape, tmp_path: Path
+) -> None:
+    for (arrival_s, job), row in zip(
+        jobs_of(setting, tape, Plan(RULE, "", SPEED, SEED, tmp_path), NOW_US), tape.jobs
+    ):
+        at_us = parse_time_us(job["spec"]["deadline"]["at"])
+        assert arrival_s == pytest.approx(row["arrival_us"] * 1e-6)
+        assert at_us - NOW_US == pytest.approx(row["deadline_us"] / SPEED, abs=1)
 
 
 Played = tuple[list[dict[str, Any]], list[Progress], float, Path]
@@ -197,7 +208,9 @@ def test_progress_rises_to_the_end(played: Played) -> None:
 def test_a_run_leaves_its_decisions_and_logs(played: Played) -> None:
     lines = (played[3] / "decisions.jsonl").read_text().splitlines()
     decided = [line for line in map(json.loads, lines) if line["kind"] == "decision"]
-    assert {f"default/job-{i:04d}" for i in range(JOBS)} == {line["job"]["key"] for line in decided}
+    assert {line["job"]["key"].rpartition("-")[0][:-9] for line in decided} == {
+        f"default/job-{i:04d}" for i in range(JOBS)
+    }
     assert {"cluster.log", "bridge.log", "kubeconfig"} <= {file.name for file in played[3].iterdir()}
 
 
