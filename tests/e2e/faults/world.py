@@ -242,25 +242,32 @@ async def trial(
     *,
     pods: int = 40,
     lasts_s: float = 0.8,
-    until_met: bool = True,
+    at_most_s: float | None = None,
     seed: int = 0,
     tls: ssl.SSLContext | None = None,
     trusted: Path | None = None,
 ) -> Outcome:
-    """Half of the pods come before the faults, half while they last, which is until the first has struck at least."""
+    """Half of the pods come before the faults, half while they last: until the first has struck, or, given `at_most_s`,
+    until each has struck or that time is over, as one may keep another from its turn."""
     site.trials += 1
     try:
         async with (
             Proxy(site.bridge, seed, tls).serve() as proxy,
             Bridge(site.kubeconfig(proxy, trusted), site.namespace) as bridge,
         ):
-            return await _trial(site, proxy, bridge, faults, pods, lasts_s, until_met)
+            return await _trial(site, proxy, bridge, faults, pods, lasts_s, at_most_s)
     finally:
         await _clear(site)
 
 
 async def _trial(
-    site: Site, proxy: Proxy, bridge: Bridge, faults: list[Fault], pods: int, lasts_s: float, until_met: bool
+    site: Site,
+    proxy: Proxy,
+    bridge: Bridge,
+    faults: list[Fault],
+    pods: int,
+    lasts_s: float,
+    at_most_s: float | None,
 ) -> Outcome:
     proxy.on_new_token = (site.folder / "token").write_text
     await bridge.until(bridge.leads, "leads")
@@ -271,8 +278,13 @@ async def _trial(
     async with proxy.during(*faults):
         await submit(site.admin, requests(site, pods - first, first), speed=1000.0)
         await asyncio.sleep(lasts_s)
-        if until_met:
+        if at_most_s is None:
             await bridge.until(lambda: proxy.met[faults[0].name] > 0, f"met {faults[0].name}")
+        else:
+            over_s = time.monotonic() + at_most_s - lasts_s
+            await bridge.until(
+                lambda: time.monotonic() > over_s or all(proxy.met[fault.name] for fault in faults), "the end"
+            )
     ended_s = time.monotonic()
     await bridge.until(lambda: len(site.bound) == pods, "all bound")
     recovery_s = time.monotonic() - ended_s
