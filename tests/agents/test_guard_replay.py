@@ -119,7 +119,8 @@ def arrivals(seed: int, count: int = 300) -> Window:
 
 
 def played(window: Window, policy: Scheduler, picture: Picture | None = None, seed: int = 0):
-    return replay(picture or picture_of(cluster()), window, policy, Rule(FALLBACK), seed)
+    """To its end, also where kernels are compiled first."""
+    return replay(picture or picture_of(cluster()), window, policy, Rule(FALLBACK), seed, limit_s=900.0)
 
 
 def test_the_fallback_as_policy_makes_no_difference() -> None:
