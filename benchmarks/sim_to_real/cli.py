@@ -153,11 +153,18 @@ async def _record(
     from synergai.benchmarks.sim_to_real.recording import record
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=len(jobs))
-        await record(
-            client, rule, checkpoint, jobs, place, out / name, lambda n, _: bar.update(task, completed=n)
-        )
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(name, total=len(jobs))
+
+    def show(ended: int, _: int) -> None:
+        bar.start()
+        bar.update(task, completed=ended)
+
+    try:
+        await record(client, rule, checkpoint, jobs, place, out / name, show)
+    finally:
+        if bar.live.is_started:  # what is refused has no bar
+            bar.stop()
 
 
 def _report(names: list[str], table: "ProfileTable", slowdown: float, out: Path) -> None:

@@ -80,16 +80,20 @@ async def record(
     further. `show` is told how many have ended, of how many."""
     _empty(folder)
     await _refuse(client, place.namespace)
+    log, is_ours = folder / LOG, False
     try:
-        pods, start_us = await _play(
-            client, _command(scheduler, checkpoint, jobs, place, folder), jobs, place, folder, show
-        )
+        async with process(_command(scheduler, checkpoint, jobs, place, folder), log) as bridge:
+            await until(lambda: "leading: " in said(log), bridge, log)
+            await _refuse_jobs(client, place.namespace)  # of a run that led meanwhile
+            is_ours = True
+            pods, start_us = await _play(client, bridge, jobs, place, show)
         text = json.dumps(
             {"startUs": start_us, "speed": place.speed, "runs": [_run(pod) for pod in pods]}, indent=0
         )
         (folder / RUNS).write_text(f"{text}\n", encoding="utf-8")
     finally:  # also where it was interrupted: nothing of one scheduler is left for the next, or for the next time
-        await _clear(client, place.namespace)
+        if is_ours:
+            await _clear(client, place.namespace)
 
 
 async def _refuse(client: ApiClient, namespace: str) -> None:
@@ -97,9 +101,14 @@ async def _refuse(client: ApiClient, namespace: str) -> None:
     try:
         for where in (namespace, keys.BRIDGE_NAMESPACE):
             await refuse_while_one_runs(client, where)
-        there = (await client.get(job_path(namespace)))["items"]
     except UninstallError as error:
         raise BenchError(str(error)) from None
+    await _refuse_jobs(client, namespace)
+
+
+async def _refuse_jobs(client: ApiClient, namespace: str) -> None:
+    try:
+        there = (await client.get(job_path(namespace)))["items"]
     except ApiError as error:
         if error.status != 404:
             raise
@@ -115,25 +124,20 @@ async def _refuse(client: ApiClient, namespace: str) -> None:
 
 async def _play(
     client: ApiClient,
-    command: Sequence[str],
+    bridge: asyncio.subprocess.Process,
     jobs: Sequence[Asked],
     place: Place,
-    folder: Path,
     show: Callable[[int, int], None],
 ) -> tuple[list[Json], int]:
     """The pods at the end, and when the submission began, server time."""
-    log = folder / LOG
-    async with contextlib.AsyncExitStack() as stack:
-        bridge = await stack.enter_async_context(process(command, log))
-        await until(lambda: "leading: " in said(log), bridge, log)
-        start_us = client.now_us() + round(LEAD_S * SECOND_US)
-        path = job_path(place.namespace)
-        due = [
-            (job.arrival_s, partial(create, client, path, _body(job, start_us, place.speed))) for job in jobs
-        ]
-        sending = asyncio.create_task(paced(client, due, speed=place.speed, start_us=start_us))
-        stack.callback(sending.cancel)
+    start_us = client.now_us() + round(LEAD_S * SECOND_US)
+    path = job_path(place.namespace)
+    due = [(job.arrival_s, partial(create, client, path, _body(job, start_us, place.speed))) for job in jobs]
+    sending = asyncio.create_task(paced(client, due, speed=place.speed, start_us=start_us))
+    try:
         return await _wait(client, place.namespace, len(jobs), bridge, sending, show), start_us
+    finally:
+        sending.cancel()
 
 
 def _empty(folder: Path) -> None:
