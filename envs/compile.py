@@ -1,17 +1,20 @@
 """The decorator of every compiled function of the core.
 
 Numba's own cache looks at one source file per function and would go on using a kernel whose callee in another file
-has changed. The cache folder is therefore named after the sources of all kernels.
+has changed. The cache folder is therefore named after the sources of all kernels; and by them alone, wherever they lie,
+so that a second clone or environment on a machine compiles nothing.
 """
 
 import hashlib
 import os
 from collections.abc import Callable
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import UserProvidedCacheLocator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,8 +33,27 @@ def _cache_root() -> Path:
     return Path(base) / "synergai" / "kernels"
 
 
+class SharedLocator(UserProvidedCacheLocator):
+    """Where a kernel's cache is: in a folder named after the text of its file, in the one of all kernels."""
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Any:
+        """None for what is not ours."""
+        return super().from_function(py_func, py_file) if py_func.__module__.startswith("synergai.") else None
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, py_file: str) -> str:
+        return _text_name(Path(py_file))
+
+
+@cache
+def _text_name(file: Path) -> str:
+    return f"{file.parent.name}-{file.stem}-{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+
+
 if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = str(_cache_root() / _sources_hash())  # type: ignore[attr-defined] - set at run time
+    numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.SharedLocator,UserProvidedCacheLocator"  # type: ignore[attr-defined]
 
 
 def kernel(function: F) -> F:
