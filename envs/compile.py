@@ -5,6 +5,7 @@ has changed. The cache folder is therefore named after the sources of all kernel
 so that a second clone or environment on a machine compiles nothing.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core.caching import UserProvidedCacheLocator
+from numba.core.caching import FunctionCache, UserProvidedCacheLocator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,14 +57,32 @@ if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.SharedLocator,UserProvidedCacheLocator"  # type: ignore[attr-defined]
 
 
+class SharedCache(FunctionCache):
+    """Numba's, which one process at a time writes: of two that compile the same kernels one would forget what the other
+    has written, or give its file to another signature."""
+
+    def _save_overload(self, sig: Any, data: Any) -> None:
+        self._impl.locator.ensure_cache_path()
+        with (Path(self.cache_path) / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            super()._save_overload(sig, data)
+
+
 def kernel(function: F) -> F:
     """Compile for one thread, without fast-math: equal seeds give equal trajectories.
 
     `_nrt=False`: kernels allocate nothing, so arrays need no reference counts (they took most of the time).
     """
-    return numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)  # type: ignore[call-overload] - undocumented option
+    return _compiled(function)
 
 
 def small_kernel(function: F) -> F:
     """The same, written into whoever calls it: handing over a state costs more than a short function does."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)  # type: ignore[call-overload] - undocumented options
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: F, **more: bool) -> F:
+    made: Any = numba.njit(nogil=True, error_model="numpy", _nrt=False, **more)(function)  # type: ignore[call-overload] - undocumented options
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined] - set at run time
+        made._cache = SharedCache(made.py_func)  # what `cache=True` does with numba's own
+    return made

@@ -1,12 +1,14 @@
 """Where compiled kernels are kept."""
 
+import fcntl
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from numba.core import config
 
-from synergai.envs.compile import SharedLocator
+from synergai.envs.compile import SharedLocator, kernel
 from synergai.envs.simplex import clear
 
 KERNEL: Any = clear
@@ -43,3 +45,24 @@ def test_functions_of_others_are_kept_where_numba_has_them() -> None:
 
     theirs.__module__ = "elsewhere"
     assert SharedLocator.from_function(theirs, __file__) is None
+
+
+def test_a_cache_that_another_process_writes_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+
+    def twice(x: int) -> int:
+        return x + x
+
+    mine: Any = kernel(twice)
+    folder = Path(mine._cache.cache_path)
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        compiling = threading.Thread(target=mine, args=(3,))
+        compiling.start()
+        compiling.join(2.0)
+        assert compiling.is_alive()
+        assert not list(folder.glob("*.nb?"))
+    compiling.join()
+    assert len(list(folder.glob("*.nb?"))) == 2
