@@ -8,6 +8,9 @@ TRAIN_CONFIG ?= training/configs/default.yaml
 # Real kubelets need root, Linux and gcc; elsewhere their tests are skipped.
 MACHINES = $(shell [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && command -v gcc >/dev/null && echo machines)
 
+# Tests that only compute, two at a time; the others start servers or measure, and have the machine to themselves.
+COMPUTE := tests/agents tests/envs tests/training
+
 .PHONY: help demo demo-real kubernetes machines cluster test contract-1.34 test-fast check bench bench-kubernetes bench-jobs train install clean constraints
 
 help:  ## this list
@@ -36,7 +39,7 @@ demo-real: machines  ## measure, schedule and run real engines in pods of three 
 
 test: $(VENV)/.all  ## every test, end-to-end ones included
 	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh kube-scheduler $(MACHINES) >/dev/null || [ "$$SYNERGAI_E2E" != require ]
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTE); computed=$$?; $(BIN)/python -m pytest $(COMPUTE:%=--ignore=%) && exit $$computed
 
 contract-1.34: $(VENV)/.all  ## the contract suite and the end-to-end tests on Kubernetes 1.34 (builds it once)
 	K8S_VERSION=1.34.4 tests/e2e/cluster/build.sh $(MACHINES) >/dev/null
