@@ -5,6 +5,7 @@ has changed. The cache folder is therefore named after the sources of all kernel
 so that a second clone or environment on a machine compiles nothing.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core.caching import FunctionCache, UserProvidedCacheLocator
+from numba.core.caching import CacheImpl, FunctionCache, UserProvidedCacheLocator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,7 +55,10 @@ def _text_name(file: Path) -> str:
 
 if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = str(_cache_root() / _sources_hash())  # type: ignore[attr-defined] - set at run time
-    numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.SharedLocator,UserProvidedCacheLocator"  # type: ignore[attr-defined]
+    # numba's own behind ours: for functions that are not ours, and where that folder cannot be written
+    numba.config.CACHE_LOCATOR_CLASSES = ",".join(  # type: ignore[attr-defined] - set at run time
+        [f"{__name__}.SharedLocator", *(locator.__name__ for locator in CacheImpl._locator_classes)]
+    )
 
 
 class SharedCache(FunctionCache):
@@ -63,8 +67,10 @@ class SharedCache(FunctionCache):
 
     def _save_overload(self, sig: Any, data: Any) -> None:
         self._impl.locator.ensure_cache_path()
-        with (Path(self.cache_path) / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # no locks here, or a cache of links into a read-only image
+                lock = stack.enter_context((Path(self.cache_path) / "lock").open("a"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
             super()._save_overload(sig, data)
 
 

@@ -66,3 +66,18 @@ def test_a_cache_that_another_process_writes_is_waited_for(
         assert not list(folder.glob("*.nb?"))
     compiling.join()
     assert len(list(folder.glob("*.nb?"))) == 2
+
+
+def test_where_nothing_can_be_locked_kernels_are_kept_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+
+    def thrice(x: int) -> int:
+        return 3 * x
+
+    mine: Any = kernel(thrice)
+    folder = Path(mine._cache.cache_path)
+    (folder / "lock").mkdir()
+    assert mine(3) == 9
+    assert len(list(folder.glob("*.nb?"))) == 2
