@@ -6,9 +6,10 @@ A hundred mixes before embedded API servers, several at a time; the first twenty
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,18 @@ async def run(site: Site, seed: int, at_most_s: float = 0.0) -> tuple[list[str],
     return [f"mix {seed}, {[f.name for f in faults]}: {each}" for each in problems(site, outcome)], outcome
 
 
+def side_by_side(folder: Path, work: Callable[[Path], Coroutine[Any, Any, None]]) -> None:
+    """The work several times at once, each with a folder of its own."""
+
+    async def all_of_them() -> None:
+        async with asyncio.TaskGroup() as group:
+            for n in range(AT_ONCE):
+                (folder / str(n)).mkdir()
+                group.create_task(work(folder / str(n)))
+
+    asyncio.run(all_of_them())
+
+
 async def worker(folder: Path, seeds: Iterator[int], found: list[str], met: Counter[str]) -> None:
     async with embedded_site(folder) as site:
         for seed in seeds:
@@ -70,16 +83,8 @@ async def worker(folder: Path, seeds: Iterator[int], found: list[str], met: Coun
 def test_in_a_hundred_mixes_every_pod_is_bound_once_and_no_room_is_given_twice(tmp_path: Path) -> None:
     found: list[str] = []
     met: Counter[str] = Counter()
-    for n in range(AT_ONCE):
-        (tmp_path / str(n)).mkdir()
-
-    async def all_of_them() -> None:
-        seeds = iter(range(MIXES))
-        async with asyncio.TaskGroup() as group:
-            for n in range(AT_ONCE):
-                group.create_task(worker(tmp_path / str(n), seeds, found, met))
-
-    asyncio.run(all_of_them())
+    seeds = iter(range(MIXES))
+    side_by_side(tmp_path, lambda own: worker(own, seeds, found, met))
     assert found == []
     assert set(KINDS) - set(met) == set()
 

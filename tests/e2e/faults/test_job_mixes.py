@@ -19,7 +19,7 @@ from synergai.k8s_bridge.inference.runtime import CLUSTER_KIND, PLURALS
 from tests.e2e.cluster.control_plane import Plane
 from tests.e2e.faults.kinds import KINDS
 from tests.e2e.faults.proxy import Fault, Proxy
-from tests.e2e.faults.test_fault_mixes import mix
+from tests.e2e.faults.test_fault_mixes import mix, side_by_side
 from tests.e2e.faults.world import (
     MODELS,
     NODES,
@@ -34,7 +34,7 @@ from tests.e2e.faults.world import (
 )
 
 pytestmark = pytest.mark.e2e
-JOBS, MIXES, MIXES_REAL, AT_ONCE, LASTS_S = 16, 30, 6, 10, 0.8
+JOBS, MIXES, MIXES_REAL, LASTS_S = 16, 30, 6, 0.8
 CRDS = Path(k8s_bridge.__path__[0]) / "manifests" / "crds"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 API = PATH.removeprefix("/apis/")
@@ -180,16 +180,8 @@ async def worker(folder: Path, seeds: Iterator[int], found: list[str], met: Coun
 def test_in_thirty_mixes_every_job_has_one_pod_and_no_room_is_given_twice(tmp_path: Path) -> None:
     found: list[str] = []
     met: Counter[str] = Counter()
-    for n in range(AT_ONCE):
-        (tmp_path / str(n)).mkdir()
-
-    async def all_of_them() -> None:
-        seeds = iter(range(MIXES))
-        async with asyncio.TaskGroup() as group:
-            for n in range(AT_ONCE):
-                group.create_task(worker(tmp_path / str(n), seeds, found, met))
-
-    asyncio.run(all_of_them())
+    seeds = iter(range(MIXES))
+    side_by_side(tmp_path, lambda own: worker(own, seeds, found, met))
     assert found == []
     assert len(met) > len(KINDS) / 2, f"of {len(KINDS)} kinds of faults struck only {met}"
 
