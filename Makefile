@@ -3,13 +3,16 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --constraint constraints.txt
+UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --constraint constraints.txt
 TRAIN_CONFIG ?= training/configs/default.yaml
 # Real kubelets need root, Linux and gcc; elsewhere their tests are skipped.
 MACHINES = $(shell [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && command -v gcc >/dev/null && echo machines)
 
-# Tests that only compute, two at a time; the others start servers or measure, and have the machine to themselves.
-COMPUTE := tests/agents tests/envs tests/training
+# Files of tests run two at a time, but on a cluster of yours one at a time, as each binds what it finds there.
+AT_ONCE := $(if $(KUBECONFIG),0,2)
+
+# Hundreds of processes are started here, each of which would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo demo-real kubernetes machines cluster test contract-1.34 test-fast check bench bench-kubernetes bench-jobs train install clean constraints
 
@@ -39,7 +42,7 @@ demo-real: machines  ## measure, schedule and run real engines in pods of three 
 
 test: $(VENV)/.all  ## every test, end-to-end ones included
 	@[ -n "$$KUBECONFIG$$KUBEBUILDER_ASSETS" ] || tests/e2e/cluster/build.sh kube-scheduler $(MACHINES) >/dev/null || [ "$$SYNERGAI_E2E" != require ]
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(COMPUTE); computed=$$?; $(BIN)/python -m pytest $(COMPUTE:%=--ignore=%) && exit $$computed
+	$(BIN)/python -m pytest -m "not alone" -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder; most=$$?; $(BIN)/python -m pytest -m alone && exit $$most
 
 contract-1.34: $(VENV)/.all  ## the contract suite and the end-to-end tests on Kubernetes 1.34 (builds it once)
 	K8S_VERSION=1.34.4 tests/e2e/cluster/build.sh $(MACHINES) >/dev/null

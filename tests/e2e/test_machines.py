@@ -22,7 +22,7 @@ from tests.e2e.cluster.images import PYTHON, mount_host
 from tests.e2e.cluster.machine import CABLE, PREFIX, Machine, Size, remove_leftovers
 from tests.e2e.cluster.machines import machines
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.e2e, pytest.mark.slow]
 
 WAIT_S = 60.0
 SIZES = (

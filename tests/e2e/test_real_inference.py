@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.real.ground import CLASSES, ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.e2e, pytest.mark.slow]
 
 JOBS = 100
 MODELS = ("magika", "ppocr-rec")

@@ -26,7 +26,7 @@ from tests.e2e.cluster.machine import Size
 from tests.e2e.cluster.machines import machines
 from tests.e2e.cluster.source import NAME as PREFIX
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.alone, pytest.mark.e2e]
 
 WAIT_S = 400.0
 """Where its kernels are not in this machine's cache, the bridge's pod compiles them first."""

@@ -21,7 +21,7 @@ from tests.e2e.cluster.machine import Size
 from tests.e2e.cluster.machines import machines
 from tests.k8s_bridge.runner.runner_world import decision, store
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.e2e, pytest.mark.slow]
 
 WAIT_S = 120.0
 NODE = "edge"

@@ -14,6 +14,7 @@ from synergai.k8s_bridge.annotations import DecisionRecord
 from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.api.credentials import load
 from synergai.k8s_bridge.binder import Binder, BindOrder, BindResult, Outcome
+from synergai.k8s_bridge.clock import elapsed_s
 from synergai.k8s_bridge.config import Settings
 from synergai.k8s_bridge.explain.api import AskError, fetch_queue
 from synergai.k8s_bridge.inference.job import PLURAL, job_path
@@ -26,6 +27,8 @@ from tests.e2e.rights import Right, renamed, rights, without
 from tests.e2e.wanted import unwant, want
 
 WAIT_S = 60.0
+FAST = 20.0
+"""How fast time goes by for a binder that holds room for a minute."""
 ABSENT = frozenset({"jetson-agx-orin-maxq"})
 """Profiled, and no node of the scenario has it."""
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
@@ -80,6 +83,10 @@ async def in_its_life(run: Run, right: Right) -> str:
     return await run.until(said)
 
 
+async def sooner(seconds: float) -> None:
+    await asyncio.sleep(seconds / FAST)
+
+
 async def after_a_conflict(run: Run, right: Right) -> str:
     """A bind's lost reply, and a rival's bind, are told apart by a look at the pod."""
     here = run.here
@@ -90,7 +97,7 @@ async def after_a_conflict(run: Run, right: Right) -> str:
     record = DecisionRecord("id", "nvidia-t4", "c", 1, 100, 100, "test")
     results: list[BindResult] = []
     async with ApiClient(load(str(here.bridge_kubeconfig))) as client:
-        binder = Binder(client, results.append)
+        binder = Binder(client, results.append, elapsed_s=lambda: FAST * elapsed_s(), sleep=sooner)
         binder.start(BindOrder(here.name, "a", pod["metadata"]["uid"], "ours", record))
         await binder.drain()
     assert (results[0].outcome is Outcome.TAKEN) == (results[0].pod is not None)

@@ -90,7 +90,7 @@ def test_a_run_reports_every_job_and_leaves_none_on_the_cluster(here: Here, tmp_
 def test_one_that_is_stopped_half_way_leaves_none_either_and_a_second_one_is_refused_meanwhile(
     here: Here, tmp_path: Path
 ) -> None:
-    first = here.begin(tmp_path / "first", jobs=200)
+    first = here.begin(tmp_path / "first", jobs=2000)
     until((tmp_path / "first" / "edf_likely" / "decisions.jsonl").exists)
     until(lambda: here.left() > 1)
     second = here.begin(tmp_path / "second")

@@ -98,5 +98,5 @@ def test_what_was_written_is_found_again(
     folder = tmp_path_factory.mktemp("store")
     (folder / name / version).mkdir(parents=True)
     (folder / name / version / "model.onnx").touch()
-    (folder / name / "shapes.yaml").write_text(yaml.safe_dump(shapes, allow_unicode=True), encoding="utf-8")
+    (folder / name / "shapes.yaml").write_text(yaml.safe_dump(shapes), encoding="utf-8")
     assert ModelStore(folder).find(name, version).shapes == {one: tuple(dims) for one, dims in shapes.items()}
