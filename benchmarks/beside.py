@@ -7,7 +7,6 @@ scheduler's. It takes an API server without controllers, as they would call such
 
 import asyncio
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -15,20 +14,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from synergai.benchmarks.ceiling import ceiling_command
 from synergai.benchmarks.figure import BenchError, Figure
 from synergai.benchmarks.processes import process, said, until
 from synergai.benchmarks.real import (
-    CREATORS,
+    SAMPLES,
+    arriving,
+    bridge,
+    cluster_of,
     cpu_of,
-    each,
+    declared,
     kube_scheduler,
     median_of,
+    models_of,
     namespace_of,
     nodes_of,
     servers,
+    until_all,
 )
 from synergai.envs import scenario as scenarios
 from synergai.k8s_bridge.api import credentials
@@ -37,10 +40,10 @@ from synergai.k8s_bridge.api.credentials import CredentialsError
 from synergai.k8s_bridge.api.watch import Reflector, Resource, WatchEvent
 from synergai.k8s_bridge.submit import PodRequest, pod_of
 
-SCHEDULERS = ("ceiling", "kube-scheduler", "synergai", "synergai-resizing")
+RESIZES = {"synergai": "never", "synergai-resizing": "auto"}
 """The bridge without and with resizes, which take a second request."""
+SCHEDULERS = ("ceiling", "kube-scheduler", *RESIZES)
 DEADLINE_S = 86_400.0
-SAMPLES = 1
 STALL_S = 60.0
 SETTLE_S = 1.0
 """After the pods are created, and after a scheduler is ready for pods that arrive."""
@@ -92,20 +95,23 @@ async def _all_legs(
     pods: int, nodes: int, arrive: float, scenario: str, checkpoint: str, repeats: int, seed: int
 ) -> dict[str, Leg]:
     """The median of each figure over the repeats; the schedulers take turns."""
-    kubeconfig = os.environ.get("KUBECONFIG", "")
-    if not kubeconfig:
-        raise BenchError("beside_kube_scheduler takes the cluster of KUBECONFIG, which is not set")
+    kubeconfig = cluster_of("beside_kube_scheduler")
     seen: dict[str, list[Leg]] = {name: [] for name in SCHEDULERS}
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         client = await stack.enter_async_context(ApiClient(credentials.load(kubeconfig)))
         world = await stack.enter_async_context(nodes_of(client, scenario, nodes, pods))
-        requests = _requests(scenario, pods, seed)
+        models = models_of(scenarios.load(scenario), pods, seed)
+        requests = _requests(models)
         commands = {
             "ceiling": ceiling_command(kubeconfig, [node.name for node in world]),
             "kube-scheduler": kube_scheduler(kubeconfig, folder),
-            "synergai": _bridge(requests, kubeconfig, checkpoint, folder, "never"),
-            "synergai-resizing": _bridge(requests, kubeconfig, checkpoint, folder, "auto"),
+            **{
+                name: bridge(
+                    kubeconfig, checkpoint, folder / f"{name}.yaml", expect=declared(models), resize=resize
+                )
+                for name, resize in RESIZES.items()
+            },
         }
         running = servers(kubeconfig)
         for turn in range(repeats):
@@ -115,33 +121,11 @@ async def _all_legs(
     return {name: median_of(legs) for name, legs in seen.items()}
 
 
-def _requests(scenario: str, pods: int, seed: int) -> list[PodRequest]:
-    """Pods of the scenario's models, in the shares of its mix."""
-    jobs = scenarios.load(scenario).jobs
-    rng = np.random.default_rng([seed, 0x4253])
-    shares = np.array([entry.share for entry in jobs.values()])
-    models = rng.choice(list(jobs), size=pods, p=shares / shares.sum())
+def _requests(models: Sequence[str]) -> list[PodRequest]:
     return [
-        PodRequest(
-            f"p{i:05d}", str(model), SAMPLES, deadline_s=DEADLINE_S, cpu="100m", memory="64Mi"
-        )
+        PodRequest(f"p{i:05d}", model, SAMPLES, deadline_s=DEADLINE_S, cpu="100m", memory="64Mi")
         for i, model in enumerate(models)
-    ]  # fmt: skip
-
-
-def _bridge(
-    requests: Sequence[PodRequest], kubeconfig: str, checkpoint: str, folder: Path, resize: str
-) -> list[str]:
-    """As it comes, but for the job mix, which is declared."""
-    models = [request.model for request in requests]
-    expected = {
-        name: {"share": models.count(name), "samples": SAMPLES, "samples_log_sd": 0.1} for name in set(models)
-    }
-    settings = {"expect": expected, "metrics_port": None, "resize": resize}
-    config = folder / f"bridge-{resize}.yaml"
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    given = ["bridge", "--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
-    return ["-m", "synergai", *given]
+    ]
 
 
 class _Watch:
@@ -185,9 +169,9 @@ async def _leg(
             spent_s = cpu_of(spenders)
             await _create(client, requests, namespace, scheduler, watch, arrive)
         while not spent_s:
-            await _bound(watch, 1, running, log)
+            await until_all(watch.bound, 1, [(running, log)], STALL_S)
             spent_s = cpu_of(spenders)
-        await _bound(watch, len(requests), running, log)
+        await until_all(watch.bound, len(requests), [(running, log)], STALL_S)
         spent_s = {program: after_s - spent_s[program] for program, after_s in cpu_of(spenders).items()}
         return _figures(name, watch, spent_s, bool(arrive) and name != "ceiling")
 
@@ -215,29 +199,12 @@ async def _create(
     watch: _Watch,
     arrive: float,
 ) -> None:
-    """All at once, or so many per second."""
-    began_s, now_us = time.monotonic(), client.now_us()
+    now_us = client.now_us()
 
-    async def create(numbered: tuple[int, PodRequest]) -> None:
-        i, request = numbered
-        if arrive:
-            await asyncio.sleep(max(began_s + i / arrive - time.monotonic(), 0.0))
+    async def create(request: PodRequest) -> None:
         pod = pod_of(replace(request, namespace=namespace), now_us)
         pod["spec"]["schedulerName"] = scheduler
         await client.post(f"/api/v1/namespaces/{namespace}/pods", pod)
         watch.created[request.name] = time.monotonic()
 
-    await each(CREATORS, enumerate(requests), create)
-
-
-async def _bound(watch: _Watch, count: int, running: asyncio.subprocess.Process, log: Path) -> None:
-    """Until so many pods are. BenchError when nothing happens any more."""
-    last, changed_s = 0, time.monotonic()
-    while len(watch.bound) < count:
-        if len(watch.bound) > last:
-            last, changed_s = len(watch.bound), time.monotonic()
-        if running.returncode is not None or time.monotonic() - changed_s > STALL_S:
-            raise BenchError(
-                f"beside_kube_scheduler: {log.stem} stopped at {last} of {count}: {said(log)[-500:]}"
-            )
-        await asyncio.sleep(0.005)
+    await arriving(requests, arrive, create)

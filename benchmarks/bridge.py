@@ -5,7 +5,6 @@ The daemon is stopped (SIGSTOP) while the pods are created, so that it wakes up 
 
 import asyncio
 import contextlib
-import os
 import secrets
 import signal
 import tempfile
@@ -18,6 +17,7 @@ import yaml
 
 from synergai.benchmarks.figure import BenchError, Figure
 from synergai.benchmarks.processes import cpu_s, process, said, until
+from synergai.benchmarks.real import SAMPLES, bridge, cluster_of, models_of, until_all
 from synergai.benchmarks.worlds import MOST_DEVICES, enlarged, resized
 from synergai.envs import scenario as scenarios
 from synergai.envs.scenario import Scenario
@@ -27,8 +27,6 @@ from synergai.k8s_bridge.api.credentials import CredentialsError
 from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.submit import PodRequest, submit
 
-SAMPLES = 1
-"""Of a pod."""
 DEADLINE_S = 3600.0
 STALL_S = 60.0
 """Without a bind for so long, the figure is given up."""
@@ -94,34 +92,31 @@ async def _run(cluster: str, world: Scenario, pods: int, checkpoint: str, seed: 
         if cluster == "real":
             stack.push_async_callback(_clean, client, world)
         namespace = await stack.enter_async_context(_namespace(client, cluster))
-        daemon = await stack.enter_async_context(
-            process(_bridge_command(world, kubeconfig, checkpoint, folder), folder / "bridge.log")
-        )
-        await until(lambda: "ready: " in said(folder / "bridge.log"), daemon, folder / "bridge.log")
+        log = folder / "bridge.log"
+        expected = {name: {"share": entry.share, "samples": SAMPLES} for name, entry in world.jobs.items()}
+        command = bridge(kubeconfig, checkpoint, folder / "bridge.yaml", expect=expected)
+        daemon = await stack.enter_async_context(process(command, log))
+        await until(lambda: "ready: " in said(log), daemon, log)
         run = _Run()
         seen = asyncio.create_task(Reflector(client, OWN_PODS, run.see).run())
         stack.callback(seen.cancel)
         daemon.send_signal(signal.SIGSTOP)
         try:
             await submit(client, _requests(world, pods, namespace, seed))
-            await _all(run.created, pods, daemon)
+            await until_all(run.created, pods, [(daemon, log)], STALL_S)
             cpu_before_s = cpu_s(daemon.pid)
             run.began = time.monotonic()
         finally:
             daemon.send_signal(signal.SIGCONT)
-        await _all(run.bound, pods, daemon)
+        await until_all(run.bound, pods, [(daemon, log)], STALL_S)
         run.cpu_s = cpu_s(daemon.pid) - cpu_before_s
         return run
 
 
 def _requests(world: Scenario, pods: int, namespace: str, seed: int) -> list[PodRequest]:
-    """Pods of the scenario's models, in the shares of its mix."""
-    rng = np.random.default_rng([seed, 0x4252])
-    shares = np.array([entry.share for entry in world.jobs.values()])
-    models = rng.choice(list(world.jobs), size=pods, p=shares / shares.sum())
     return [
-        PodRequest(f"bench-{i:05d}", str(model), SAMPLES, deadline_s=DEADLINE_S, namespace=namespace)
-        for i, model in enumerate(models)
+        PodRequest(f"bench-{i:05d}", model, SAMPLES, deadline_s=DEADLINE_S, namespace=namespace)
+        for i, model in enumerate(models_of(world, pods, seed))
     ]
 
 
@@ -133,11 +128,7 @@ async def _cluster(cluster: str, world: Scenario, folder: Path) -> AsyncIterator
     kubeconfig = str(folder / "kubeconfig")
     option = ["--kubeconfig", kubeconfig]
     if cluster == "real":
-        kubeconfig = os.environ.get("KUBECONFIG", "")
-        if not kubeconfig:
-            raise BenchError(
-                "bridge_pods_per_s: --cluster real takes the cluster of KUBECONFIG, which is not set"
-            )
+        kubeconfig = cluster_of("bridge_pods_per_s: --cluster real")
         option = ["--kubeconfig-of-existing", kubeconfig]
     async with process(["-m", "synergai", "cluster", "--scenario", str(file), *option], log) as nodes:
         await until(lambda: "API server at" in said(log) or "Nodes registered" in said(log), nodes, log)
@@ -178,22 +169,3 @@ def _accepting(status: int):
     except ApiError as error:
         if error.status != status:
             raise
-
-
-def _bridge_command(world: Scenario, kubeconfig: str, checkpoint: str, folder: Path) -> list[str]:
-    config = folder / "bridge.yaml"
-    expected = {name: {"share": entry.share, "samples": SAMPLES} for name, entry in world.jobs.items()}
-    config.write_text(yaml.safe_dump({"expect": expected, "metrics_port": None}), encoding="utf-8")
-    given = ["--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
-    return ["-m", "synergai", "bridge", *given]
-
-
-async def _all(seen: dict[str, float], pods: int, daemon: asyncio.subprocess.Process) -> None:
-    """Wait until so many pods were seen. BenchError when nothing happens any more."""
-    count, changed = 0, time.monotonic()
-    while len(seen) < pods:
-        if len(seen) > count:
-            count, changed = len(seen), time.monotonic()
-        if daemon.returncode is not None or time.monotonic() - changed > STALL_S:
-            raise BenchError(f"bridge_pods_per_s: stopped at {count} of {pods} pods")
-        await asyncio.sleep(0.01)

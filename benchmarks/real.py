@@ -12,12 +12,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import yaml
 
 from synergai.benchmarks.figure import BenchError
-from synergai.benchmarks.processes import command_of, cpu_s
+from synergai.benchmarks.processes import command_of, cpu_s, said
 from synergai.benchmarks.worlds import resized
 from synergai.envs import scenario as scenarios
+from synergai.envs.scenario import Scenario
 from synergai.envs.types import Node
 from synergai.k8s_bridge.api import credentials
 from synergai.k8s_bridge.api.client import ApiClient, ApiError
@@ -30,6 +32,10 @@ KUBE_SCHEDULER = "KUBE_SCHEDULER"
 """Environment: where that program is, if not in PATH."""
 CREATORS = 16
 """Connections that create things."""
+SAMPLES = 1
+"""Of each job."""
+Running = Sequence[tuple[asyncio.subprocess.Process, Path]]
+"""Programs and their logs."""
 
 
 def servers(kubeconfig: str) -> dict[str, int]:
@@ -88,11 +94,24 @@ async def each(workers: int, items: Iterable[Any], do: Callable[[Any], Awaitable
             group.create_task(work())
 
 
+def cluster_of(figure: str) -> str:
+    """The kubeconfig that the environment names."""
+    kubeconfig = os.environ.get("KUBECONFIG", "")
+    if not kubeconfig:
+        raise BenchError(f"{figure} takes the cluster of KUBECONFIG, which is not set")
+    return kubeconfig
+
+
+def program_of(name: str, variable: str) -> str:
+    """Where it is: as the environment says, or in PATH."""
+    found = os.environ.get(variable) or shutil.which(name)
+    if not found:
+        raise BenchError(f"no {name} in PATH; name it in {variable}")
+    return found
+
+
 def kube_scheduler(kubeconfig: str, folder: Path) -> list[str]:
     """As it comes, but for its client's limits, which are lifted."""
-    program = os.environ.get(KUBE_SCHEDULER) or shutil.which("kube-scheduler")
-    if not program:
-        raise BenchError(f"no kube-scheduler in PATH; name it in {KUBE_SCHEDULER}")
     config = folder / "kube-scheduler.yaml"
     settings = {
         "apiVersion": "kubescheduler.config.k8s.io/v1",
@@ -100,7 +119,55 @@ def kube_scheduler(kubeconfig: str, folder: Path) -> list[str]:
         "clientConnection": {"kubeconfig": kubeconfig, "qps": 10_000, "burst": 10_000},
     }
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return [program, f"--config={config}", "--secure-port=0"]
+    return [program_of("kube-scheduler", KUBE_SCHEDULER), f"--config={config}", "--secure-port=0"]
+
+
+def models_of(world: Scenario, count: int, seed: int) -> list[str]:
+    """Models of so many jobs, in the shares of the scenario's mix."""
+    shares = np.array([entry.share for entry in world.jobs.values()])
+    rng = np.random.default_rng([seed, 0x4253])
+    return [str(model) for model in rng.choice(list(world.jobs), size=count, p=shares / shares.sum())]
+
+
+def declared(models: Sequence[str]) -> Json:
+    """The job mix that these are, as the bridge's setting `expect`."""
+    return {
+        model: {"share": models.count(model), "samples": SAMPLES, "samples_log_sd": 0.1}
+        for model in sorted(set(models))
+    }
+
+
+def bridge(kubeconfig: str, checkpoint: str, config: Path, **settings: Any) -> list[str]:
+    """The command; its settings are written to `config`."""
+    config.write_text(yaml.safe_dump({"metrics_port": None, **settings}), encoding="utf-8")
+    options = ["--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
+    return ["-m", "synergai", "bridge", *options]
+
+
+async def arriving(items: Sequence[Seen], per_s: float, create: Callable[[Seen], Awaitable[object]]) -> None:
+    """Create each, so many per second; with 0 as fast as the API server takes them."""
+    began_s = time.monotonic()
+
+    async def in_time(numbered: tuple[int, Seen]) -> None:
+        i, item = numbered
+        if per_s:
+            await asyncio.sleep(max(began_s + i / per_s - time.monotonic(), 0.0))
+        await create(item)
+
+    await each(CREATORS, enumerate(items), in_time)
+
+
+async def until_all(seen: Mapping[str, float], count: int, running: Running, stall_s: float) -> None:
+    """Until so many are seen. BenchError when a program has ended, or nothing happens any more."""
+    last, changed_s = 0, time.monotonic()
+    while len(seen) < count:
+        if len(seen) > last:
+            last, changed_s = len(seen), time.monotonic()
+        ended = [log for program, log in running if program.returncode is not None]
+        if ended or time.monotonic() - changed_s > stall_s:
+            log = (ended or [log for _, log in running])[0]
+            raise BenchError(f"{log.stem} stopped at {last} of {count}: {said(log)[-500:]}")
+        await asyncio.sleep(0.005)
 
 
 def median_of(legs: Sequence[Seen]) -> Seen:

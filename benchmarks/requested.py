@@ -7,8 +7,6 @@ A program beside them says that pods run, which costs both the same. It takes an
 
 import asyncio
 import contextlib
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,19 +14,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from synergai.benchmarks.figure import BenchError, Figure
 from synergai.benchmarks.processes import process, said, until
 from synergai.benchmarks.real import (
-    CREATORS,
+    SAMPLES,
+    arriving,
+    bridge,
+    cluster_of,
     cpu_of,
-    each,
+    declared,
     kube_scheduler,
     median_of,
+    models_of,
     namespace_of,
     nodes_of,
+    program_of,
     servers,
+    until_all,
 )
 from synergai.benchmarks.runs import runs_command
 from synergai.envs import scenario as scenarios
@@ -106,34 +109,25 @@ def jobs_beside_kubernetes(
 async def _all_legs(
     jobs: int, nodes: int, arrive: float, scenario: str, checkpoint: str, repeats: int, seed: int
 ) -> dict[str, Leg]:
-    kubeconfig = os.environ.get("KUBECONFIG", "")
-    if not kubeconfig:
-        raise BenchError("jobs_beside_kubernetes takes the cluster of KUBECONFIG, which is not set")
+    kubeconfig = cluster_of("jobs_beside_kubernetes")
     seen: dict[str, list[Leg]] = {"batch": [], "synergai": []}
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         client = await stack.enter_async_context(ApiClient(credentials.load(kubeconfig)))
         world = await stack.enter_async_context(nodes_of(client, scenario, nodes, jobs))
-        work = _work(scenario, jobs, seed)
+        models = models_of(scenarios.load(scenario), jobs, seed)
+        work = [Work(f"j{i:05d}", model) for i, model in enumerate(models)]
         await _install(client, world, work)
         log = folder / "runs.log"
         runs = await stack.enter_async_context(process(runs_command(kubeconfig), log))
         await until(lambda: "listed" in said(log), runs, log)
-        bridge = {"bridge": _bridge(kubeconfig, work, checkpoint, folder)}
-        sides = {"batch": _batch(kubeconfig, folder), "synergai": bridge}
+        ours = {"bridge": bridge(kubeconfig, checkpoint, folder / "bridge.yaml", expect=declared(models))}
+        sides = {"batch": _batch(kubeconfig, folder), "synergai": ours}
         spenders = {**servers(kubeconfig), "runs": runs.pid}
         for turn in range(repeats):
             for name, programs in sides.items():
                 seen[name].append(await _leg(client, spenders, name, programs, work, arrive, folder, turn))
     return {name: median_of(legs) for name, legs in seen.items()}
-
-
-def _work(scenario: str, jobs: int, seed: int) -> list[Work]:
-    """Jobs of the scenario's models, in the shares of its mix."""
-    mix = scenarios.load(scenario).jobs
-    shares = np.array([entry.share for entry in mix.values()])
-    models = np.random.default_rng([seed, 0x4A4F]).choice(list(mix), size=jobs, p=shares / shares.sum())
-    return [Work(f"j{i:05d}", str(model)) for i, model in enumerate(models)]
 
 
 async def _install(client: ApiClient, world: Sequence[Node], work: Sequence[Work]) -> None:
@@ -158,35 +152,16 @@ async def _make(client: ApiClient, path: str, body: Json) -> None:
             raise
 
 
-def _program(name: str, variable: str) -> str:
-    found = os.environ.get(variable) or shutil.which(name)
-    if not found:
-        raise BenchError(f"no {name} in PATH; name it in {variable}")
-    return found
-
-
 def _batch(kubeconfig: str, folder: Path) -> dict[str, list[str]]:
     """The Job controller alone and kube-scheduler; their clients' limits are lifted."""
     limits = ["--kube-api-qps=10000", "--kube-api-burst=10000", f"--concurrent-job-syncs={SYNCS}"]
     manager = [
-        _program("kube-controller-manager", CONTROLLERS),
+        program_of("kube-controller-manager", CONTROLLERS),
         f"--kubeconfig={kubeconfig}",
         "--controllers=job",
     ]
     manager += [*limits, "--leader-elect=false", "--secure-port=0"]
     return {"kube-controller-manager": manager, "kube-scheduler": kube_scheduler(kubeconfig, folder)}
-
-
-def _bridge(kubeconfig: str, work: Sequence[Work], checkpoint: str, folder: Path) -> list[str]:
-    """As it comes, but for the job mix, which is declared."""
-    models = [one.model for one in work]
-    expected = {
-        m: {"share": models.count(m), "samples": 1, "samples_log_sd": 0.1} for m in sorted(set(models))
-    }
-    config = folder / "bridge.yaml"
-    config.write_text(yaml.safe_dump({"expect": expected, "metrics_port": None}), encoding="utf-8")
-    given = ["--checkpoint", checkpoint, "--kubeconfig", kubeconfig, "--config", str(config)]
-    return ["-m", "synergai", "bridge", *given]
 
 
 def _is_ready(name: str, log: Path) -> bool:
@@ -237,7 +212,7 @@ async def _leg(
         make = _batch_job if name == "batch" else _inference_job
         path = jobs.format(f"namespaces/{namespace}")
         await _create(client, work, path, make, watch, arrive)
-        await _wait(watch, len(work), running)
+        await until_all(watch.runs, len(work), running, STALL_S)
         after_s = cpu_of(everybody)
         spent = {program: after_s[program] - before_s[program] for program in everybody}
         await _clear(client, path, namespace)
@@ -273,23 +248,18 @@ async def _create(
     watch: _Watch,
     arrive: float,
 ) -> None:
-    began_s = time.monotonic()
-
-    async def create(numbered: tuple[int, Work]) -> None:
-        i, one = numbered
-        if arrive:
-            await asyncio.sleep(max(began_s + i / arrive - time.monotonic(), 0.0))
+    async def create(one: Work) -> None:
         watch.created[one.name] = time.monotonic()
         await client.post(path, make(one))
 
-    await each(CREATORS, enumerate(work), create)
+    await arriving(work, arrive, create)
 
 
 def _inference_job(one: Work) -> Json:
     name, _, version = one.model.partition(":")
     spec = {
         "model": {"name": name, "version": version or "1"},
-        "input": {"samples": 1},
+        "input": {"samples": SAMPLES},
         "deadline": {"after": "24h"},
     }
     return {
@@ -306,18 +276,3 @@ def _batch_job(one: Work) -> Json:
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": one.name},
         "spec": {"backoffLimit": 2, "template": template},
     }  # fmt: skip
-
-
-async def _wait(
-    watch: _Watch, count: int, running: Sequence[tuple[asyncio.subprocess.Process, Path]]
-) -> None:
-    """Until so many run. BenchError when nothing happens any more."""
-    last, changed_s = 0, time.monotonic()
-    while len(watch.runs) < count:
-        if len(watch.runs) > last:
-            last, changed_s = len(watch.runs), time.monotonic()
-        ended = [log for started, log in running if started.returncode is not None]
-        if ended or time.monotonic() - changed_s > STALL_S:
-            log = (ended or [log for _, log in running])[0]
-            raise BenchError(f"jobs_beside_kubernetes: stopped at {last} of {count}: {said(log)[-500:]}")
-        await asyncio.sleep(0.01)
