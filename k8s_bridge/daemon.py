@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 from synergai.agents.explainer import Explainer
 from synergai.agents.guard import Guarded
@@ -263,17 +263,14 @@ class Daemon(Parts):
     async def _finish(self) -> None:
         """Stop deciding, let the binds under way end, tell what became of them, and give up the lease."""
         await self._feed.tasks.cancel()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._binder.drain(), LAST_BINDS_S)
+        await _at_most(LAST_BINDS_S, self._binder.drain())
         for result in self._results:
             self._placing.settle(result, self.now_us())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._tell_last(), LAST_EVENTS_S)
+        await _at_most(LAST_EVENTS_S, self._tell_last())
         await self._writer.close()
         await self._background.cancel()
         if self._lease and self._binder.quiet:  # else the lease has to run out by itself
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lease.release(), LAST_RELEASE_S)
+            await _at_most(LAST_RELEASE_S, self._lease.release())
 
     async def _tell_last(self) -> None:
         """The last events, and beside them what was learnt since it was written last."""
@@ -296,3 +293,10 @@ class Daemon(Parts):
         self.metrics.calibrated(ratios(self._cluster.learnt()))
         self.metrics.guard_causes(getattr(self._scheduler, "causes", {}))
         return self.metrics.render()
+
+
+async def _at_most(seconds: float, last: Awaitable[object]) -> None:
+    """Or it is given up. Before Python 3.12 `asyncio.wait_for` loses a cancellation that comes just as it ends."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await last

@@ -54,7 +54,8 @@ Pause = Callable[[asyncio.Event, float], Awaitable[None]]
 async def wait_for_bell(bell: asyncio.Event, timeout_s: float) -> None:
     """Until something happens, but no longer than the timeout."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(bell.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await bell.wait()
 
 
 class Parts:

@@ -314,3 +314,22 @@ async def test_a_port_that_is_taken_ends_the_run_in_one_line(what):
         await b.start(**{f"{what}_port": taken})
         with pytest.raises(PortError, match=rf"serve {what}s? on \S+:{taken}"):
             await asyncio.wait_for(b.task, 5)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_who_waits_for_the_bell_can_be_cancelled_at_the_moment_it_rings(turns: int) -> None:
+    bell = asyncio.Event()
+
+    async def forever() -> None:
+        while True:
+            await wait_for_bell(bell, 60.0)
+            bell.clear()
+
+    waiting = asyncio.create_task(forever())
+    await asyncio.sleep(0.01)
+    bell.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting}, timeout=1.0)
+    assert waiting.cancelled()

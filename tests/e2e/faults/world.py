@@ -16,7 +16,7 @@ from synergai.envs.cluster import Cluster
 from synergai.envs.types import Device, Node
 from synergai.k8s_bridge import keys
 from synergai.k8s_bridge.annotations import DecisionRecord, read_decision
-from synergai.k8s_bridge.api.client import ApiClient
+from synergai.k8s_bridge.api.client import ApiClient, ApiError
 from synergai.k8s_bridge.api.credentials import Credentials, load
 from synergai.k8s_bridge.api.watch import OWN_PODS, Reflector, WatchEvent
 from synergai.k8s_bridge.config import Settings
@@ -193,7 +193,7 @@ class Bridge:
     async def __aexit__(self, *_: object) -> None:
         self.stop.set()
         try:
-            await asyncio.wait_for(self.task, 10.0)
+            await asyncio.wait_for(self.task, PATIENCE_S)
         finally:
             await self.client.close()
             await self._lessee.close()
@@ -303,12 +303,26 @@ async def _trial(
 
 
 async def _clear(site: Site) -> None:
+    """Also of pods that a bridge, ended half way, still holds."""
     pods = f"/api/v1/namespaces/{site.namespace}/pods"
     await site.admin.request("DELETE", pods, params={"gracePeriodSeconds": "0"})
-    while (await site.admin.get(pods))["items"]:  # noqa: ASYNC110 - nobody here could set an event
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE_S):
+        while left := (await site.admin.get(pods))["items"]:
+            for pod in left:
+                if pod["metadata"].get("finalizers"):
+                    await _let_go(site, f"{pods}/{pod['metadata']['name']}")
+            await asyncio.sleep(0.02)
     for each in (site.history, site.bound, site.ended):
         each.clear()
+
+
+async def _let_go(site: Site, path: str) -> None:
+    patch, kind = {"metadata": {"finalizers": None}}, "application/merge-patch+json"
+    try:
+        await site.admin.request("PATCH", path, body=patch, media_type=kind)
+    except ApiError as error:
+        if error.status != 404:
+            raise
 
 
 def has_ended(pod: Json) -> bool:
