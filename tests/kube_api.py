@@ -60,6 +60,7 @@ class Reply:
 
     @property
     def version(self) -> str:
+        assert "resourceVersion" in self.json.get("metadata", {}), self.raw
         return self.json["metadata"]["resourceVersion"]
 
     @property

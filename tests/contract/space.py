@@ -32,9 +32,21 @@ class Space:
         return await self.made(self.config_maps, {"metadata": {"name": name, **metadata}})
 
     async def bind(self, name: str, node: str = "", **metadata: object) -> Reply:
+        """Bind; if that is done, wait until the server's cache has it.
+
+        kube-apiserver looks there first as it deletes, and what it takes for unbound is gone at once, without grace.
+        """
         target = {"kind": "Node", "name": node or self.node}
         body = {"metadata": {"name": name, **metadata}, "target": target}
-        return await self.api.post(f"{self.pods}/{name}/binding", body)
+        reply = await self.api.post(f"{self.pods}/{name}/binding", body)
+
+        async def is_known() -> bool:
+            cached = await self.api.get(f"{self.pods}/{name}", resourceVersion="0")
+            return cached.status == 200 and "nodeName" in cached.json["spec"]
+
+        if reply.status == 201:
+            await eventually(is_known)
+        return reply
 
     async def gone(self, path: str) -> None:
         """Wait until there is nothing at the path."""
