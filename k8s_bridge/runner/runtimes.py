@@ -8,7 +8,7 @@ from synergai.k8s_bridge.inference.profiled import CONTAINER, profiled_runtimes
 from synergai.k8s_bridge.inference.runtime import KIND
 from synergai.k8s_bridge.pods import Json
 from synergai.k8s_bridge.runner.configuration import parameters_of, setting_of
-from synergai.offline_profiles.engines.engine import ADAPTERS
+from synergai.offline_profiles.engines.engine import runs
 from synergai.offline_profiles.profile import Hardware, Profile
 from synergai.offline_profiles.table import ProfileTable, address
 
@@ -37,8 +37,8 @@ class Wanted:
     """A pod's template with a container `runner`; None: one for each kind of hardware."""
     namespace: str = ""
     """For InferenceRuntimes of one namespace."""
-    sha256: Mapping[str, str] = field(default_factory=dict)
-    """Of the models' files, by address: a runner refuses any other."""
+    sha256: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Of the models' files, by address and precision: a runner refuses any other."""
 
 
 def runner_runtimes(
@@ -69,10 +69,10 @@ def runner_runtimes(
 
 def _configuration(row: Profile, hardware: Hardware, wanted: Wanted) -> Json | None:
     setting = setting_of(row.configuration)
-    if setting is None or setting.engine not in ADAPTERS or setting.precision == "unstated":
+    if setting is None or not runs(setting):
         return None
     parameters = parameters_of(setting)
-    sha256 = wanted.sha256.get(address(row.model, row.model_version), "")
+    sha256 = wanted.sha256.get((address(row.model, row.model_version), setting.precision), "")
     parameters |= {"model_sha256": sha256} if sha256 else {}
     resources = {"cpu": f"{row.cpu_milli}m", "memory": f"{row.memory_mib}Mi"}
     if hardware.resource and row.device_units:

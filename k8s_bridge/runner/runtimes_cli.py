@@ -10,6 +10,7 @@ import yaml
 
 from synergai.k8s_bridge.inference.profiled import CONTAINER
 from synergai.k8s_bridge.pods import Json
+from synergai.k8s_bridge.runner.configuration import setting_of
 from synergai.k8s_bridge.runner.runtimes import NoImage, Wanted, runner_runtimes
 from synergai.offline_profiles.engines.engine import EngineError
 from synergai.offline_profiles.engines.store import ModelStore
@@ -119,11 +120,19 @@ def _template(path: Path | None) -> Json | None:
     return made
 
 
-def _checksums(folder: Path | None, rows: Sequence[Profile]) -> dict[str, str]:
+def _checksums(folder: Path | None, rows: Sequence[Profile]) -> dict[tuple[str, str], str]:
     if folder is None:
         return {}
-    store, models = ModelStore(folder), dict.fromkeys((row.model, row.model_version) for row in rows)
-    return {address(*model): store.find(*model).sha256() for model in models}
+    store = ModelStore(folder)
+    wanted = dict.fromkeys(
+        (row.model, row.model_version, setting.precision)
+        for row in rows
+        if (setting := setting_of(row.configuration)) is not None
+    )
+    return {
+        (address(name, version), precision): store.find(name, version).of(precision).sha256()
+        for name, version, precision in wanted
+    }
 
 
 def _tell(text: str) -> None:

@@ -96,7 +96,7 @@ def _loaded(order: Order, places: Places, began_s: float) -> _Loaded:
     from synergai.offline_profiles.engines.store import ModelStore
 
     try:
-        model = ModelStore(places.models).find(order.name, order.version)
+        model = ModelStore(places.models).find(order.name, order.version).of(order.setting.precision)
     except (EngineError, OSError) as error:
         raise Refusal(Status.MODEL, str(error)) from error
     try:

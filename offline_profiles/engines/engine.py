@@ -8,8 +8,22 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-ADAPTERS = {"onnxruntime": "onnx_runtime", "openvino": "openvino", "tensorrt": "tensorrt"}
-"""Engine to the module beside this one that holds its adapter, a class `Adapter`."""
+
+class Known(NamedTuple):
+    """What can be said of an engine where it is not installed."""
+
+    module: str
+    """Beside this one, with its adapter, a class `Adapter`."""
+    precisions: Mapping[str, Sequence[str]]
+    """By unit, those that its adapter runs on some machine, the model's own first."""
+
+
+ADAPTERS = {
+    "onnxruntime": Known("onnx_runtime", {"cpu": ("fp32", "int8"), "gpu": ("fp32",)}),
+    "openvino": Known("openvino", dict.fromkeys(("cpu", "gpu"), ("fp32", "fp16", "bf16", "int8"))),
+    "tensorrt": Known("tensorrt", {"cpu": (), "gpu": ("fp32", "fp16", "int8")}),
+}
+"""By engine."""
 
 
 class EngineError(Exception):
@@ -35,6 +49,12 @@ class Setting:
         """Its name in the profiles: `onnxruntime-fp32-cpu-t2-b8`."""
         threads = f"-t{self.threads}" if self.threads else ""
         return f"{self.engine}-{self.precision}-{self.unit}{threads}-b{self.batch}"
+
+
+def runs(setting: Setting) -> bool:
+    """Whether an adapter runs it on some machine."""
+    known = ADAPTERS.get(setting.engine)
+    return known is not None and setting.precision in known.precisions[setting.unit]
 
 
 class Input(NamedTuple):
@@ -78,4 +98,4 @@ def adapter(name: str) -> Adapter:
     """The adapter of an engine by its name."""
     if name not in ADAPTERS:
         raise EngineError(f"engine {name!r} is unknown; known are {', '.join(ADAPTERS)}")
-    return import_module(f"synergai.offline_profiles.engines.{ADAPTERS[name]}").Adapter()
+    return import_module(f"synergai.offline_profiles.engines.{ADAPTERS[name].module}").Adapter()

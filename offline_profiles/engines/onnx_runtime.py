@@ -11,7 +11,8 @@ from typing import Any  # the package has no types of its own
 
 import numpy as np
 
-from synergai.offline_profiles.engines.engine import EngineError, Input, Setting
+from synergai.offline_profiles.engines.engine import ADAPTERS, EngineError, Input, Setting
+from synergai.offline_profiles.engines.quantized import is_quantized
 from synergai.offline_profiles.engines.shapes import settle
 
 CUDA = "CUDAExecutionProvider"
@@ -24,7 +25,8 @@ DTYPES = {
 
 
 class Adapter:
-    """Precisions: `fp32`, which is the file as it is, and `int8` on a CPU, its weights quantized."""
+    """Precisions: `fp32`, which is the file as it is, and `int8` on a CPU: a file that was quantized before as it is,
+    of another the weights are quantized."""
 
     name = "onnxruntime"
 
@@ -39,10 +41,8 @@ class Adapter:
         self.version: str = onnxruntime.__version__
 
     def precisions(self, unit: str) -> Sequence[str]:
-        if unit == "gpu":
-            return ("fp32",) if CUDA in self._engine.get_available_providers() else ()
-        # quantization edits the graph, for which it needs the package onnx
-        return ("fp32", "int8") if find_spec("onnx") else ("fp32",)
+        here = unit == "cpu" or CUDA in self._engine.get_available_providers()
+        return ADAPTERS[self.name].precisions[unit] if here else ()
 
     def load(
         self, model: Path, shapes: Mapping[str, Sequence[int]], setting: Setting, cache: Path | None = None
@@ -51,7 +51,7 @@ class Adapter:
             raise EngineError(_not_offered(setting, self.precisions(setting.unit)))
         try:
             file = model
-            if setting.precision == "int8":
+            if setting.precision == "int8" and not is_quantized(model):
                 file = _quantized(model, cache or Path(tempfile.gettempdir()), self.version)
             session = self._session(file, setting)
             inputs = session.get_inputs()
@@ -105,8 +105,7 @@ def one_line(error: Exception) -> str:
 def _not_offered(setting: Setting, offered: Sequence[str]) -> str:
     if not offered:
         return f"onnxruntime has no {setting.unit} here; for an NVIDIA GPU, pip install onnxruntime-gpu"
-    needs = "; int8 needs the package onnx" if setting.precision == "int8" and setting.unit == "cpu" else ""
-    return f"onnxruntime offers {', '.join(offered)} on a {setting.unit}, not {setting.precision}{needs}"
+    return f"onnxruntime offers {', '.join(offered)} on a {setting.unit}, not {setting.precision}"
 
 
 def _input(model: Path, given: Any, shape: tuple[int, ...]) -> Input:
@@ -117,6 +116,8 @@ def _input(model: Path, given: Any, shape: tuple[int, ...]) -> Input:
 
 def _quantized(model: Path, cache: Path, version: str) -> Path:
     """The file with weights of 8 bits; made once per model and version, whoever else makes it at the same time."""
+    if not find_spec("onnx"):
+        raise EngineError(f"{model}: is not quantized; to do that, onnxruntime needs the package onnx")
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

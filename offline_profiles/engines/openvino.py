@@ -7,15 +7,17 @@ from typing import Any  # the package's types are those of its compiled part
 
 import numpy as np
 
-from synergai.offline_profiles.engines.engine import EngineError, Input, Setting
+from synergai.offline_profiles.engines.engine import ADAPTERS, EngineError, Input, Setting
+from synergai.offline_profiles.engines.quantized import NOT_QUANTIZED, is_quantized
 from synergai.offline_profiles.engines.shapes import Dims, settle
 
-HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
-"""Precision of the arithmetic; a model of 8 bits is one that was quantized before, and runs as its file is."""
+HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}
+"""Precision of the arithmetic; of `int8`, that of the layers that the file leaves as they are."""
 
 
 class Adapter:
-    """Precisions: those that the device computes in, whatever the file's weights are stored in."""
+    """Precisions: those that the device computes in, whatever the file's weights are stored in; for `int8` it must be
+    a file that was quantized before."""
 
     name = "openvino"
 
@@ -34,7 +36,7 @@ class Adapter:
         if not any(one.split(".")[0] == device for one in core.available_devices):
             return ()
         able = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-        return tuple(name for name in HINTS if name.upper() in able)
+        return tuple(name for name in ADAPTERS[self.name].precisions[unit] if name.upper() in able)
 
     def load(
         self, model: Path, shapes: Mapping[str, Sequence[int]], setting: Setting, cache: Path | None = None
@@ -57,6 +59,8 @@ class Adapter:
         if cache is not None:
             core.set_property({"CACHE_DIR": str(cache)})
         network = core.read_model(model)
+        if setting.precision == "int8" and not is_quantized(model):
+            raise EngineError(f"{model}: {NOT_QUANTIZED.format(self.name)}")
         settled = settle(
             model, {one.get_any_name(): _dims(one) for one in network.inputs}, shapes, setting.batch
         )

@@ -1,8 +1,11 @@
-"""A folder of models: `NAME/VERSION/model.onnx`, and `NAME/shapes.yaml` where the file leaves dimensions open."""
+"""A folder of models: `NAME/VERSION/model.onnx`, and `NAME/shapes.yaml` where the file leaves dimensions open.
+
+`model.int8.onnx` beside it, where there is one, is what `int8` runs, and so on.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synergai.offline_profiles.engines.engine import EngineError
@@ -27,6 +30,11 @@ class ModelFile:
     def mib(self) -> float:
         """Size in MiB."""
         return self.path.stat().st_size / 2**20
+
+    def of(self, precision: str) -> "ModelFile":
+        """What this precision runs: a file of its own, where there is one."""
+        path = self.path.with_name(f"{self.path.stem}.{precision}{self.path.suffix}")
+        return replace(self, path=path) if path.is_file() else self
 
     def sha256(self) -> str:
         """Of the model file."""

@@ -10,13 +10,15 @@ from typing import Any  # neither package has types
 import numpy as np
 
 from synergai.offline_profiles.engines.engine import EngineError, Input, Setting
+from synergai.offline_profiles.engines.quantized import NOT_QUANTIZED, is_quantized
 from synergai.offline_profiles.engines.shapes import Dims, settle
 
 HOW = "pip install tensorrt cuda-python; on a Jetson both come with JetPack's image"
 
 
 class Adapter:
-    """Precisions: `fp32`, which is the file as it is, and `fp16` up to release 10; later ones take the file's alone."""
+    """Precisions: `fp32`, which is the file as it is, and `fp16` up to release 10; later ones take the file's alone.
+    `int8` is a file that was quantized before, up to release 10 with the rest of it in fp16."""
 
     name = "tensorrt"
 
@@ -33,7 +35,7 @@ class Adapter:
         status, devices = self._cuda.cudaGetDeviceCount()
         if unit != "gpu" or int(status) or not devices:
             return ()
-        return ("fp32", "fp16") if hasattr(self._engine.BuilderFlag, "FP16") else ("fp32",)
+        return ("fp32", "fp16", "int8") if hasattr(self._engine.BuilderFlag, "FP16") else ("fp32", "int8")
 
     def load(
         self, model: Path, shapes: Mapping[str, Sequence[int]], setting: Setting, cache: Path | None = None
@@ -42,6 +44,8 @@ class Adapter:
         if setting.precision not in offered:
             has = f"offers {', '.join(offered)}, not {setting.precision}" if offered else "finds no gpu here"
             raise EngineError(f"tensorrt {has}")
+        if setting.precision == "int8" and not is_quantized(model):
+            raise EngineError(f"{model}: {NOT_QUANTIZED.format(self.name)}")
         logger = self._engine.Logger(self._engine.Logger.ERROR)
         plan = self._plan(model, shapes, setting, cache, logger)
         engine = self._engine.Runtime(logger).deserialize_cuda_engine(plan)
@@ -88,8 +92,9 @@ class Adapter:
         for name, shape in settle(model, stated, shapes, setting.batch).items():
             profile.set_shape(name, shape, shape, shape)
         config.add_optimization_profile(profile)
-        if setting.precision == "fp16":
-            config.set_flag(self._engine.BuilderFlag.FP16)
+        for name in {"fp16": ("FP16",), "int8": ("FP16", "INT8")}.get(setting.precision, ()):
+            if hasattr(self._engine.BuilderFlag, name):
+                config.set_flag(getattr(self._engine.BuilderFlag, name))
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise EngineError(f"{model}: tensorrt {setting.configuration}: the engine could not be built")

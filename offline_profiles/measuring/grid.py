@@ -46,7 +46,9 @@ def points(
     if grid.unit == "gpu" and grid.threads:
         raise EngineError("--threads: an engine on a gpu decides about its threads itself")
     settings = [setting for engine in engines for setting in _settings(engine, grid, host)]
-    return tuple(Point(model, setting) for model in models for setting in dict.fromkeys(settings))
+    return tuple(
+        Point(model.of(setting.precision), setting) for model in models for setting in dict.fromkeys(settings)
+    )
 
 
 def default_threads(host: Host) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any  # of JSON
 
 from synergai.offline_profiles.engines.engine import EngineError
+from synergai.offline_profiles.engines.store import MODEL, ModelFile
 from synergai.offline_profiles.host.host import Host
 from synergai.offline_profiles.measuring.effort import Effort
 from synergai.offline_profiles.measuring.grid import Point
@@ -28,8 +29,8 @@ def conditions(
         "hardware class": hardware,
         "host": shown,
         "grid": [point.key for point in points],
-        "model files": {f"{p.model.name}:{p.model.version}": p.model.sha256() for p in _first(points)},
-        "shapes": {p.model.name: {k: list(v) for k, v in p.model.shapes.items()} for p in _first(points)},
+        "model files": {_name(one): one.sha256() for one in {p.model.path: p.model for p in points}.values()},
+        "shapes": {p.model.name: {k: list(v) for k, v in p.model.shapes.items()} for p in points},
         "effort": asdict(effort),
         "versions": dict(versions),
     }
@@ -127,6 +128,7 @@ def _difference(name: str, before: object, now: object) -> str:
     return f"{name} ({before!r}, now {now!r})"
 
 
-def _first(points: tuple[Point, ...]) -> list[Point]:
-    """One point of each model."""
-    return list({(p.model.name, p.model.version): p for p in points}.values())
+def _name(model: ModelFile) -> str:
+    """`tiny:1`, or `tiny:1 model.int8.onnx` of a file of a precision's own."""
+    file = model.path.name
+    return f"{model.name}:{model.version}" + ("" if file == MODEL else f" {file}")

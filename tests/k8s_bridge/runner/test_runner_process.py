@@ -144,6 +144,13 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path, log: Path) -> None:
     assert (ended.status, f"{tmp_path}/tiny/1/model.onnx: onnxruntime" in ended.why) == (68, True)
 
 
+def test_a_precision_with_a_file_of_its_own_runs_that(tmp_path: Path, log: Path) -> None:
+    (store(tmp_path) / "tiny/1/model.int8.onnx").write_bytes(b"not a model")
+    assert run(tmp_path, log).status == 0
+    ended = run(tmp_path, log, without=PARAMETERS, CONFIGURATION="openvino-int8-cpu-t1-b8")
+    assert (ended.status, f"{tmp_path}/tiny/1/model.int8.onnx: openvino" in ended.why) == (68, True)
+
+
 def test_an_unknown_option_is_told_as_everything_is(models: Path, log: Path) -> None:
     ended = run(models, log, "--modles", "x")
     assert (ended.status, ended.why) == (64, "unrecognized arguments: --modles x")

@@ -1,5 +1,6 @@
 """`synergai run runtimes`: what was profiled is what runs."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -125,14 +126,32 @@ def test_a_namespace_gets_runtimes_of_its_own() -> None:
     assert (runtime.kind, runtime.namespace) == (KIND, "team-a")
 
 
-def test_a_checksum_of_the_model_goes_with_the_configuration(tmp_path: Path) -> None:
-    models = store(tmp_path / "models")
+def test_a_checksum_of_the_file_goes_with_the_configurations_that_run_it(tmp_path: Path) -> None:
     rows = tuple(TABLE.of("resnet50", T4))
-    found, _ = runner_runtimes(TABLE, rows, Wanted({"": "r/x:1"}, sha256={"resnet50": "0" * 64}))
-    (parameters,) = {
-        str(c["parameters"]["model_sha256"]) for c in found[0]["spec"]["variants"][0]["configurations"]
+    wanted = Wanted({"": "r/x:1"}, sha256={("resnet50", "int8"): "0" * 64, ("resnet50", "fp16"): "1" * 64})
+    found, _ = runner_runtimes(TABLE, rows, wanted)
+    given = [one["parameters"] for one in found[0]["spec"]["variants"][0]["configurations"]]
+    assert {(one["precision"], one["model_sha256"]) for one in given} == {("int8", "0" * 64)}
+
+
+def test_checksums_are_of_the_file_that_a_precision_runs(tmp_path: Path) -> None:
+    models, profiles = store(tmp_path / "models"), tmp_path / "mine.csv"
+    folder = models / "tiny" / "1"
+    (folder / "model.int8.onnx").write_bytes(b"of 8 bits")
+    head, *rows = PROFILES.read_text().splitlines()
+    row = next(row for row in rows if row.startswith("yolo11n,1,raspberry-pi-5,openvino-fp32-cpu-t2-b1,"))
+    row = row.replace("yolo11n", "tiny")
+    profiles.write_text("\n".join([head, row, row.replace("fp32", "int8")]))
+    (runtime,) = runtimes("--image", "r/x:1", "--profiles", str(profiles), "--checksums", str(models))
+    found = [dict(one.parameters) for variant in runtime.variants for one in variant.configurations]
+    assert {one["precision"]: one["model_sha256"] for one in found} == {
+        precision: hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        for precision, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx"))
     }
-    assert parameters == "0" * 64
+
+
+def test_checksums_of_a_model_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    models = store(tmp_path / "models")
     done = made("--image", "r/x:1", "--model", "resnet50", "--checksums", str(models))
     assert (done.returncode, "no model 'resnet50' there; there are: tiny" in done.stderr) == (2, True)
 

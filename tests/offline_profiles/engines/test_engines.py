@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synergai.offline_profiles.engines.engine import EngineError, Input, Setting, adapter
+from synergai.offline_profiles.engines.engine import ADAPTERS, EngineError, Input, Setting, adapter
 from synergai.offline_profiles.engines.samples import feeds
 from synergai.offline_profiles.engines.shipped import SHIPPED, write_models
 from synergai.offline_profiles.engines.store import ModelStore
@@ -22,8 +22,14 @@ def setting(engine: str, precision: str = "fp32", threads: int = 1, batch: int =
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     folder = tmp_path_factory.mktemp("models")
-    write_models(folder, ["magika", "ppocr-cls"])
-    return ModelStore(tiny.store(folder))
+    for path in [
+        *write_models(folder, ["magika", "ppocr-cls"]),
+        tiny.write(folder / "tiny" / "1" / "model.onnx"),
+    ]:
+        file = ModelStore(folder).find(path.parents[1].name)
+        session = adapter("onnxruntime").load(path, file.shapes, setting("onnxruntime", batch=4))
+        tiny.quantized(path, feeds(session.inputs, seed=3))
+    return ModelStore(folder)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -52,12 +58,34 @@ def test_every_precision_that_is_offered_runs(
     models: ModelStore, engine: str, name: str, tmp_path: Path
 ) -> None:
     file, chosen = models.find(name), adapter(engine)
-    assert chosen.precisions("cpu")[0] == "fp32"
-    for precision in chosen.precisions("cpu"):
-        session = chosen.load(file.path, file.shapes, setting(engine, precision), tmp_path)
+    offered = chosen.precisions("cpu")
+    assert offered[0] == "fp32"
+    assert set(offered) <= set(ADAPTERS[engine].precisions["cpu"])
+    for precision in offered:
+        session = chosen.load(file.of(precision).path, file.shapes, setting(engine, precision), tmp_path)
         answer = session.run(feeds(session.inputs, seed=3))[0]
         assert answer.shape[0] == 1
         assert np.isfinite(answer).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_that_was_quantized_before_is_run_as_it_is(
+    models: ModelStore, engine: str, tmp_path: Path
+) -> None:
+    file = models.find("tiny").of("int8")
+    session = adapter(engine).load(file.path, {}, setting(engine, "int8", batch=4), tmp_path)
+    given = feeds(session.inputs, seed=3)
+    expected = given["x"] @ tiny.WEIGHTS
+    error = np.abs(session.run(given)[0] - expected).max() / np.abs(expected).max()
+    assert 1e-5 < error < 0.02  # of 8 bits
+    assert not list(tmp_path.glob("onnxruntime-int8-*"))
+
+
+def test_what_an_engine_does_not_quantize_is_refused_with_the_name_of_what_is_needed(
+    models: ModelStore,
+) -> None:
+    with pytest.raises(EngineError, match=r"tiny/1/model\.onnx: is not quantized, .* as model\.int8\.onnx"):
+        adapter("openvino").load(models.find("tiny").path, {}, setting("openvino", "int8"))
 
 
 def test_quantizing_is_done_once(models: ModelStore, tmp_path: Path) -> None:

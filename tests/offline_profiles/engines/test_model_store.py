@@ -32,6 +32,16 @@ def test_a_model_is_found_by_name_and_version(folder: Path) -> None:
     assert store.find("bert").sha256() == hashlib.sha256(b"bert/1").hexdigest()
 
 
+def test_a_precision_with_a_file_of_its_own_runs_that(folder: Path) -> None:
+    own = folder / "bert/2/model.int8.onnx"
+    own.write_bytes(b"of 8 bits")
+    bert = ModelStore(folder).find("bert", "2")
+    assert bert.of("int8") == ModelFile("bert", "2", own, {})
+    assert bert.of("int8").sha256() == hashlib.sha256(b"of 8 bits").hexdigest()
+    assert bert.of("fp32") == bert
+    assert ModelStore(folder).models() == (("bert", "1"), ("bert", "2"), ("yolo", "1"))
+
+
 @pytest.mark.parametrize(
     ("name", "version", "said"),
     [

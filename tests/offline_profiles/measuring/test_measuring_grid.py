@@ -54,6 +54,14 @@ def test_without_a_wish_it_is_the_models_own_precision_and_shares_of_the_cores()
     ]
 
 
+def test_a_precision_is_measured_with_its_own_file(tmp_path: Path) -> None:
+    (tmp_path / "model.int8.onnx").touch()
+    model = ModelFile("a", "1", tmp_path / "model.onnx", {})
+    grid = Grid(precisions=("fp32", "int8"), threads=(1,), batches=(1,))
+    found = points([model], [Engine("e", "fp32", "int8")], grid, HOST)
+    assert [point.model.path.name for point in found] == ["model.onnx", "model.int8.onnx"]
+
+
 @pytest.mark.parametrize(
     ("quota_milli", "threads"),
     [(0, (1, 2, 4, 8)), (300, (1,)), (1900, (1,)), (2000, (1, 2)), (99000, (1, 2, 4, 8))],

@@ -109,6 +109,16 @@ def test_another_model_file_is_told_and_refused(tmp_path: Path, grid: tuple[Poin
         Journal.open(path, wanted(grid), anew=False)
 
 
+def test_another_file_of_a_precision_is_told_and_refused(tmp_path: Path, grid: tuple[Point, ...]) -> None:
+    path, own = tmp_path / "j", grid[0].model.path.with_name("model.int8.onnx")
+    own.write_bytes(b"of 8 bits")
+    both = (*grid, Point(grid[0].model.of("int8"), replace(grid[0].setting, precision="int8")))
+    begun(path, both)
+    own.write_bytes(b"quantized again")
+    with pytest.raises(EngineError, match=r"model files \(tiny:1 model\.int8\.onnx\)"):
+        Journal.open(path, wanted(both), anew=False)
+
+
 def test_two_runs_do_not_write_one_journal(tmp_path: Path, grid: tuple[Point, ...]) -> None:
     path = tmp_path / "j"
     with Journal.open(path, wanted(grid), anew=False) as journal:
