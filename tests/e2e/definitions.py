@@ -59,13 +59,20 @@ async def _delete(client: ApiClient, name: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def _told(client: ApiClient, group: str) -> list[str]:
+    """The paths of a group."""
+    return list((await client.get(f"/openapi/v3{group}"))["paths"])
+
+
 async def _served(client: ApiClient, plural: str) -> None:
-    """A moment after it was made."""
+    """A moment after it was made; and told of by the server's OpenAPI, by which kubectl explains, a moment later."""
+    group = f"/apis/{keys.PREFIX}/{keys.API_VERSION}"
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                await client.get(f"/apis/{keys.PREFIX}/{keys.API_VERSION}/{plural}", {"limit": "1"})
-                return
+                await client.get(f"{group}/{plural}", {"limit": "1"})
+                if any(path.startswith(f"{group}/{plural}") for path in await _told(client, group)):
+                    return
             except ApiError as error:
                 if error.status != 404:
                     raise
