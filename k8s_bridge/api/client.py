@@ -189,20 +189,24 @@ class ApiClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = await self._prepare(None if body is None else media_type, permit)
         sent_us = self.clock.local_us()
-        timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=self._timeout_s, sock_read=idle_s)
+        # Of aiohttp's total there are two timers, one in the other: a cancellation that comes with them is lost.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s, sock_read=idle_s)
         status = 0
         try:
-            async with self._open().request(
-                method,
-                self._credentials.host + path,
-                params=params,
-                data=_payload(body),
-                headers=headers,
-                timeout=timeout,
-                proxy=self._credentials.proxy,
-                server_hostname=self._credentials.server_name,
-                allow_redirects=False,
-            ) as response:
+            async with (
+                asyncio.timeout(total_s),
+                self._open().request(
+                    method,
+                    self._credentials.host + path,
+                    params=params,
+                    data=_payload(body),
+                    headers=headers,
+                    timeout=timeout,
+                    proxy=self._credentials.proxy,
+                    server_hostname=self._credentials.server_name,
+                    allow_redirects=False,
+                ) as response,
+            ):
                 status = response.status
                 self.clock.observe(response.headers.get("Date", ""), sent_us, self.clock.local_us())
                 if response.status == 401:

@@ -45,7 +45,7 @@ class Api:
         self._credentials = credentials
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=credentials.tls or True),
-            timeout=aiohttp.ClientTimeout(total=REQUEST_S),
+            timeout=aiohttp.ClientTimeout(total=None),
         )
 
     async def close(self) -> None:
@@ -64,9 +64,11 @@ class Api:
             headers = await self._headers() | ({} if body is None else {"Content-Type": media_type})
             data = None if body is None else dump(body)
             try:
-                async with self._session.request(
-                    method, self._credentials.host + path, data=data, headers=headers
-                ) as response:
+                url = self._credentials.host + path
+                async with (
+                    asyncio.timeout(REQUEST_S),
+                    self._session.request(method, url, data=data, headers=headers) as response,
+                ):
                     raw = await response.read()
                 if response.status < 300:
                     return json.loads(raw)

@@ -1,6 +1,7 @@
 """The client against a small HTTP server: retries, errors, streams, the server's clock."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -220,3 +221,23 @@ async def test_a_token_that_stays_refused_is_read_once_a_second():
         with pytest.raises(ApiError, match="401"):
             await bench.client.get("/x")
     assert tokens.read == 2
+
+
+@pytest.mark.parametrize("before_s", [0.0, 0.01])
+@pytest.mark.parametrize("params", [None, {"limit": "1"}], ids=["lean", "query"])
+async def test_a_cancellation_that_comes_with_the_timeout_is_not_lost(
+    params: dict[str, str] | None, before_s: float
+):
+    class Silent(Bench):
+        async def answer(self, request: web.Request) -> web.Response:
+            await asyncio.sleep(60.0)
+            raise AssertionError("nobody waits so long")
+
+    async with Silent().open() as bench:
+        task = asyncio.create_task(bench.client.request("GET", "/x", params=params, timeout_s=0.3))
+        await asyncio.sleep(0.2)
+        asyncio.get_running_loop().call_later(0.1 - before_s, task.cancel)
+        time.sleep(0.15)  # both are due when the loop goes on
+        done, _ = await asyncio.wait([task], timeout=0.2)
+        assert done == {task}
+        assert task.cancelled()
