@@ -270,11 +270,19 @@ async def test_a_quota_that_has_no_room_for_the_configuration_leaves_the_pod_its
         media_type=MERGE,
     )
     await create(here, "a", requests={"cpu": "100m", "memory": "64Mi"})
+
+    async def told() -> list[str]:
+        events = (await here.client.get(f"/api/v1/namespaces/{here.name}/events"))["items"]
+        return [event["reason"] for event in events if "exceeded quota" in event["message"]]
+
+    async def is_told() -> bool:
+        return bool(await told())
+
     async with plain_bridge(here):
         found, record = await bound(here, "a")
+        await eventually(is_told, 120)  # after what is to be told of other tests' pods
     assert (has(found), record.resized) == ((100, 64), False)
-    events = (await here.client.get(f"/api/v1/namespaces/{here.name}/events"))["items"]
-    assert [e["reason"] for e in events if "exceeded quota" in e["message"]] == ["NotResized"]
+    assert await told() == ["NotResized"]
 
 
 async def test_autoscalers_are_told_of_a_pod_that_fits_nowhere_and_of_none_that_waits(here):

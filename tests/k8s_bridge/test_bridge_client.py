@@ -237,7 +237,7 @@ async def test_a_cancellation_that_comes_with_the_timeout_is_not_lost(
         task = asyncio.create_task(bench.client.request("GET", "/x", params=params, timeout_s=0.3))
         await asyncio.sleep(0.2)
         asyncio.get_running_loop().call_later(0.1 - before_s, task.cancel)
-        time.sleep(0.15)  # both are due when the loop goes on
+        time.sleep(0.15)  # noqa: ASYNC251 - both are due when the loop goes on
         done, _ = await asyncio.wait([task], timeout=0.2)
         assert done == {task}
         assert task.cancelled()
