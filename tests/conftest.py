@@ -5,9 +5,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.e2e.cluster.source import Unavailable, cluster
 from tests.e2e.definitions import defined
+
+# How long an example takes is no fact about behaviour, and two files are tested at a time.
+settings.register_profile("patient", settings.default, deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ def _check(path: Path, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> N
 def _difference(name: str, before: object, now: object) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-        return f"{name} ({', '.join(keys)})"
+        return f"{name} ({', '.join(' '.join(key.split()) for key in keys)})"  # those of a damaged file too
     if isinstance(before, list) and isinstance(now, list):
         gone, new = [x for x in before if x not in now], [x for x in now if x not in before]
         words = [f"{len(gone)} points gone" if gone else "", f"{len(new)} points new" if new else ""]

@@ -84,8 +84,10 @@ class Trouble:
         self.counts: Counter[str] = Counter()
 
     async def __call__(self, call: Call) -> None:
-        """For `Server.before`; the kubelets' calls are left alone."""
-        if call.target.subresource == "status" or call.verb == "watch":
+        """For `Server.before`; the calls of kubelets, and of who creates the pods, are left alone."""
+        target = call.target
+        creates = (call.verb, target.resource.plural, target.subresource) == ("create", "pods", "")
+        if target.subresource == "status" or call.verb == "watch" or creates:
             return
         kind = self._random.choices(("none", "throttled", "failed", "slow"), (70, 10, 10, 10))[0]
         self.counts[kind] += 1

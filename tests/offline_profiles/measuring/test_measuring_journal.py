@@ -119,6 +119,14 @@ def test_another_file_of_a_precision_is_told_and_refused(tmp_path: Path, grid: t
         Journal.open(path, wanted(both), anew=False)
 
 
+def test_a_damaged_key_is_told_on_one_line(tmp_path: Path, grid: tuple[Point, ...]) -> None:
+    path = tmp_path / "j"
+    path.write_bytes(begun(path, grid).replace(b'"kernel"', b'"ke\\nel"', 1))
+    with pytest.raises(EngineError, match="host") as raised:
+        Journal.open(path, wanted(grid), anew=False)
+    assert "\n" not in str(raised.value)
+
+
 def test_two_runs_do_not_write_one_journal(tmp_path: Path, grid: tuple[Point, ...]) -> None:
     path = tmp_path / "j"
     with Journal.open(path, wanted(grid), anew=False) as journal:
